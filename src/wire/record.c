@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What makes a record of the worker protocol sound in itself. Whether it fits the state of the
+ * worker that sent it (an id that is not its own, a PONG that nobody asked for) is the receiver's
+ * to judge.
+ */
+
+#include "wire/record.h"
+
+const char *record_type_name(uint8_t type)
+{
+        switch (type) {
+        case RECORD_CONNECTION:
+                return "CONNECTION";
+        case RECORD_PING:
+                return "PING";
+        case RECORD_LIST:
+                return "LIST";
+        case RECORD_READY:
+                return "READY";
+        case RECORD_DONE:
+                return "DONE";
+        case RECORD_PONG:
+                return "PONG";
+        case RECORD_HELD:
+                return "HELD";
+        default:
+                return NULL;
+        }
+}
+
+static const char *check_fields(const struct record *record, bool with_id)
+{
+        if (record->listener != 0 && record->type != RECORD_CONNECTION)
+                return "listener is not 0";
+        if (with_id && record->id == 0)
+                return "connection id is 0";
+        if (!with_id && record->id != 0)
+                return "connection id is not 0";
+
+        return NULL;
+}
+
+const char *record_check_to_worker(const struct record *record)
+{
+        if (record->version != RECORD_VERSION)
+                return "unknown protocol version (allowed: 1)";
+
+        switch (record->type) {
+        case RECORD_CONNECTION:
+                return check_fields(record, true);
+        case RECORD_PING:
+        case RECORD_LIST:
+                return check_fields(record, false);
+        default:
+                return "unknown record type (allowed: CONNECTION, PING, LIST)";
+        }
+}
+
+const char *record_check_to_dispatcher(const struct record *record)
+{
+        if (record->version != RECORD_VERSION)
+                return "unknown protocol version (allowed: 1)";
+
+        switch (record->type) {
+        case RECORD_READY:
+                if (record->value == 0)
+                        return "READY with capacity 0 (allowed: 1 or more)";
+                return check_fields(record, false);
+        case RECORD_PONG:
+                return check_fields(record, false);
+        case RECORD_DONE:
+        case RECORD_HELD:
+                return check_fields(record, true);
+        default:
+                return "unknown record type (allowed: READY, DONE, PONG, HELD)";
+        }
+}
