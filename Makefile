@@ -26,6 +26,9 @@ WARNINGS += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wformat-signed
         -Wimplicit-fallthrough=5
 endif
 
+# clang before 16 refuses some flags that gcc has
+supported = $(shell $(CC) -Werror $(1) -x c -c -o /dev/null /dev/null 2>/dev/null && echo '$(1)')
+
 ALL_CPPFLAGS = -D_GNU_SOURCE -DACCEPTD_VERSION='"$(VERSION)"' \
         -DACCEPTD_LIBEXECDIR='"$(LIBEXECDIR)/acceptd"' -Isrc $(CPPFLAGS)
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fno-common -fno-strict-aliasing -fvisibility=hidden -fPIE \
@@ -37,7 +40,7 @@ SANITIZE := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 HARDENING :=
 else
 HARDENING := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
-        -ftrivial-auto-var-init=zero -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+        $(call supported,-ftrivial-auto-var-init=zero) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
 
 objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
