@@ -6,6 +6,16 @@
 /*
  * The settings of one instance, acceptd.conf(5): their types, defaults and bounds. Pure: where the
  * text comes from is dispatcher/settings-file.c's matter.
+ *
+ *         settings_init
+ *         settings_file_read, settings_assign, settings_set_command   (what comes later wins)
+ *         settings_resolve, settings_check
+ *         settings_print                                              (--check)
+ *         settings_done
+ *
+ * Functions that can fail return 0 or -errno. With `ret_message` they then give one line without
+ * prefix or newline that says what was wrong and what is allowed, for the caller to free and to
+ * log; it is NULL when memory ran out.
  */
 
 enum distribute {
@@ -13,18 +23,69 @@ enum distribute {
         DISTRIBUTE_ROUND_ROBIN,
 };
 
+/* In the order in which they are printed; the rows of the table in settings.c. */
+enum setting {
+        SETTING_WORKERS,
+        SETTING_MAX_CONNECTIONS,
+        SETTING_DISTRIBUTE,
+        SETTING_COMMAND,
+        SETTING_CONNECTIONS_PER_WORKER,
+        SETTING_TIMEOUT_START,
+        SETTING_DRAIN_TIMEOUT,
+        SETTING_TIMEOUT_STOP,
+        SETTING_RESTART,
+        SETTING_RESTART_MAX_DELAY,
+        SETTING_COUNT,
+};
+
 struct settings {
         /* [Pool] */
-        uint32_t workers; /* `auto` is resolved before it gets here: at least 1 */
+        uint32_t workers; /* 0: `auto`, until settings_resolve() */
         uint32_t max_connections;
         enum distribute distribute;
 
         /* [Worker] */
-        char **command; /* NULL-terminated; NULL: the bundled echo worker */
+        char **command;                  /* NULL-terminated; NULL: the bundled echo worker */
         uint32_t connections_per_worker; /* UINT32_MAX: what the worker says */
-        usec_t timeout_start;
-        usec_t drain_timeout;
+        usec_t timeout_start;            /* USEC_INFINITY: no limit */
+        usec_t drain_timeout;            /* 0: SIGTERM at once; USEC_INFINITY: no limit */
         usec_t timeout_stop;
         usec_t restart;
         usec_t restart_max_delay;
+
+        uint32_t resolved_cpus;       /* what `auto` was resolved with, or 0 */
+        char *sources[SETTING_COUNT]; /* where each comes from; NULL: the default */
 };
+
+/* Sets the defaults; the object owns nothing yet. */
+void settings_init(struct settings *s);
+
+/* Frees what `s` owns. NULL and all zeros are fine. */
+void settings_done(struct settings *s);
+
+/* Parses `value` for the key `key`. An empty value means the default again. `section` is NULL where
+ * there are no sections. `source` (copied) says where the value stands, for settings_print(). When
+ * it fails, `s` is as before. */
+int settings_set(struct settings *s, const char *section, const char *key, const char *value,
+        const char *source, char **ret_message);
+
+/* The same for `assignment`, "Key=Value", as -o has it. */
+int settings_assign(
+        struct settings *s, const char *assignment, const char *source, char **ret_message);
+
+/* Command= as words that a shell has already split (copied): what follows `--`. */
+int settings_set_command(
+        struct settings *s, char *const *words, const char *source, char **ret_message);
+
+/* Gives Workers=auto its number, from the CPUs that this process may use. */
+void settings_resolve(struct settings *s, uint32_t n_cpus);
+
+/* Looks for values that are good alone and bad together. Call it when all are set. */
+int settings_check(const struct settings *s, char **ret_message);
+
+/* Writes all settings as a file that settings_file_read() accepts and that gives the same settings,
+ * each under a comment that says where it comes from. Returns 0 or -errno. */
+int settings_print(const struct settings *s, FILE *f);
+
+/* Returns the name of a value, as in the file. */
+const char *distribute_to_string(enum distribute d);
