@@ -61,7 +61,7 @@ $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(LIB) $(WIRE) $(BASE)
 
 # expanded when a recipe runs, so that `make deps` works where pkg-config is not there yet
-DAEMON_LIBS = $(shell $(PKG_CONFIG) --libs libsystemd)
+DAEMON_LIBS = $(shell $(PKG_CONFIG) --libs libsystemd inih)
 TEST_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
 
 $(PROGRAMS):
