@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The worker's end of the channel: what acceptd.h promises. Knows what is held (held.c) and what is
+ * still to be said, but nothing of what is served.
+ *
+ * What is to be said has its bounds by construction, so that nothing is allocated on the way of a
+ * connection: one READY; a DONE for each slot of the table; and one answer. While an answer does
+ * not fit into the channel, nothing more is received, so there is never a second one. That harms
+ * nobody: a dispatcher that does not read does not hand over either.
+ */
+
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sysexits.h>
+
+#include "base/fd.h"
+#include "base/time.h"
+#include "libacceptd/acceptd.h"
+#include "libacceptd/environment.h"
+#include "libacceptd/held.h"
+#include "wire/wire.h"
+
+/* The most records that one call of acceptd_worker_receive() takes in, so that questions do not
+ * keep a worker from its connections. */
+#define RECEIVE_MAX 64
+
+struct acceptd_worker {
+        int channel;
+        char *names; /* of listeners, each with its own final 0 */
+        unsigned n_names;
+        struct held held;
+        uint64_t n_fd_lost;
+        const char *violation;
+
+        uint32_t announce; /* capacity of a READY still to be sent, or 0 */
+        uint32_t place;    /* how far the HELDs of the answer are sent */
+        uint32_t question; /* value of the PONG still to be sent, if */
+        bool asked;
+        bool drained; /* nothing will come */
+        bool gone;    /* nobody reads */
+};
+
+int acceptd_worker_open(struct acceptd_worker **ret)
+{
+        struct acceptd_worker *worker;
+        int fd, r;
+
+        fd = environment_get_channel();
+        if (fd < 0)
+                return fd;
+
+        worker = calloc(1, sizeof(*worker));
+        if (!worker)
+                return -ENOMEM;
+        worker->channel = -1;
+
+        r = environment_get_names(&worker->names, &worker->n_names);
+        if (r >= 0)
+                r = fd_set_cloexec(fd, true);
+        if (r < 0) {
+                acceptd_worker_free(worker);
+                return r;
+        }
+
+        worker->channel = fd;
+        (void)unsetenv("ACCEPTD_CHANNEL"); /* cannot fail for a valid name */
+        *ret = worker;
+        return 0;
+}
+
+void acceptd_worker_free(struct acceptd_worker *worker)
+{
+        if (!worker)
+                return;
+
+        if (worker->channel >= 0)
+                (void)acceptd_worker_flush(worker); /* the last words, if they can be said */
+        fd_close(worker->channel);
+        held_done(&worker->held);
+        free(worker->names);
+        free(worker);
+}
+
+static bool is_pending(const struct acceptd_worker *worker)
+{
+        return worker->announce > 0 || worker->held.n_settled > 0 || worker->asked;
+}
+
+static void drop_pending(struct acceptd_worker *worker)
+{
+        worker->announce = 0;
+        worker->asked = false;
+        held_drop_settled(&worker->held, worker->held.n_settled);
+}
+
+/* Sends one datagram of what is to be said, and forgets it once it is sent. Returns as
+ * wire_send_batch(). */
+static int send_some(struct acceptd_worker *worker)
+{
+        struct record batch[RECORD_BATCH_MAX];
+        uint32_t place = worker->place;
+        bool answered = false;
+        size_t n = 0, n_settled;
+        int r;
+
+        if (worker->announce > 0)
+                batch[n++] = (struct record){
+                        .version = RECORD_VERSION,
+                        .type = RECORD_READY,
+                        .value = worker->announce,
+                };
+
+        n_settled = held_get_settled(&worker->held, batch + n, RECORD_BATCH_MAX - n);
+        n += n_settled;
+
+        if (worker->asked) {
+                n += held_list(&worker->held, &place, batch + n, RECORD_BATCH_MAX - n);
+                if (place == HELD_LIST_END && n < RECORD_BATCH_MAX) {
+                        batch[n++] = (struct record){
+                                .version = RECORD_VERSION,
+                                .type = RECORD_PONG,
+                                .value = worker->question,
+                        };
+                        answered = true;
+                }
+        }
+
+        r = wire_send_batch(worker->channel, batch, n);
+        if (r != 0)
+                return r;
+
+        worker->announce = 0;
+        held_drop_settled(&worker->held, n_settled);
+        worker->place = place;
+        if (answered)
+                worker->asked = false;
+        return 0;
+}
+
+int acceptd_worker_flush(struct acceptd_worker *worker)
+{
+        while (is_pending(worker)) {
+                int r = worker->gone ? WIRE_GONE : send_some(worker);
+
+                if (r < 0)
+                        return r;
+                if (r == WIRE_FULL)
+                        break;
+                if (r == WIRE_GONE) {
+                        worker->gone = true;
+                        drop_pending(worker);
+                }
+        }
+
+        return 0;
+}
+
+int acceptd_worker_ready(struct acceptd_worker *worker, unsigned capacity)
+{
+        int lowered, r;
+
+        if (capacity == 0)
+                return -EINVAL;
+
+        lowered = environment_lower_capacity(MIN(capacity, HELD_SIZE_MAX), worker->held.n_held);
+        if (lowered < 0)
+                return lowered;
+        r = held_grow(&worker->held, (uint32_t)lowered);
+        if (r < 0)
+                return r;
+
+        worker->announce = (uint32_t)lowered;
+        r = acceptd_worker_flush(worker);
+        return r < 0 ? r : lowered;
+}
+
+/* Microseconds from accept until now, 0 where that makes no sense. */
+static uint32_t get_waited(uint32_t accepted)
+{
+        uint32_t waited = (uint32_t)usec_now() - accepted;
+
+        /* the upper half are negative values: not this machine's clock */
+        return waited > INT32_MAX ? 0 : MAX(waited, UINT32_C(1));
+}
+
+static int violation(struct acceptd_worker *worker, const char *why)
+{
+        worker->violation = why;
+        return -EPROTO;
+}
+
+static int hold(struct acceptd_worker *worker, const struct record *record, uint32_t waited)
+{
+        switch (held_add(&worker->held, record->id, waited)) {
+        case 0:
+                return 0;
+        case -EEXIST:
+                return violation(worker, "connection id is held already");
+        default:
+                return violation(worker, "more connections than the announced capacity");
+        }
+}
+
+static int answer(struct acceptd_worker *worker, const struct record *record)
+{
+        worker->asked = true;
+        worker->question = record->value;
+        worker->place = record->type == RECORD_LIST ? HELD_LIST_BEGIN : HELD_LIST_END;
+        return acceptd_worker_flush(worker);
+}
+
+static int on_record(struct acceptd_worker *worker, const struct record *record, int fd_consume,
+        struct acceptd_connection *ret)
+{
+        _cleanup_(fd_closep) int fd = fd_consume;
+        uint32_t waited;
+        int r;
+
+        if (record->type != RECORD_CONNECTION)
+                return answer(worker, record);
+
+        waited = get_waited(record->value);
+        r = hold(worker, record, waited);
+        if (r < 0)
+                return r;
+
+        *ret = (struct acceptd_connection){
+                .id = record->id,
+                .fd = TAKE_FD(fd),
+                .listener = record->listener,
+                .waited_us = waited,
+        };
+        return ACCEPTD_CONNECTION;
+}
+
+static int on_fd_lost(struct acceptd_worker *worker, const struct record *record)
+{
+        int r = hold(worker, record, get_waited(record->value));
+
+        if (r < 0)
+                return r;
+
+        worker->n_fd_lost++;
+        return acceptd_worker_done(worker, record->id);
+}
+
+static int receive(struct acceptd_worker *worker, bool wait, struct acceptd_connection *ret)
+{
+        for (unsigned i = 0; i < RECEIVE_MAX && !worker->drained; i++) {
+                struct record record;
+                const char *why;
+                int fd = -1, r;
+
+                if (worker->asked) {
+                        r = acceptd_worker_flush(worker);
+                        if (r < 0)
+                                return r;
+                        if (worker->asked)
+                                return ACCEPTD_NOTHING;
+                }
+
+                r = wire_receive(worker->channel, wait, &record, &fd, &why);
+                switch (r) {
+                case 0:
+                        r = on_record(worker, &record, fd, ret);
+                        break;
+                case WIRE_FD_LOST:
+                        r = on_fd_lost(worker, &record);
+                        break;
+                case WIRE_EMPTY:
+                        return ACCEPTD_NOTHING;
+                case WIRE_END:
+                        worker->drained = true;
+                        return ACCEPTD_DRAIN;
+                case WIRE_MALFORMED:
+                        return violation(worker, why);
+                default:
+                        assert(r < 0);
+                }
+                if (r != 0)
+                        return r;
+                /* acceptd_worker_wait() has to send before it blocks again */
+                if (wait)
+                        return ACCEPTD_NOTHING;
+        }
+
+        return worker->drained ? ACCEPTD_DRAIN : ACCEPTD_NOTHING;
+}
+
+int acceptd_worker_receive(struct acceptd_worker *worker, struct acceptd_connection *ret)
+{
+        return receive(worker, false, ret);
+}
+
+static int set_blocking(int fd)
+{
+        int off = 0;
+
+        return ioctl(fd, FIONBIO, &off) < 0 ? -errno : 0;
+}
+
+int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection *ret)
+{
+        for (;;) {
+                struct acceptd_connection connection;
+                struct pollfd pollfd = { .fd = worker->channel };
+                int r;
+
+                r = acceptd_worker_flush(worker);
+                if (r < 0)
+                        return r;
+
+                r = receive(worker, !is_pending(worker), &connection);
+                if (r < 0 || (r == ACCEPTD_DRAIN && !is_pending(worker)))
+                        return r;
+                if (r == ACCEPTD_CONNECTION) {
+                        r = set_blocking(connection.fd);
+                        if (r < 0) {
+                                fd_close(connection.fd);
+                                return r;
+                        }
+                        *ret = connection;
+                        return ACCEPTD_CONNECTION;
+                }
+
+                pollfd.events = (short)acceptd_worker_get_events(worker);
+                if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
+                        return -errno;
+        }
+}
+
+int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
+{
+        int r = held_settle(&worker->held, id);
+
+        if (r < 0)
+                return r;
+
+        return worker->held.n_settled < RECORD_BATCH_MAX ? 0 : acceptd_worker_flush(worker);
+}
+
+int acceptd_worker_get_fd(const struct acceptd_worker *worker)
+{
+        return worker->channel;
+}
+
+uint32_t acceptd_worker_get_events(const struct acceptd_worker *worker)
+{
+        uint32_t events = 0;
+
+        if (!worker->drained && !worker->asked)
+                events |= POLLIN;
+        if (is_pending(worker))
+                events |= POLLOUT;
+
+        return events;
+}
+
+int acceptd_worker_is_finished(const struct acceptd_worker *worker)
+{
+        return worker->drained && worker->held.n_held == 0 && !is_pending(worker);
+}
+
+unsigned acceptd_worker_get_n_held(const struct acceptd_worker *worker)
+{
+        return worker->held.n_held;
+}
+
+uint64_t acceptd_worker_get_n_fd_lost(const struct acceptd_worker *worker)
+{
+        return worker->n_fd_lost;
+}
+
+unsigned acceptd_worker_get_n_listeners(const struct acceptd_worker *worker)
+{
+        return worker->n_names;
+}
+
+const char *acceptd_worker_get_listener_name(const struct acceptd_worker *worker, unsigned listener)
+{
+        const char *name = worker->names;
+
+        if (listener >= worker->n_names)
+                return NULL;
+
+        for (; listener > 0; listener--)
+                name += strlen(name) + 1;
+
+        return name;
+}
+
+const char *acceptd_worker_explain(const struct acceptd_worker *worker, int error)
+{
+        switch (-error) {
+        case ENXIO:
+                return "$ACCEPTD_CHANNEL is not set: this program is a worker, run it from "
+                       "acceptd (acceptd -- PROGRAM, or Command= in its settings)";
+        case EBADF:
+                return "$ACCEPTD_CHANNEL is not the number of an open descriptor";
+        case EPROTOTYPE:
+                return "$ACCEPTD_CHANNEL is not an AF_UNIX socket of type SOCK_SEQPACKET";
+        case EMFILE:
+                return "RLIMIT_NOFILE leaves no descriptor for a connection";
+        case EPROTO:
+                if (worker && worker->violation)
+                        return worker->violation;
+                break;
+        }
+
+        return strerror(-error);
+}
+
+int acceptd_exit_status(int result)
+{
+        if (result >= 0)
+                return EX_OK;
+
+        switch (-result) {
+        case ENXIO:
+        case EBADF:
+        case EPROTOTYPE:
+                return EX_USAGE;
+        case EPROTO:
+                return EX_PROTOCOL;
+        default:
+                return EX_OSERR;
+        }
+}
