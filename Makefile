@@ -1,47 +1,65 @@
 # acceptd: build, test, install. `make help` lists the targets.
+#
+# From outside: CC CFLAGS CPPFLAGS LDFLAGS DESTDIR PREFIX, V=1 (whole commands),
+# SAN=address,undefined (a sanitizer build, in a folder of its own), CI=1 (-Werror).
 
 PREFIX      ?= /usr
 SBINDIR     ?= $(PREFIX)/sbin
 LIBEXECDIR  ?= $(PREFIX)/libexec
 SYSCONFDIR  ?= /etc
 PKG_CONFIG  ?= pkg-config
+INSTALL     ?= install
 CFLAGS      ?= -O2 -g
 
 VERSION := 0.1.0
 
 comma := ,
-empty :=
-space := $(empty) $(empty)
-
-# Objects of a sanitizer build live apart from the others: make SAN=address,undefined
+# Objects of a sanitizer build live apart from the others
 O := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 
-WARNINGS := -Wall -Wextra -Wshadow -Wundef -Wvla -Wdate-time -Wpointer-arith -Wwrite-strings \
-        -Wcast-qual -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
-        -Wredundant-decls -Wnull-dereference -Wformat=2 -Wswitch-enum -Wconversion
-ifneq ($(findstring clang,$(shell $(CC) --version)),)
-WARNINGS += -Wimplicit-fallthrough -Wno-gnu-statement-expression
-else
-WARNINGS += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wformat-signedness \
-        -Wimplicit-fallthrough=5
-endif
+Q   := $(if $(V),,@)
+say := $(if $(V),@:,@printf '  %-7s %s\n')
 
+all:
+
+# --- flags ------------------------------------------------------------------
+
+# What asks the compiler or pkg-config waits until a recipe wants it, so that `make deps` can bring
+# them first, and then remembers the answer.
+once = $(eval $(1) := $(2))$($(1))
+
+is_clang  = $(call once,is_clang,$(findstring clang,$(shell $(CC) --version 2>/dev/null)))
 # clang before 16 refuses some flags that gcc has
 supported = $(shell $(CC) -Werror $(1) -x c -c -o /dev/null /dev/null 2>/dev/null && echo '$(1)')
+
+WARNINGS = -Wall -Wextra -Wshadow -Wundef -Wvla -Wdate-time -Wpointer-arith -Wwrite-strings \
+        -Wcast-qual -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
+        -Wredundant-decls -Wnull-dereference -Wformat=2 -Wswitch-enum -Wconversion \
+        $(if $(is_clang),-Wimplicit-fallthrough,-Wlogical-op -Wduplicated-cond \
+        -Wduplicated-branches -Wformat-signedness -Wimplicit-fallthrough=5) \
+        $(if $(CI),-Werror)
+
+ifdef SAN
+HARDENING := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LDSAN     := -fsanitize=$(SAN)
+else
+HARDENING  = $(call once,HARDENING,-fstack-protector-strong -fstack-clash-protection \
+        -fcf-protection $(call supported,-ftrivial-auto-var-init=zero) \
+        $(if $(filter -O0,$(CFLAGS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3))
+endif
 
 ALL_CPPFLAGS = -D_GNU_SOURCE -DACCEPTD_VERSION='"$(VERSION)"' \
         -DACCEPTD_LIBEXECDIR='"$(LIBEXECDIR)/acceptd"' -Isrc $(CPPFLAGS)
 ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fno-common -fno-strict-aliasing -fvisibility=hidden -fPIE \
-        $(HARDENING) $(SANITIZE) $(CFLAGS)
-ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(SANITIZE) $(LDFLAGS)
+        $(HARDENING) $(CFLAGS)
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDSAN) $(LDFLAGS)
 
-ifdef SAN
-SANITIZE := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
-HARDENING :=
-else
-HARDENING := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
-        $(call supported,-ftrivial-auto-var-init=zero) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
-endif
+DAEMON_LIBS = $(call once,DAEMON_LIBS,$(shell $(PKG_CONFIG) --libs libsystemd inih))
+TEST_LIBS   = $(call once,TEST_LIBS,$(shell $(PKG_CONFIG) --libs cmocka))
+UNITDIR     = $(call once,UNITDIR,$(or $(shell $(PKG_CONFIG) \
+        --variable=systemdsystemunitdir systemd 2>/dev/null),/usr/lib/systemd/system))
+
+# --- programs ---------------------------------------------------------------
 
 objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
 
@@ -60,20 +78,26 @@ $(O)/acceptd: $(O)/src/dispatcher/acceptd.o $(DAEMON) $(POLICY) $(WIRE) $(BASE)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(LIB) $(WIRE) $(BASE)
 
-# expanded when a recipe runs, so that `make deps` works where pkg-config is not there yet
-DAEMON_LIBS = $(shell $(PKG_CONFIG) --libs libsystemd inih)
-TEST_LIBS = $(shell $(PKG_CONFIG) --libs cmocka)
+# When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
+after_deps := $(filter deps,$(MAKECMDGOALS))
+
+link = $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^)
 
 $(PROGRAMS):
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(LDLIBS)
+	$(say) LD $@
+	$(Q)$(link) $(LDLIBS)
 
 $(O)/libacceptd.a: $(LIB) $(WIRE) $(BASE)
-	rm -f $@
-	$(AR) rcs $@ $^
+	$(say) AR $@
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
 
-$(O)/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/%.o: %.c Makefile | $(after_deps)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# --- tests ------------------------------------------------------------------
 
 # One test program for each tests/unit/test-*.c and tests/process/test-*.c. A file that tests link
 # but that is no test of its own (a harness) is any other .c file in the same folder, unless its
@@ -81,24 +105,125 @@ $(O)/%.o: %.c
 UNIT_TESTS    := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test-*.c))
 PROCESS_TESTS := $(patsubst %.c,$(O)/%,$(wildcard tests/process/test-*.c))
 STUBS         := $(patsubst %.c,$(O)/%,$(wildcard tests/process/stub-*.c))
-harness        = $(call objects,$(filter-out tests/%/test-% $(wildcard tests/process/stub-*.c) $(wildcard $(1)/test-*.c),$(wildcard $(1)/*.c)))
+harness        = $(call objects,$(filter-out $(1)/test-% $(1)/stub-%,$(wildcard $(1)/*.c)))
 
 $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB) $(POLICY) $(WIRE) $(BASE)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(DAEMON_LIBS) $(TEST_LIBS)
+	$(say) LD $@
+	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
 $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(WIRE) $(BASE)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(DAEMON_LIBS) $(TEST_LIBS)
+	$(say) LD $@
+	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
 $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^)
+	$(say) LD $@
+	$(Q)$(link)
 
-tests: $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) all
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS)
+
+TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
+SANITIZE  := address,undefined
+SAN_TESTS := $(TESTS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)
+# Debian releases that are booted in a container with the package installed
+RELEASES  := bookworm
+
+check-unit: tests
+	$(Q)tests/run $(TESTS)
+
+check: tests
+	$(Q)$(MAKE) --no-print-directory SAN=$(SANITIZE) tests
+	$(Q)tests/run $(TESTS) $(SAN_TESTS) --timeout=1500 $(RELEASES:%='tests/system/run %')
+
+# --- to try it, to install it, to look at it ---------------------------------
+
+run: all
+	$(Q)tests/try-echo $(O)/acceptd
+
+# units and settings name the places of the programs as they are in a package
+install_text = sed -e 's|/usr/sbin/|$(SBINDIR)/|g' -e 's|/usr/libexec/|$(LIBEXECDIR)/|g' $(1) > $(2) && \
+        chmod 644 $(2)
+
+UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket systemd/*.target))
+
+install: all
+	$(say) INSTALL $(or $(DESTDIR),/)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(UNITDIR) \
+	        $(DESTDIR)$(UNITDIR)/acceptd@echo.socket.d $(DESTDIR)$(SYSCONFDIR)/acceptd
+	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
+	$(Q)$(INSTALL) $(O)/acceptd-echo $(DESTDIR)$(LIBEXECDIR)/acceptd
+	$(Q)for u in $(UNITS); do \
+	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
+	done
+	$(Q)$(INSTALL) -m 644 systemd/acceptd@echo.socket.d/ports.conf \
+	        $(DESTDIR)$(UNITDIR)/acceptd@echo.socket.d
+	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf || \
+	        { $(call install_text,systemd/echo.conf,$(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf); }
+
+# Built in a copy, so that the tree stays as it is
+DEB_TREE := build/deb/acceptd-$(VERSION)
+
+deb: | $(after_deps)
+	$(Q)rm -rf build/deb
+	$(Q)mkdir -p $(DEB_TREE)
+	$(Q)tar -cf - --exclude=./build --exclude=./.git . | tar -xf - -C $(DEB_TREE)
+	$(Q)cd $(DEB_TREE) && env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS dpkg-buildpackage -b -us -uc
+	$(Q)mv build/deb/*.deb build/
+	$(Q)ls build/*.deb
+
+lint: | $(after_deps)
+	$(Q)for cc in gcc clang; do \
+	        if command -v $$cc >/dev/null; then \
+	                echo "== $$cc -Werror"; \
+	                $(MAKE) --no-print-directory CI=1 CC=$$cc O=build/lint/$$cc tests || exit; \
+	        else \
+	                echo "== $$cc: not installed, left out"; \
+	        fi; \
+	done
+	$(Q)CPPFLAGS="$(subst ",\",$(ALL_CPPFLAGS))" tests/lint
 
 clean:
 	rm -rf build
 
+# --- what it needs ----------------------------------------------------------
+
+# Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all.
+DEPS_build := gcc libc6-dev pkgconf libsystemd-dev libinih-dev libcmocka-dev
+DEPS_run   := systemd
+DEPS_check := mmdebstrap systemd-container
+DEPS_deb   := dpkg-dev debhelper systemd
+DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
+
+deps_for := $(or $(filter run check deb lint,$(MAKECMDGOALS)),run check deb lint)
+DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
+
+deps:
+	@missing=; \
+	for p in $(DEPS); do \
+	        [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || \
+	                missing="$$missing $$p"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "Missing packages, to be installed with apt-get:$$missing"; \
+	as_root=; \
+	[ "$$(id -u)" = 0 ] || as_root=sudo; \
+	$$as_root apt-get -q update && \
+	$$as_root env DEBIAN_FRONTEND=noninteractive \
+	        apt-get -q -y --no-install-recommends install $$missing
+
+help:
+	@echo 'make all         programs and library, in build/'
+	@echo 'make deps        install what is missing, after saying what; with a goal: what that needs'
+	@echo 'make run         start the echo pool on a free port of loopback, and try it'
+	@echo 'make check       every test: unit and process, again with sanitizers, and system'
+	@echo 'make check-unit  the tests that need no network, no root and no container'
+	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
+	@echo 'make install     into $$DESTDIR$$PREFIX ($(DESTDIR)$(PREFIX))'
+	@echo 'make deb         Debian packages, into build/'
+	@echo 'make clean       remove build/'
+	@echo 'V=1 shows commands whole, SAN=address,undefined builds with sanitizers.'
+
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all clean tests
+.PHONY: all check check-unit clean deb deps help install lint run tests
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# What the tests in the container share: see `inside`.
+
+units=('acceptd@*.service' 'acceptd@*.socket' 'acceptd-reap@*.service' acceptd.target)
+
+# eventually SECONDS COMMAND...: tries until it succeeds
+eventually() {
+        local deadline=$((SECONDS + $1))
+        shift
+        until "$@"; do
+                [ $SECONDS -lt "$deadline" ] || return 1
+                sleep 0.05
+        done
+}
+
+not() {
+        ! "$@"
+}
+
+# Sends a line and succeeds when the same comes back: ask HOST PORT, ask_unix PATH
+ask() {
+        local fd answer
+        exec {fd}<>"/dev/tcp/$1/$2" || return
+        echo "hello $BASHPID" >&"$fd"
+        read -r -t 10 -u "$fd" answer || return
+        exec {fd}>&-
+        [ "$answer" = "hello $BASHPID" ]
+}
+
+ask_unix() {
+        [ "$(echo hello | socat -t 10 - "UNIX-CONNECT:$1")" = hello ]
+}
+
+property() {
+        systemctl show --property "$2" --value "$1"
+}
+
+is() {
+        [ "$(property "$1" ActiveState)" = "$2" ]
+}
+
+main_pid() {
+        local pid
+        pid=$(property acceptd@echo.service MainPID)
+        [ "$pid" != 0 ] && echo "$pid"
+}
+
+# The workers of a dispatcher
+workers() {
+        pgrep -P "$1"
+}
+
+processes() {
+        pgrep -a '^acceptd' | grep -v acceptd.deb
+}
+
+# settings TEXT: for the instance echo, until the end of the test
+settings() {
+        mkdir -p /etc/acceptd/echo.conf.d
+        echo "$1" >/etc/acceptd/echo.conf.d/test.conf
+}
+
+# unit_settings TEXT: the same for the unit
+unit_settings() {
+        mkdir -p /run/systemd/system/acceptd@echo.service.d
+        echo "$1" >/run/systemd/system/acceptd@echo.service.d/test.conf
+        systemctl daemon-reload
+}
+
+# expect REGEX: this may stand in the journal at warning or above
+expect() {
+        echo "$1" >>/root/expected
+}
+
+# All of the journal about acceptd since the test began, or of a priority
+journal() {
+        journalctl --sync
+        journalctl --quiet --after-cursor="$cursor" -o short-precise --no-hostname \
+                "${units[@]/#/--unit=}" "$@"
+}
+
+unexpected() {
+        journal --priority=warning | grep -v -E -f /root/expected
+}
+
+# Sets `trouble` to what went wrong, or to nothing
+run_test() {
+        trouble=
+        echo '^$' >/root/expected
+        cursor=$(journalctl --quiet -n 0 --show-cursor | sed 's/^-- cursor: //')
+        # not in a condition, where -e would not hold
+        (
+                set -eux
+                systemctl enable --now acceptd@echo.socket
+                "$1"
+        )
+        [ $? = 0 ] || trouble="a command failed, the last of these:"
+
+        systemctl stop 'acceptd@*.socket' 'acceptd@*.service'
+        systemctl reset-failed "${units[@]}"
+        rm -rf /etc/acceptd/echo.conf.d /run/systemd/system/acceptd@echo.service.d
+        systemctl daemon-reload
+
+        eventually 5 not processes || trouble="${trouble:-processes are left:
+$(processes)}"
+        [ -z "$(unexpected)" ] || trouble="${trouble:-the journal says:
+$(unexpected)}"
+}
