@@ -23,7 +23,7 @@ enum distribute {
         DISTRIBUTE_ROUND_ROBIN,
 };
 
-/* In the order in which they are printed; the rows of the table in settings.c. */
+/* In the order in which they are printed; the rows of the table in settings-table.c. */
 enum setting {
         SETTING_WORKERS,
         SETTING_MAX_CONNECTIONS,
@@ -86,6 +86,3 @@ int settings_check(const struct settings *s, char **ret_message);
 /* Writes all settings as a file that settings_file_read() accepts and that gives the same settings,
  * each under a comment that says where it comes from. Returns 0 or -errno. */
 int settings_print(const struct settings *s, FILE *f);
-
-/* Returns the name of a value, as in the file. */
-const char *distribute_to_string(enum distribute d);
