@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Channels to workers. Called by worker.c and dispatcher.c; knows nothing of pools and processes.
+ */
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "dispatcher/channel.h"
+
+int channel_open(struct channel *channel)
+{
+        int fds[2];
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+                return -errno;
+
+        *channel = (struct channel){ .fd = fds[0], .queue_fd = fds[1] };
+        return 0;
+}
+
+void channel_close(struct channel *channel)
+{
+        channel->fd = fd_close(channel->fd);
+        channel->queue_fd = fd_close(channel->queue_fd);
+}
+
+int channel_send_connection(struct channel *channel, uint64_t id, uint16_t listener,
+        uint32_t accepted_at, int connection)
+{
+        struct record record = {
+                .version = RECORD_VERSION,
+                .type = RECORD_CONNECTION,
+                .listener = listener,
+                .value = accepted_at,
+                .id = id,
+        };
+
+        return wire_send(channel->fd, &record, connection);
+}
+
+void channel_shutdown(struct channel *channel)
+{
+        (void)shutdown(channel->fd, SHUT_WR); /* cannot fail on a connected socket */
+}
+
+bool channel_is_empty(const struct channel *channel)
+{
+        int queued;
+
+        /* No datagram is empty, so 0 bytes mean 0 datagrams. */
+        return ioctl(channel->queue_fd, SIOCINQ, &queued) == 0 && queued == 0;
+}
+
+/* A connection that is received at the descriptor limit is destroyed by the kernel without an
+ * error (unix(7), BUGS), so make sure of a descriptor first. Nobody else in this process can take
+ * it before it is needed. */
+static int check_spare_fd(int fd)
+{
+        int spare = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+        if (spare < 0)
+                return -errno;
+
+        fd_close(spare);
+        return 0;
+}
+
+int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd)
+{
+        for (;;) {
+                _cleanup_(fd_closep) int fd = -1;
+                struct record record;
+                const char *why;
+                int r;
+
+                r = check_spare_fd(channel->queue_fd);
+                if (r < 0)
+                        return r;
+
+                r = wire_receive(channel->queue_fd, false, &record, &fd, &why);
+                if (r < 0)
+                        return r;
+                if (r == WIRE_EMPTY || r == WIRE_END)
+                        return WIRE_EMPTY;
+
+                /* All that is in there was sent by this program, so WIRE_MALFORMED cannot be; and
+                 * PING and LIST die with the worker that they were for. */
+                if (r == 0 && record.type == RECORD_CONNECTION) {
+                        *ret_id = record.id;
+                        *ret_fd = TAKE_FD(fd);
+                        return 0;
+                }
+        }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/fd.h"
+#include "wire/wire.h"
+
+/*
+ * The dispatcher's side of one worker's channel: its own end, and the worker's end, kept so that
+ * what is queued there outlives the worker.
+ */
+
+struct channel {
+        int fd;
+        int queue_fd;
+};
+
+#define CHANNEL_NULL ((struct channel){ .fd = -1, .queue_fd = -1 })
+
+/* Returns 0 or -errno. */
+int channel_open(struct channel *channel);
+void channel_close(struct channel *channel);
+
+/* Sends a connection, which stays the caller's. Returns 0, WIRE_FULL, WIRE_GONE or -errno. */
+int channel_send_connection(struct channel *channel, uint64_t id, uint16_t listener,
+        uint32_t accepted_at, int connection);
+
+/* Asks the worker to drain: it reads end of file after what is queued. */
+void channel_shutdown(struct channel *channel);
+
+/* True where nothing is queued for the worker. */
+bool channel_is_empty(const struct channel *channel);
+
+/*
+ * Receives one connection that the worker of this channel left in its queue. Only for a worker that
+ * is dead. Returns 0 (*ret_fd is the caller's), WIRE_EMPTY, or -EMFILE and the like where there is
+ * no descriptor to receive it with: then it stays where it is.
+ */
+int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd);

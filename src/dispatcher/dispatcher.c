@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Carries out what the pool decides, and takes each connection its way: accept, choose, note, send,
+ * close. Called by acceptd.c; what workers do comes in through worker.c.
+ */
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/epoll.h>
+
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/health.h"
+#include "dispatcher/journal.h"
+
+/* Connections that one listener may bring in before the loop looks at everything else again. */
+#define ACCEPT_BURST 16
+
+/* Decisions in a row, before the loop looks at everything else again. */
+#define DECIDE_BURST 64
+
+/* How long to wait when there was no descriptor or no memory for a connection. */
+#define EXHAUSTED_USEC (100 * USEC_PER_MSEC)
+
+/* --- The way of a connection --- */
+
+static void drop_from_hand(struct dispatcher *d)
+{
+        d->in_hand.fd = fd_close(d->in_hand.fd);
+        d->in_hand.slot = NULL;
+}
+
+/* Gives the connection in hand to a worker. Where nobody has credit, it stays in hand. */
+static int hand_over(struct dispatcher *d)
+{
+        struct slot *slot = d->in_hand.slot;
+        int64_t row;
+
+        while ((row = pool_choose(&d->pool)) >= 0) {
+                struct worker *w = &d->workers[row];
+                int r;
+
+                pool_assign(&d->pool, slot, (uint32_t)row);
+                r = channel_send_connection(&w->channel, slot->id, slot->listener,
+                        (uint32_t)slot->accepted_at, d->in_hand.fd);
+                if (r == 0) {
+                        pool_sent(&d->pool, slot);
+                        /* At once: while a copy is open here, the client does not see the worker's
+                         * close(). */
+                        drop_from_hand(d);
+                        return 0;
+                }
+
+                pool_not_sent(&d->pool, slot, usec_now());
+                if (r < 0)
+                        return log_error_errno(
+                                r, "Cannot send to worker %" PRIu32 ": %m", w->number);
+                if (r == WIRE_GONE)
+                        worker_violates(w, "its end of the channel is shut down");
+        }
+
+        return 0;
+}
+
+static void pause_for_descriptors(struct dispatcher *d, int error)
+{
+        if (!d->exhausted) {
+                errno = error;
+                log_warning("New connections wait: %m. LimitNOFILE= may be too low.");
+        }
+        d->exhausted = true;
+        pool_pause(&d->pool, usec_add(usec_now(), EXHAUSTED_USEC));
+}
+
+static int accept_one(struct dispatcher *d, struct listener *l)
+{
+        int r = listener_accept(l, &d->in_hand.fd);
+
+        if (r == ACCEPT_EXHAUSTED)
+                pause_for_descriptors(d, errno);
+        if (r != 0)
+                return r;
+
+        d->exhausted = false;
+        d->in_hand.slot = pool_accepted(&d->pool, l->index, usec_now());
+        return hand_over(d);
+}
+
+static int on_listener(sd_event_source *source _unused_, int fd _unused_,
+        uint32_t revents _unused_, void *userdata)
+{
+        struct listener *l = userdata;
+        struct dispatcher *d = l->userdata;
+
+        for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
+                int r = accept_one(d, l);
+
+                if (r < 0)
+                        return r;
+                if (r == ACCEPT_EMPTY)
+                        break;
+        }
+
+        health_touch(d);
+        return dispatcher_settle(d);
+}
+
+static int take_back(struct dispatcher *d, struct worker *w)
+{
+        uint64_t id;
+        int r;
+
+        r = channel_take_back(&w->channel, &id, &d->in_hand.fd);
+        if (r == WIRE_EMPTY) {
+                worker_bury(w);
+                return 0;
+        }
+        if (r < 0) {
+                pause_for_descriptors(d, -r);
+                return 0;
+        }
+
+        d->in_hand.slot = pool_take_back(&d->pool, w->row, id);
+        if (!d->in_hand.slot) {
+                /* The worker said DONE for it without having received it. */
+                drop_from_hand(d);
+                return 0;
+        }
+
+        return hand_over(d);
+}
+
+/* --- Decisions and deeds --- */
+
+static void refuse(struct dispatcher *d)
+{
+        pool_refused(&d->pool, d->in_hand.slot, REFUSED_STOPPING);
+        drop_from_hand(d);
+}
+
+static int listen_on_off(struct dispatcher *d, bool on)
+{
+        if (d->listening == on)
+                return 0;
+
+        for (size_t i = 0; i < d->n_listeners; i++) {
+                int r = sd_event_source_set_enabled(
+                        d->listeners[i].source, on ? SD_EVENT_ON : SD_EVENT_OFF);
+
+                if (r < 0)
+                        return log_error_errno(r, "Cannot change the event loop: %m");
+        }
+
+        d->listening = on;
+        return 0;
+}
+
+static void start_worker(struct dispatcher *d, struct worker *w)
+{
+        int r = worker_start(w);
+
+        if (r < 0) {
+                pool_spawn_failed(&d->pool, usec_now());
+                errno = -r;
+                dispatcher_start_failed(d, "cannot execute %s: %m", d->process.argv[0]);
+        }
+}
+
+static int carry_out(struct dispatcher *d, const struct pool_action *action)
+{
+        struct worker *w = &d->workers[action->worker];
+
+        switch (action->type) {
+        case POOL_SPAWN:
+                /* When one could not be started, the rest of the list is not tried either. */
+                if (pool_may_spawn(&d->pool, usec_now()))
+                        start_worker(d, w);
+                return 0;
+        case POOL_DRAIN:
+                worker_drain(w);
+                return 0;
+        case POOL_TERMINATE:
+                worker_terminate(w);
+                return 0;
+        case POOL_KILL:
+                worker_kill(w);
+                return 0;
+        case POOL_TAKE_BACK:
+                return take_back(d, w);
+        case POOL_HAND_OVER:
+                return hand_over(d);
+        case POOL_REFUSE:
+                refuse(d);
+                return 0;
+        case POOL_LISTEN_ON:
+        case POOL_LISTEN_OFF:
+        default:
+                return listen_on_off(d, action->type == POOL_LISTEN_ON);
+        }
+}
+
+static int set_timer(struct dispatcher *d, usec_t at)
+{
+        int r;
+
+        r = sd_event_source_set_time(d->timer, at);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set a timer: %m");
+        r = sd_event_source_set_enabled(
+                d->timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set a timer: %m");
+
+        return 0;
+}
+
+int dispatcher_settle(struct dispatcher *d)
+{
+        struct pool_decision decision = { .wake_at = USEC_INFINITY };
+        int r;
+
+        if (!d->pool.dirty)
+                return 0;
+
+        for (int i = 0; i < DECIDE_BURST && d->pool.dirty; i++) {
+                pool_decide(&d->pool, usec_now(), &decision);
+                for (size_t k = 0; k < decision.n_actions; k++) {
+                        r = carry_out(d, &decision.actions[k]);
+                        if (r < 0)
+                                return r;
+                }
+        }
+
+        if (!backoff_is_failing(&d->pool.backoff))
+                d->trouble[0] = '\0';
+        health_touch(d);
+        if (decision.finished)
+                return sd_event_exit(d->event, 0);
+
+        return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
+}
+
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        d->pool.dirty = true;
+        return dispatcher_settle(d);
+}
+
+static int on_signal(
+        sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        if (info->ssi_signo == SIGUSR1) {
+                health_log_counters(d);
+                return 0;
+        }
+
+        pool_stop(&d->pool, usec_now());
+        return dispatcher_settle(d);
+}
+
+/* --- What worker.c reports --- */
+
+void dispatcher_worker_is_ready(struct dispatcher *d, struct worker *w)
+{
+        log_info("Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connections.", w->number,
+                w->pid, d->pool.workers[w->row].row->capacity);
+        health_ready(d);
+}
+
+void dispatcher_start_failed(struct dispatcher *d, const char *format, ...)
+{
+        char trouble[sizeof(d->trouble)];
+        va_list args;
+
+        va_start(args, format);
+        (void)vsnprintf(trouble, sizeof(trouble), format, args);
+        va_end(args);
+
+        if (!streq(trouble, d->trouble))
+                log_warning("Workers do not start: %s. The next try waits, longer each time, up to "
+                            "RestartMaxDelaySec=.",
+                        trouble);
+        memcpy(d->trouble, trouble, sizeof(trouble));
+        health_ready(d);
+}
+
+/* --- Setting up --- */
+
+int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
+        sd_event_io_handler_t callback, void *userdata, enum priority priority)
+{
+        int r;
+
+        r = sd_event_add_io(event, ret, fd, EPOLLIN, callback, userdata);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(*ret, priority);
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_exit_on_failure(*ret, true);
+}
+
+static int add_timer(
+        struct dispatcher *d, sd_event_source **ret, sd_event_time_handler_t callback)
+{
+        int r;
+
+        r = sd_event_add_time(
+                d->event, ret, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, callback, d);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(*ret, PRIORITY_TIMER);
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_exit_on_failure(*ret, true);
+}
+
+static int add_signals(struct dispatcher *d)
+{
+        static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                sd_event_source *source;
+                int r;
+
+                r = sd_event_add_signal(d->event, &source, signals[i], on_signal, d);
+                if (r < 0)
+                        return r;
+                r = sd_event_source_set_priority(source, PRIORITY_STOP);
+                if (r < 0)
+                        return r;
+                r = sd_event_source_set_floating(source, true);
+                sd_event_source_unref(source);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int add_listeners(struct dispatcher *d)
+{
+        for (size_t i = 0; i < d->n_listeners; i++) {
+                struct listener *l = &d->listeners[i];
+                int r;
+
+                r = ledger_add_name(&d->ledger, l->name);
+                if (r < 0)
+                        return r;
+                l->index = (uint16_t)r;
+                l->userdata = d;
+
+                r = dispatcher_add_io(
+                        d->event, &l->source, l->fd, on_listener, l, PRIORITY_LISTENER);
+                if (r < 0)
+                        return r;
+                r = sd_event_source_set_enabled(l->source, SD_EVENT_OFF);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int set_up_loop(struct dispatcher *d)
+{
+        int r;
+
+        r = sd_event_new(&d->event);
+        if (r < 0)
+                return r;
+        r = sd_event_set_watchdog(d->event, true);
+        if (r < 0)
+                return r;
+        r = add_signals(d);
+        if (r < 0)
+                return r;
+        r = add_timer(d, &d->timer, on_timer);
+        if (r < 0)
+                return r;
+        r = add_timer(d, &d->status_timer, health_on_timer);
+        if (r < 0)
+                return r;
+
+        return add_listeners(d);
+}
+
+static int set_up_pool(struct dispatcher *d, char **argv, const char *instance)
+{
+        _cleanup_(freep) char *names = ledger_join_names(&d->ledger);
+        struct pool_memory memory = ledger_get_memory(&d->ledger);
+        int r;
+
+        if (!names)
+                return -ENOMEM;
+        r = process_template_init(&d->process, argv, instance, names);
+        if (r < 0)
+                return r;
+        r = pool_init(&d->pool, d->settings, &memory);
+        if (r < 0)
+                return r;
+
+        d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
+        if (!d->workers)
+                return -ENOMEM;
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                worker_init(&d->workers[i], d, i);
+
+        return 0;
+}
+
+int dispatcher_init(struct dispatcher *d, const struct settings *settings,
+        struct listener *listeners, size_t n_listeners, char **argv, const char *instance)
+{
+        int r;
+
+        *d = (struct dispatcher){
+                .settings = settings,
+                .listeners = listeners,
+                .n_listeners = n_listeners,
+                .ledger = LEDGER_NULL,
+                .in_hand.fd = -1,
+        };
+
+        r = ledger_create(&d->ledger, pool_rows_needed(settings), settings->max_connections);
+        if (r >= 0)
+                r = set_up_loop(d);
+        if (r >= 0)
+                r = set_up_pool(d, argv, instance);
+        if (r < 0) {
+                dispatcher_deinit(d);
+                return log_error_errno(r, "Cannot set up the dispatcher: %m");
+        }
+
+        return 0;
+}
+
+void dispatcher_deinit(struct dispatcher *d)
+{
+        for (uint32_t i = 0; d->workers && i < d->pool.n_rows; i++)
+                worker_deinit(&d->workers[i]);
+        free(TAKE_PTR(d->workers));
+        for (size_t i = 0; i < d->n_listeners; i++)
+                d->listeners[i].source = sd_event_source_disable_unref(d->listeners[i].source);
+        d->timer = sd_event_source_disable_unref(d->timer);
+        d->status_timer = sd_event_source_disable_unref(d->status_timer);
+        d->event = sd_event_unref(d->event);
+        drop_from_hand(d);
+        pool_deinit(&d->pool);
+        process_template_done(&d->process);
+        ledger_done(&d->ledger);
+}
+
+int dispatcher_run(struct dispatcher *d)
+{
+        int r;
+
+        r = dispatcher_settle(d);
+        if (r >= 0)
+                r = sd_event_loop(d->event);
+        if (r < 0)
+                return log_error_errno(r, "The event loop failed: %m");
+
+        health_log_counters(d);
+        return 0;
+}

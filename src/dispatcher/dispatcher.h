@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "dispatcher/ledger.h"
+#include "dispatcher/listener.h"
+#include "dispatcher/worker.h"
+
+/*
+ * The dispatcher: listeners, workers and the pool between them, on one event loop.
+ */
+
+/* What goes first when much happens at once: last words before the death, credits before new
+ * connections. */
+enum priority {
+        PRIORITY_STOP = SD_EVENT_PRIORITY_IMPORTANT,
+        PRIORITY_CHANNEL,
+        PRIORITY_EXIT,
+        PRIORITY_TIMER,
+        PRIORITY_LISTENER,
+};
+
+#define STATUS_MAX 512
+
+struct dispatcher {
+        const struct settings *settings;
+        sd_event *event;
+        struct listener *listeners;
+        size_t n_listeners;
+        struct ledger ledger;
+        struct pool pool;
+        struct worker *workers; /* by row */
+        struct process_template process;
+
+        /* The connection that is with no worker: just accepted or taken back. slot: NULL if none */
+        struct {
+                int fd;
+                struct slot *slot;
+        } in_hand;
+
+        sd_event_source *timer; /* of pool_decide() */
+        sd_event_source *status_timer;
+        usec_t status_sent_at;
+        bool status_is_due;
+        bool is_ready;  /* the service manager knows */
+        bool listening; /* the listeners are in the loop */
+        bool exhausted; /* no descriptor or memory for accepting */
+        char trouble[STATUS_MAX / 4]; /* why workers do not start */
+};
+
+/*
+ * Makes a dispatcher for `listeners` (lent, with their index to be set) that runs `argv` as its
+ * workers (lent too). `settings` are resolved and checked. SIGTERM, SIGINT, SIGHUP and SIGUSR1 are
+ * blocked by the caller. Returns 0 or -errno, after a log line.
+ */
+int dispatcher_init(struct dispatcher *d, const struct settings *settings,
+        struct listener *listeners, size_t n_listeners, char **argv, const char *instance);
+void dispatcher_deinit(struct dispatcher *d);
+
+/* Serves until it is told to stop and all workers have ended. Returns 0 or -errno. */
+int dispatcher_run(struct dispatcher *d);
+
+/* --- For worker.c --- */
+
+/* Carries out what the pool decides, if anything changed. To be called at the end of each event.
+ * Returns 0 or -errno. */
+int dispatcher_settle(struct dispatcher *d);
+
+int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
+        sd_event_io_handler_t callback, void *userdata, enum priority priority);
+
+void dispatcher_worker_is_ready(struct dispatcher *d, struct worker *w);
+
+/* A worker ended before it had served. The words say how. */
+void dispatcher_start_failed(struct dispatcher *d, const char *format, ...) _printf_(2, 3);

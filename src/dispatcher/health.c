@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The status line and its timer. Called by dispatcher.c; changes nothing but the status fields of
+ * the dispatcher.
+ */
+
+#include <inttypes.h>
+
+#include "dispatcher/health.h"
+#include "dispatcher/journal.h"
+#include "dispatcher/notify.h"
+
+#define STATUS_INTERVAL_USEC USEC_PER_SEC
+
+/* While stopping, more time is asked for this often, for this long. */
+#define STOPPING_INTERVAL_USEC (2 * USEC_PER_SEC)
+#define STOPPING_EXTEND_USEC   (15 * USEC_PER_SEC)
+
+/* Appends what is wrong, in words. */
+static void format_trouble(const struct dispatcher *d, const struct pool_figures *f, char *text)
+{
+        const char *trouble = "";
+
+        if (d->trouble[0] && f->workers_ready < d->settings->workers) {
+                (void)snprintf(text, STATUS_MAX / 2, "; workers do not start: %s", d->trouble);
+                return;
+        }
+
+        if (d->exhausted)
+                trouble = "; out of descriptors or memory, new connections wait";
+        else if (f->open >= d->settings->max_connections)
+                trouble = "; MaxConnections= reached, new connections wait";
+        else if (f->workers_ready > 0 && d->pool.n_heap == 0)
+                trouble = "; all workers are full, new connections wait";
+        (void)snprintf(text, STATUS_MAX / 2, "%s", trouble);
+}
+
+static void format_status(const struct dispatcher *d, char *text)
+{
+        const struct counters *c = d->pool.counters;
+        char trouble[STATUS_MAX / 2] = "";
+        struct pool_figures f;
+
+        pool_get_figures(&d->pool, &f);
+        if (!d->pool.stopping)
+                format_trouble(d, &f, trouble);
+        (void)snprintf(text, STATUS_MAX,
+                "%s%" PRIu32 "/%" PRIu32 " workers ready; connections: %" PRIu32 " open, %" PRIu64
+                " done, %" PRIu64 " lost%s",
+                d->pool.stopping ? "Stopping: " : "", f.workers_ready,
+                MAX(f.workers, d->settings->workers), f.open, c->done, c->lost, trouble);
+}
+
+void health_log_counters(const struct dispatcher *d)
+{
+        const struct counters *c = d->pool.counters;
+        struct pool_figures f;
+
+        pool_get_figures(&d->pool, &f);
+        log_info("counters: accepted=%" PRIu64 " open=%" PRIu32 " done=%" PRIu64 " lost=%" PRIu64
+                 " refused=%" PRIu64 " taken-back=%" PRIu64,
+                c->accepted, f.open, c->done, c->lost, f.refused, c->taken_back);
+}
+
+static void send_status(struct dispatcher *d)
+{
+        char text[STATUS_MAX];
+
+        format_status(d, text);
+        if (d->pool.stopping)
+                notify_stopping(text, STOPPING_EXTEND_USEC);
+        else if (d->is_ready)
+                notify_status(text);
+        d->status_sent_at = usec_now();
+}
+
+void health_ready(struct dispatcher *d)
+{
+        char text[STATUS_MAX];
+
+        if (d->is_ready || d->pool.stopping)
+                return;
+
+        format_status(d, text);
+        notify_ready(text);
+        d->is_ready = true;
+        d->status_sent_at = usec_now();
+}
+
+static void arm(struct dispatcher *d, usec_t at)
+{
+        /* Without a timer the line is late, and nothing worse. */
+        (void)sd_event_source_set_time(d->status_timer, at);
+        (void)sd_event_source_set_enabled(d->status_timer, SD_EVENT_ONESHOT);
+}
+
+void health_touch(struct dispatcher *d)
+{
+        if (d->status_is_due)
+                return;
+
+        d->status_is_due = true;
+        arm(d, usec_add(d->status_sent_at, STATUS_INTERVAL_USEC));
+}
+
+int health_on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        d->status_is_due = false;
+        send_status(d);
+        if (d->pool.stopping)
+                arm(d, usec_add(usec_now(), STOPPING_INTERVAL_USEC));
+
+        return 0;
+}

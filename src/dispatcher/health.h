@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "dispatcher/dispatcher.h"
+
+/*
+ * How the instance is, in a line for `systemctl status` and for the log.
+ */
+
+/* The first worker is ready, or the first start failed: tells the service manager, once. */
+void health_ready(struct dispatcher *d);
+
+/* Something changed: the status line follows soon, at most once a second. */
+void health_touch(struct dispatcher *d);
+int health_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+
+/* Logs all counters, as `key=value`. */
+void health_log_counters(const struct dispatcher *d);

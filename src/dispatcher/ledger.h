@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "policy/pool.h"
+
+/*
+ * The ledger: a memfd with the counters, the listeners' names, the workers and the slots. It is
+ * the state itself, not a copy of it.
+ */
+
+#define LEDGER_VERSION   1
+#define LEDGER_NAMES_MAX 64
+#define LEDGER_NAME_SIZE 256 /* FDNAME_MAX of systemd, and the final 0 */
+
+struct ledger_header {
+        char magic[8];
+        uint32_t version;
+        uint32_t n_rows;
+        uint32_t n_slots;
+        uint32_t n_names;
+        uint64_t next_serial;
+        struct counters counters;
+        char names[LEDGER_NAMES_MAX][LEDGER_NAME_SIZE]; /* the index is the one on the wire */
+};
+
+struct ledger {
+        int fd;
+        size_t size;
+        struct ledger_header *header;
+        struct worker_row *rows;
+        struct slot *slots;
+};
+
+#define LEDGER_NULL ((struct ledger){ .fd = -1 })
+
+/* Makes an empty ledger. Returns 0 or -errno. */
+int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots);
+void ledger_done(struct ledger *ledger);
+
+/* Returns the index of `name`, which is added if it is new, or -ENOSPC. */
+int ledger_add_name(struct ledger *ledger, const char *name);
+
+/* Returns all names, separated by colons, for the caller to free, or NULL without memory. */
+char *ledger_join_names(const struct ledger *ledger);
+
+/* The memory for pool_init(). */
+struct pool_memory ledger_get_memory(struct ledger *ledger);

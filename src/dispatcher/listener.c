@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Listening sockets: what is one, and what accept4() says. Called by dispatcher.c; knows nothing of
+ * workers.
+ */
+
+#include <arpa/inet.h>
+#include <linux/vm_sockets.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "dispatcher/listener.h"
+
+static const char *describe_file(mode_t mode)
+{
+        switch (mode & S_IFMT) {
+        case S_IFIFO:
+                return "a FIFO";
+        case S_IFREG:
+                return "a regular file";
+        case S_IFDIR:
+                return "a directory";
+        case S_IFCHR:
+        case S_IFBLK:
+                return "a device";
+        default:
+                return "not a socket";
+        }
+}
+
+static int get_option(int fd, int option)
+{
+        int value = -1;
+        socklen_t len = sizeof(value);
+
+        return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
+}
+
+/* Returns what is wrong with it as a listener, or NULL. */
+static const char *find_fault(int fd)
+{
+        struct stat st;
+        int type;
+
+        if (fstat(fd, &st) < 0)
+                return "not open";
+        if (!S_ISSOCK(st.st_mode))
+                return describe_file(st.st_mode);
+
+        type = get_option(fd, SO_TYPE);
+        if (type == SOCK_DGRAM)
+                return "a datagram socket";
+        if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
+                return "a socket of an unsuitable type";
+        if (get_option(fd, SO_ACCEPTCONN) != 1)
+                return "a socket that does not listen (a connected one: Accept=yes?)";
+
+        switch (get_option(fd, SO_DOMAIN)) {
+        case AF_INET:
+        case AF_INET6:
+        case AF_UNIX:
+        case AF_VSOCK:
+                return NULL;
+        default:
+                return "a socket of an unsuitable address family";
+        }
+}
+
+static void format_unix(const struct sockaddr_un *address, socklen_t len, char *text)
+{
+        size_t n = len - offsetof(struct sockaddr_un, sun_path);
+        char path[sizeof(address->sun_path) + 1] = {};
+
+        memcpy(path, address->sun_path, MIN(n, sizeof(address->sun_path)));
+        if (n > 0 && path[0] == '\0')
+                path[0] = '@'; /* an abstract name */
+        (void)snprintf(text, LISTENER_ADDRESS_MAX, "%s", path);
+}
+
+static void format_address(int fd, char *text)
+{
+        union {
+                struct sockaddr any;
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+                struct sockaddr_un un;
+                struct sockaddr_vm vm;
+        } a = {};
+        socklen_t len = sizeof(a);
+        char ip[INET6_ADDRSTRLEN];
+
+        (void)snprintf(text, LISTENER_ADDRESS_MAX, "an unknown address");
+        if (getsockname(fd, &a.any, &len) < 0)
+                return;
+
+        switch (a.any.sa_family) {
+        case AF_INET:
+                inet_ntop(AF_INET, &a.in.sin_addr, ip, sizeof(ip));
+                (void)snprintf(text, LISTENER_ADDRESS_MAX, "%s:%u", ip, ntohs(a.in.sin_port));
+                break;
+        case AF_INET6:
+                inet_ntop(AF_INET6, &a.in6.sin6_addr, ip, sizeof(ip));
+                (void)snprintf(text, LISTENER_ADDRESS_MAX, "[%s]:%u", ip, ntohs(a.in6.sin6_port));
+                break;
+        case AF_UNIX:
+                format_unix(&a.un, len, text);
+                break;
+        case AF_VSOCK:
+                (void)snprintf(text, LISTENER_ADDRESS_MAX, "vsock:%u:%u", a.vm.svm_cid,
+                        a.vm.svm_port);
+                break;
+        default:
+                break;
+        }
+}
+
+int listener_init(struct listener *listener, int fd_consume, const char *name, char **ret_message)
+{
+        _cleanup_(fd_closep) int fd = fd_consume;
+        const char *fault = find_fault(fd);
+        int r;
+
+        *listener = (struct listener){ .fd = -1 };
+        *ret_message = NULL;
+
+        if (fault) {
+                if (asprintf(ret_message,
+                            "Descriptor %d (\"%s\") is %s; allowed are listening stream and "
+                            "seqpacket sockets: ListenStream= and ListenSequentialPacket= with "
+                            "Accept=no",
+                            fd, name, fault) < 0)
+                        return -ENOMEM;
+                return -EINVAL;
+        }
+
+        r = fd_set_nonblock(fd);
+        if (r < 0)
+                return r;
+        listener->name = strdup(name);
+        if (!listener->name)
+                return -ENOMEM;
+
+        format_address(fd, listener->address);
+        listener->fd = TAKE_FD(fd);
+        return 0;
+}
+
+void listener_done(struct listener *listener)
+{
+        listener->source = sd_event_source_disable_unref(listener->source);
+        listener->fd = fd_close(listener->fd);
+        free(TAKE_PTR(listener->name));
+}
+
+int listener_accept(struct listener *listener, int *ret_fd)
+{
+        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0) {
+                *ret_fd = fd;
+                return 0;
+        }
+
+        switch (errno) {
+        case EAGAIN:
+                return ACCEPT_EMPTY;
+
+        /* That one connection failed. The network errors are those of accept(2), ERROR HANDLING;
+         * EPERM is a firewall's. */
+        case EINTR:
+        case ECONNABORTED:
+        case EPERM:
+        case EPROTO:
+        case ENETDOWN:
+        case ENOPROTOOPT:
+        case EHOSTDOWN:
+        case ENONET:
+        case EHOSTUNREACH:
+        case EOPNOTSUPP:
+        case ENETUNREACH:
+        case ETIMEDOUT:
+                return ACCEPT_AGAIN;
+
+        /* EMFILE, ENFILE, ENOBUFS, ENOMEM; and whatever else, which waiting cannot make worse. */
+        default:
+                return ACCEPT_EXHAUSTED;
+        }
+}

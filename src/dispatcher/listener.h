@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/base.h"
+
+/*
+ * A listening socket that the service manager passed.
+ */
+
+#define LISTENER_ADDRESS_MAX 160
+
+struct listener {
+        int fd;
+        char *name;     /* its FileDescriptorName= */
+        uint16_t index; /* of the name, in the ledger and on the wire */
+        char address[LISTENER_ADDRESS_MAX];
+        sd_event_source *source;
+        void *userdata;
+};
+
+/*
+ * Takes over `fd` and its name (copied), and makes it non-blocking. Returns 0 or -errno. On
+ * -EINVAL, *ret_message is one line, for the caller to free, that says which descriptor, what it is
+ * and what is allowed.
+ */
+int listener_init(struct listener *listener, int fd_consume, const char *name, char **ret_message);
+void listener_done(struct listener *listener);
+
+/* What to make of a failed accept. */
+enum accept_result {
+        ACCEPT_EMPTY = 1,     /* nobody waits */
+        ACCEPT_AGAIN = 2,     /* this one is gone; the next may be fine */
+        ACCEPT_EXHAUSTED = 3, /* no descriptor or no memory (errno says which): later */
+};
+
+/* Returns a connection (non-blocking, close-on-exec) in *ret_fd and 0, or enum accept_result. */
+int listener_accept(struct listener *listener, int *ret_fd);

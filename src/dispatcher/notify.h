@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/time.h"
+
+/*
+ * What the service manager is told: sd_notify(3). Without $NOTIFY_SOCKET nothing happens.
+ */
+
+void notify_ready(const char *status);
+void notify_status(const char *status);
+
+/* Stopping; more time is needed than TimeoutStopSec= may give. Repeat before `extend` is over. */
+void notify_stopping(const char *status, usec_t extend);

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Starting, signalling and reaping worker processes. Called by worker.c; knows nothing of pools.
+ */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "dispatcher/process.h"
+
+/* Set by the service manager for the dispatcher, or by whoever started it: nothing for workers. */
+static const char *const private_variables[] = {
+        "LISTEN_FDS=",
+        "LISTEN_FDNAMES=",
+        "LISTEN_PID=",
+        "LISTEN_PIDFDID=",
+        "NOTIFY_SOCKET=",
+        "WATCHDOG_PID=",
+        "WATCHDOG_USEC=",
+        "FDSTORE=",
+        "SYSTEMD_EXEC_PID=",
+        "JOURNAL_STREAM=",
+        "ACCEPTD_CHANNEL=",
+        "ACCEPTD_LISTENERS=",
+        "ACCEPTD_WORKER=",
+        "ACCEPTD_INSTANCE=",
+};
+
+static bool is_private(const char *assignment)
+{
+        for (size_t i = 0; i < ELEMENTSOF(private_variables); i++)
+                if (startswith(assignment, private_variables[i]))
+                        return true;
+
+        return false;
+}
+
+int process_template_init(struct process_template *template, char **argv, const char *instance,
+        const char *listeners)
+{
+        size_t n = 0;
+        char **env;
+
+        *template = (struct process_template){ .argv = argv };
+
+        while (environ[n])
+                n++;
+        env = template->environment = calloc(n + 5, sizeof(char *));
+        if (!env)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < n; i++) {
+                if (is_private(environ[i]))
+                        continue;
+                *env = strdup(environ[i]);
+                if (!*env++)
+                        goto fail;
+        }
+        if (asprintf(env++, "ACCEPTD_CHANNEL=%d", PROCESS_CHANNEL_FD) < 0 ||
+                asprintf(env++, "ACCEPTD_LISTENERS=%s", listeners) < 0 ||
+                asprintf(env++, "ACCEPTD_INSTANCE=%s", instance) < 0)
+                goto fail;
+
+        /* The last place is filled at each start. */
+        template->worker_at = (size_t)(env - template->environment);
+        return 0;
+
+fail:
+        env[-1] = NULL;
+        process_template_done(template);
+        return -ENOMEM;
+}
+
+void process_template_done(struct process_template *template)
+{
+        for (char **e = template->environment; e && *e; e++)
+                free(*e);
+        free(TAKE_PTR(template->environment));
+}
+
+/* Own session, default signal handlers, empty mask. */
+static int set_attributes(posix_spawnattr_t *attributes)
+{
+        sigset_t all, none;
+        int r;
+
+        sigfillset(&all);
+        sigemptyset(&none);
+
+        r = posix_spawnattr_setsigdefault(attributes, &all);
+        if (r == 0)
+                r = posix_spawnattr_setsigmask(attributes, &none);
+        if (r == 0)
+                r = posix_spawnattr_setflags(attributes,
+                        POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+
+        return r;
+}
+
+/* 0 from /dev/null, 1 and 2 as they are, the channel, and nothing else. */
+static int set_descriptors(posix_spawn_file_actions_t *actions, int channel_fd)
+{
+        int r;
+
+        r = posix_spawn_file_actions_addopen(
+                actions, STDIN_FILENO, "/dev/null", O_RDONLY | O_NOCTTY, 0);
+        if (r == 0)
+                r = posix_spawn_file_actions_adddup2(actions, channel_fd, PROCESS_CHANNEL_FD);
+        if (r == 0)
+                r = posix_spawn_file_actions_addclosefrom_np(actions, PROCESS_CHANNEL_FD + 1);
+
+        return r;
+}
+
+/* Returns the pid, or -errno. */
+static pid_t spawn(char **argv, char **environment, int channel_fd)
+{
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attributes;
+        pid_t pid;
+        int r;
+
+        r = posix_spawnattr_init(&attributes);
+        if (r != 0)
+                return -r;
+        r = posix_spawn_file_actions_init(&actions);
+        if (r != 0) {
+                posix_spawnattr_destroy(&attributes);
+                return -r;
+        }
+
+        r = set_attributes(&attributes);
+        if (r == 0)
+                r = set_descriptors(&actions, channel_fd);
+        if (r == 0)
+                r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, environment);
+
+        posix_spawn_file_actions_destroy(&actions);
+        posix_spawnattr_destroy(&attributes);
+        return r == 0 ? pid : -r;
+}
+
+int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
+        pid_t *ret_pid, int *ret_pidfd)
+{
+        char worker[sizeof("ACCEPTD_WORKER=4294967295")];
+        int pidfd;
+        pid_t pid;
+
+        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%u", number);
+        template->environment[template->worker_at] = worker;
+        pid = spawn(template->argv, template->environment, channel_fd);
+        template->environment[template->worker_at] = NULL;
+        if (pid < 0)
+                return pid;
+
+        pidfd = pidfd_open(pid, 0);
+        if (pidfd < 0) {
+                int r = -errno;
+
+                /* Not reaped yet, so the number is still this process'. */
+                (void)kill(pid, SIGKILL);
+                (void)waitpid(pid, NULL, 0);
+                return r;
+        }
+
+        *ret_pid = pid;
+        *ret_pidfd = pidfd;
+        return 0;
+}
+
+void process_signal(int pidfd, int signal)
+{
+        (void)pidfd_send_signal(pidfd, signal, NULL, 0);
+}
+
+bool process_reap(pid_t pid, int pidfd, char *text)
+{
+        siginfo_t info = {};
+
+        /* While it is a zombie its number, and so its group's, belongs to nobody else. */
+        (void)kill(-pid, SIGKILL);
+
+        if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0)
+                (void)snprintf(text, PROCESS_END_MAX, "ended in an unknown way (%m)");
+        else if (info.si_code == CLD_EXITED)
+                (void)snprintf(
+                        text, PROCESS_END_MAX, "exited with status %d", info.si_status);
+        else
+                (void)snprintf(text, PROCESS_END_MAX, "was ended by SIG%s%s",
+                        sigabbrev_np(info.si_status) ?: "?",
+                        info.si_code == CLD_DUMPED ? " (core dumped)" : "");
+
+        return info.si_code == CLD_EXITED && info.si_status == 0;
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Workers: starting them, hearing what they say, seeing them end. Called by dispatcher.c. What
+ * should happen to a worker is the pool's to decide.
+ */
+
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/journal.h"
+
+static struct pool *pool_of(struct worker *w)
+{
+        return &w->dispatcher->pool;
+}
+
+static enum worker_state state_of(struct worker *w)
+{
+        return pool_of(w)->workers[w->row].row->state;
+}
+
+void worker_init(struct worker *w, struct dispatcher *dispatcher, uint32_t row)
+{
+        *w = (struct worker){
+                .dispatcher = dispatcher,
+                .row = row,
+                .pidfd = -1,
+                .channel = CHANNEL_NULL,
+        };
+}
+
+void worker_deinit(struct worker *w)
+{
+        w->channel_source = sd_event_source_disable_unref(w->channel_source);
+        w->exit_source = sd_event_source_disable_unref(w->exit_source);
+        channel_close(&w->channel);
+        w->pidfd = fd_close(w->pidfd);
+}
+
+void worker_bury(struct worker *w)
+{
+        uint32_t lost = pool_emptied(pool_of(w), w->row);
+
+        worker_deinit(w);
+        if (lost > 0)
+                log_warning("%" PRIu32 " connection%s that worker %" PRIu32
+                            " had received and not finished %s lost.",
+                        lost, lost == 1 ? "" : "s", w->number, lost == 1 ? "is" : "are");
+}
+
+/* --- What it says --- */
+
+void worker_violates(struct worker *w, const char *what)
+{
+        log_warning("Worker %" PRIu32 " (PID %d) broke the protocol: %s. It is killed.", w->number,
+                w->pid, what);
+        worker_kill(w);
+}
+
+/* Returns what is wrong with the record, or NULL. */
+static const char *hear_record(struct worker *w, const struct record *record)
+{
+        bool was_starting = state_of(w) == WORKER_STARTING;
+
+        switch ((enum record_type)record->type) {
+        case RECORD_DONE:
+                if (pool_done(pool_of(w), w->row, record->id) != 0)
+                        return "DONE for a connection that it does not have";
+                return NULL;
+
+        case RECORD_READY:
+                if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
+                        return "more than 10 READY in a second";
+                if (was_starting)
+                        dispatcher_worker_is_ready(w->dispatcher, w);
+                return NULL;
+
+        case RECORD_PONG:
+        case RECORD_HELD:
+                return "an answer to a question that was not asked";
+
+        case RECORD_CONNECTION:
+        case RECORD_PING:
+        case RECORD_LIST:
+        default:
+                return "a record that goes the other way";
+        }
+}
+
+static int hear(struct worker *w)
+{
+        struct record records[RECORD_BATCH_MAX];
+        const char *why = NULL;
+        size_t n = 0;
+        int r;
+
+        r = wire_receive_batch(w->channel.fd, records, &n, &why);
+        if (r < 0)
+                return log_error_errno(r, "Cannot receive from worker %" PRIu32 ": %m", w->number);
+        if (r == WIRE_EMPTY)
+                return 0;
+        if (r == WIRE_END)
+                why = "an empty datagram, or its end of the channel is shut down";
+
+        for (size_t i = 0; i < n && !why; i++)
+                why = hear_record(w, &records[i]);
+        if (why)
+                worker_violates(w, why);
+
+        return 0;
+}
+
+static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
+        void *userdata)
+{
+        struct worker *w = userdata;
+        int r = hear(w);
+
+        return r < 0 ? r : dispatcher_settle(w->dispatcher);
+}
+
+/* --- Its end --- */
+
+static void log_end(struct worker *w, enum worker_state before, bool clean, const char *end)
+{
+        uint32_t open = pool_of(w)->workers[w->row].open;
+        const char *when = before == WORKER_STARTING ? " before it was ready" : "";
+        int priority = LOG_WARNING;
+
+        /* asked for, or allowed by the protocol */
+        if (open == 0 && (before > WORKER_READY || (clean && before == WORKER_READY)))
+                priority = LOG_INFO;
+
+        if (open > 0)
+                journal_log(priority,
+                        "Worker %" PRIu32 " (PID %d) %s%s, with %" PRIu32 " connection%s.",
+                        w->number, w->pid, end, when, open, open == 1 ? "" : "s");
+        else
+                journal_log(priority, "Worker %" PRIu32 " (PID %d) %s%s.", w->number, w->pid, end,
+                        when);
+}
+
+static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
+        uint32_t revents _unused_, void *userdata)
+{
+        struct worker *w = userdata;
+        enum worker_state before = state_of(w);
+        char end[PROCESS_END_MAX];
+        bool clean = process_reap(w->pid, w->pidfd, end);
+
+        w->exit_source = sd_event_source_disable_unref(w->exit_source);
+        /* Its last words were heard before: they have the higher priority. */
+        w->channel_source = sd_event_source_disable_unref(w->channel_source);
+
+        log_end(w, before, clean, end);
+        if (pool_exited(pool_of(w), w->row, usec_now()))
+                dispatcher_start_failed(w->dispatcher, "the last one %s", end);
+        if (channel_is_empty(&w->channel))
+                worker_bury(w);
+
+        return dispatcher_settle(w->dispatcher);
+}
+
+/* --- What is done to it --- */
+
+static int watch(struct worker *w)
+{
+        sd_event *event = w->dispatcher->event;
+        int r;
+
+        r = dispatcher_add_io(event, &w->channel_source, w->channel.fd, on_channel, w,
+                PRIORITY_CHANNEL);
+        if (r < 0)
+                return r;
+
+        return dispatcher_add_io(event, &w->exit_source, w->pidfd, on_exit_of_process, w,
+                PRIORITY_EXIT);
+}
+
+int worker_start(struct worker *w)
+{
+        struct pool *pool = pool_of(w);
+        int r;
+
+        w->number = pool_next_number(pool);
+        r = channel_open(&w->channel);
+        if (r < 0)
+                return r;
+
+        r = process_spawn(&w->dispatcher->process, w->number, w->channel.queue_fd, &w->pid,
+                &w->pidfd);
+        if (r < 0) {
+                worker_deinit(w);
+                return r;
+        }
+
+        r = watch(w);
+        if (r < 0) {
+                char end[PROCESS_END_MAX];
+
+                process_signal(w->pidfd, SIGKILL);
+                (void)process_reap(w->pid, w->pidfd, end);
+                worker_deinit(w);
+                return r;
+        }
+
+        pool_spawned(pool, w->row, w->pid, usec_now());
+        return 0;
+}
+
+void worker_drain(struct worker *w)
+{
+        channel_shutdown(&w->channel);
+        pool_drained(pool_of(w), w->row, usec_now());
+}
+
+void worker_terminate(struct worker *w)
+{
+        if (pool_of(w)->workers[w->row].row->deadline <= usec_now())
+                log_warning("Worker %" PRIu32 " (PID %d) %s in time. It gets SIGTERM.", w->number,
+                        w->pid,
+                        state_of(w) == WORKER_STARTING ? "did not become ready"
+                                                       : "did not finish its connections");
+        process_signal(w->pidfd, SIGTERM);
+        pool_terminated(pool_of(w), w->row, usec_now());
+}
+
+void worker_kill(struct worker *w)
+{
+        if (state_of(w) == WORKER_TERMINATING)
+                log_warning("Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
+                        w->number, w->pid);
+        /* Nothing that it says counts any more, and it may be saying a lot. */
+        (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+        process_signal(w->pidfd, SIGKILL);
+        pool_killed(pool_of(w), w->row, usec_now());
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "dispatcher/channel.h"
+#include "dispatcher/process.h"
+
+struct dispatcher;
+
+/*
+ * One worker as the dispatcher holds it: a process, its channel, and the event sources of both.
+ * What state it is in and what it has is in the pool's row of the same index.
+ */
+
+struct worker {
+        struct dispatcher *dispatcher;
+        uint32_t row;
+        uint32_t number;
+        pid_t pid;
+        int pidfd;
+        struct channel channel;
+        sd_event_source *channel_source;
+        sd_event_source *exit_source;
+};
+
+void worker_init(struct worker *w, struct dispatcher *dispatcher, uint32_t row);
+
+/* Closes what the worker had here. It does not touch the process. */
+void worker_deinit(struct worker *w);
+
+/* Starts the process, and tells the pool. Returns 0 or -errno; then nothing is left of it. */
+int worker_start(struct worker *w);
+
+void worker_drain(struct worker *w);
+void worker_terminate(struct worker *w);
+void worker_kill(struct worker *w);
+
+/* It broke the protocol: says so, once, and kills it. */
+void worker_violates(struct worker *w, const char *what);
+
+/* Nothing is left in the queue of this dead worker: forgets it. */
+void worker_bury(struct worker *w);

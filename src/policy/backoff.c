@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Delay after failed starts: RestartSec=, doubled at each further failure up to
+ * RestartMaxDelaySec=. Called by pool.c only.
+ */
+
+#include "policy/backoff.h"
+
+void backoff_failed(struct backoff *backoff, usec_t started_at, usec_t now)
+{
+        /* Workers that were started side by side fail side by side: that is one failure. One that
+         * ran for long before it ended is no part of a series. */
+        if (backoff->delay == 0 || now - started_at > backoff->max)
+                backoff->delay = backoff->first;
+        else if (started_at >= backoff->failed_at)
+                backoff->delay = MIN(usec_add(backoff->delay, backoff->delay), backoff->max);
+
+        backoff->failed_at = now;
+        backoff->not_before = usec_add(now, backoff->delay);
+}
+
+void backoff_ready(struct backoff *backoff)
+{
+        backoff->not_before = 0;
+}
+
+void backoff_served(struct backoff *backoff)
+{
+        backoff->delay = 0;
+        backoff->not_before = 0;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is to be done about the pool: everything is recomputed from its state, nothing is remembered
+ * from the last decision. Called by the dispatcher whenever the pool is dirty or a deadline passed.
+ */
+
+#include <assert.h>
+
+#include "policy/pool.h"
+
+struct census {
+        uint32_t starting;
+        uint32_t ready;
+        uint32_t in_use; /* rows that are not free */
+};
+
+static struct census count_workers(const struct pool *pool)
+{
+        struct census census = {};
+
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                enum worker_state state = pool->workers[i].row->state;
+
+                census.starting += state == WORKER_STARTING;
+                census.ready += state == WORKER_READY;
+                census.in_use += state != WORKER_NONE;
+        }
+
+        return census;
+}
+
+static void act(
+        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker)
+{
+        if (d->n_actions < POOL_ACTIONS_MAX - 1) /* the last place is for LISTEN_ON or LISTEN_OFF */
+                d->actions[d->n_actions++] = (struct pool_action){ type, worker };
+        else
+                pool->dirty = true;
+}
+
+static void wake(struct pool_decision *d, usec_t at)
+{
+        d->wake_at = MIN(d->wake_at, at);
+}
+
+/* Ends the waits whose time has come. */
+static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
+{
+        if (pool->paused_until != 0 && now >= pool->paused_until)
+                pool->paused_until = 0;
+        if (pool->paused_until != 0)
+                wake(d, pool->paused_until);
+
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                struct pool_worker *w = &pool->workers[i];
+
+                if (w->blocked_until == 0)
+                        continue;
+                if (now >= w->blocked_until)
+                        pool_unblock(pool, i);
+                else
+                        wake(d, w->blocked_until);
+        }
+}
+
+/* Returns the row of the worker that has been dead for longest: lowest number. */
+static uint32_t oldest_dead(const struct pool *pool)
+{
+        uint32_t oldest = UINT32_MAX;
+
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                const struct worker_row *row = pool->workers[i].row;
+
+                if (row->state != WORKER_DEAD)
+                        continue;
+                if (oldest == UINT32_MAX || row->number < pool->workers[oldest].row->number)
+                        oldest = i;
+        }
+
+        return oldest;
+}
+
+/* What was accepted before goes before anything new. */
+static void decide_waiting(struct pool *pool, const struct census *census, struct pool_decision *d)
+{
+        bool hopeless = pool->stopping && census->ready == 0;
+
+        if (pool->n_in_hand > 0) {
+                if (pool->n_heap > 0)
+                        act(pool, d, POOL_HAND_OVER, 0);
+                else if (hopeless)
+                        act(pool, d, POOL_REFUSE, 0);
+        } else if (pool->n_dead > 0 && pool->paused_until == 0) {
+                if (pool->n_heap > 0 || hopeless)
+                        act(pool, d, POOL_TAKE_BACK, oldest_dead(pool));
+        }
+}
+
+static void decide_spawn(
+        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
+{
+        uint32_t wanted = pool->settings->workers;
+        uint32_t running = census->starting + census->ready;
+
+        if (pool->stopping || running >= wanted)
+                return;
+
+        if (backoff_is_failing(&pool->backoff)) {
+                /* one at a time, until one serves: a probe */
+                if (census->starting > 0)
+                        return;
+                if (!pool_may_spawn(pool, now)) {
+                        wake(d, pool->backoff.not_before);
+                        return;
+                }
+                wanted = running + 1;
+        }
+
+        for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
+                if (pool->workers[i].row->state != WORKER_NONE)
+                        continue;
+                act(pool, d, POOL_SPAWN, i);
+                running++;
+        }
+}
+
+static void decide_worker(
+        struct pool *pool, uint32_t worker, bool drain, usec_t now, struct pool_decision *d)
+{
+        const struct worker_row *row = pool->workers[worker].row;
+        const struct worker_state_info *state = worker_state_info(row->state);
+
+        if (!state->alive)
+                return;
+
+        if (drain && row->state == WORKER_READY) {
+                act(pool, d, POOL_DRAIN, worker);
+        } else if (drain && row->state == WORKER_STARTING) {
+                /* It holds nothing, so there is nothing to wait for. */
+                act(pool, d, POOL_TERMINATE, worker);
+        } else if (now < row->deadline) {
+                wake(d, row->deadline);
+        } else if (state->overdue == STEP_TERMINATE) {
+                act(pool, d, POOL_TERMINATE, worker);
+        } else if (state->overdue == STEP_KILL) {
+                act(pool, d, POOL_KILL, worker);
+        }
+}
+
+void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
+{
+        struct census census;
+        bool drain;
+
+        *ret = (struct pool_decision){ .wake_at = USEC_INFINITY };
+
+        end_waits(pool, now, ret);
+        pool->dirty = false;
+
+        census = count_workers(pool);
+        decide_waiting(pool, &census, ret);
+        decide_spawn(pool, &census, now, ret);
+
+        /* What waits for a credit gets its chance before the workers are drained. */
+        drain = pool->stopping &&
+                ((pool->n_in_hand == 0 && pool->n_dead == 0) || now >= pool->stop_deadline);
+        if (pool->stopping && !drain)
+                wake(ret, pool->stop_deadline);
+        for (uint32_t i = 0; i < pool->n_rows; i++)
+                decide_worker(pool, i, drain, now, ret);
+
+        ret->actions[ret->n_actions++] =
+                (struct pool_action){ pool_may_accept(pool) ? POOL_LISTEN_ON : POOL_LISTEN_OFF, 0 };
+        ret->finished = pool->stopping && census.in_use == 0 && pool->n_in_hand == 0;
+}
+
+void pool_stop(struct pool *pool, usec_t now)
+{
+        if (!pool->stopping) {
+                pool->stopping = true;
+                pool->stop_deadline = usec_add(now, pool->settings->drain_timeout);
+        } else {
+                pool->stop_deadline = now;
+                for (uint32_t i = 0; i < pool->n_rows; i++)
+                        if (pool->workers[i].row->state == WORKER_DRAINING)
+                                pool->workers[i].row->deadline = now;
+        }
+
+        pool->dirty = true;
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The pool's records: connections in slots, workers in rows, and the heap of workers with a credit.
+ * What is to be done about them is decided in pool-decide.c. No system calls; time is a parameter.
+ */
+
+#include <assert.h>
+
+#include "policy/pool.h"
+
+/* More READYs than this in a second are a flood. */
+#define READYS_PER_SEC 10
+
+/* A worker whose channel was full is tried again after this time, even when it says nothing: the
+ * descriptors in flight that were too many may have been another worker's. */
+#define BLOCKED_USEC (50 * USEC_PER_MSEC)
+
+/* A delay of 0 would start a failing worker as fast as the machine can. */
+#define RESTART_MIN_USEC USEC_PER_MSEC
+
+uint32_t pool_rows_needed(const struct settings *settings)
+{
+        /* A worker dies with connections in its queue only when nobody has credit, so there cannot
+         * be many more such rows than workers. */
+        return 2 * settings->workers + 8;
+}
+
+int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory)
+{
+        int r;
+
+        *pool = (struct pool){
+                .settings = settings,
+                .counters = memory->counters,
+                .n_rows = memory->n_rows,
+                .next_number = 1,
+                .backoff = {
+                        .first = MAX(settings->restart, RESTART_MIN_USEC),
+                        .max = MAX(settings->restart_max_delay, RESTART_MIN_USEC),
+                },
+                .dirty = true,
+        };
+
+        r = slots_init(&pool->slots, memory->slots, memory->n_slots, memory->next_serial);
+        if (r < 0)
+                return r;
+
+        pool->workers = calloc(pool->n_rows, sizeof(*pool->workers));
+        pool->heap = malloc(pool->n_rows * sizeof(*pool->heap));
+        if (!pool->workers || !pool->heap) {
+                pool_deinit(pool);
+                return -ENOMEM;
+        }
+
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                pool->workers[i].row = &memory->rows[i];
+                pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
+        }
+
+        return 0;
+}
+
+void pool_deinit(struct pool *pool)
+{
+        free(TAKE_PTR(pool->heap));
+        free(TAKE_PTR(pool->workers));
+        slots_done(&pool->slots);
+}
+
+/* --- The heap of workers with a credit --- */
+
+static bool comes_before(const struct pool *pool, uint32_t a, uint32_t b)
+{
+        const struct pool_worker *x = &pool->workers[a], *y = &pool->workers[b];
+
+        if (pool->settings->distribute == DISTRIBUTE_LEAST_CONNECTIONS && x->open != y->open)
+                return x->open < y->open;
+
+        return x->last_chosen < y->last_chosen;
+}
+
+static void heap_place(struct pool *pool, uint32_t position, uint32_t worker)
+{
+        pool->heap[position] = worker;
+        pool->workers[worker].heap_position = position;
+}
+
+/* Puts `worker`, for which `position` is vacant, where it belongs above or below. */
+static void heap_sift(struct pool *pool, uint32_t position, uint32_t worker)
+{
+        uint32_t parent, child;
+
+        while (position > 0 && comes_before(pool, worker, pool->heap[(position - 1) / 2])) {
+                parent = (position - 1) / 2;
+                heap_place(pool, position, pool->heap[parent]);
+                position = parent;
+        }
+
+        while ((child = 2 * position + 1) < pool->n_heap) {
+                if (child + 1 < pool->n_heap &&
+                        comes_before(pool, pool->heap[child + 1], pool->heap[child]))
+                        child++;
+                if (!comes_before(pool, pool->heap[child], worker))
+                        break;
+                heap_place(pool, position, pool->heap[child]);
+                position = child;
+        }
+
+        heap_place(pool, position, worker);
+}
+
+static bool has_credit(const struct pool_worker *w)
+{
+        return w->row->state == WORKER_READY && w->open < w->row->capacity && w->blocked_until == 0;
+}
+
+/* Call after each change of what has_credit() and comes_before() look at. */
+static void heap_update(struct pool *pool, uint32_t worker)
+{
+        struct pool_worker *w = &pool->workers[worker];
+        uint32_t position = w->heap_position;
+
+        if (has_credit(w)) {
+                if (position == POOL_NOT_IN_HEAP)
+                        position = pool->n_heap++;
+                heap_sift(pool, position, worker);
+        } else if (position != POOL_NOT_IN_HEAP) {
+                uint32_t last = pool->heap[--pool->n_heap];
+
+                w->heap_position = POOL_NOT_IN_HEAP;
+                if (last != worker)
+                        heap_sift(pool, position, last);
+        }
+}
+
+/* --- The way of a connection --- */
+
+/* What new connections depend on and what changes with each of them. When it changes, the
+ * listeners have to go into the loop or out of it. */
+static bool gate_is_open(const struct pool *pool)
+{
+        return pool->n_heap > 0 && pool->slots.n_used < pool->settings->max_connections;
+}
+
+bool pool_may_accept(const struct pool *pool)
+{
+        return gate_is_open(pool) && pool->n_in_hand == 0 && pool->n_dead == 0 &&
+                pool->paused_until == 0 && !pool->stopping;
+}
+
+struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now)
+{
+        struct slot *slot = slots_reserve(&pool->slots, listener, now);
+
+        assert(slot); /* as many as MaxConnections=, and the gate was open */
+
+        pool->counters->accepted++;
+        pool->n_in_hand++;
+        if (!gate_is_open(pool))
+                pool->dirty = true;
+
+        return slot;
+}
+
+int64_t pool_choose(struct pool *pool)
+{
+        return pool->n_heap > 0 ? (int64_t)pool->heap[0] : -1;
+}
+
+void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker)
+{
+        struct pool_worker *w = &pool->workers[worker];
+
+        assert(slot->worker == SLOT_NO_WORKER);
+        assert(pool->n_in_hand > 0);
+
+        slot->worker = worker;
+        pool->n_in_hand--;
+        w->open++;
+        w->last_chosen = ++pool->n_choices;
+        heap_update(pool, worker);
+        if (!gate_is_open(pool))
+                pool->dirty = true;
+}
+
+void pool_sent(struct pool *pool, struct slot *slot)
+{
+        pool->workers[slot->worker].row->handed_over++;
+        slot_set_state(slot, SLOT_SENT);
+}
+
+/* Frees what a connection held of its worker. */
+static void forget_connection(struct pool *pool, uint32_t worker)
+{
+        struct pool_worker *w = &pool->workers[worker];
+        bool was_open = gate_is_open(pool);
+
+        assert(w->open > 0);
+
+        w->open--;
+        heap_update(pool, worker);
+        if (gate_is_open(pool) != was_open)
+                pool->dirty = true;
+}
+
+/* The connection in `slot` is with no worker: it waits in the dispatcher's hand. */
+static void into_hand(struct pool *pool, struct slot *slot)
+{
+        uint32_t worker = slot->worker;
+
+        slot_set_state(slot, SLOT_RESERVED);
+        slot->worker = SLOT_NO_WORKER;
+        pool->n_in_hand++;
+        pool->dirty = true;
+        forget_connection(pool, worker);
+}
+
+void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now)
+{
+        pool->workers[slot->worker].blocked_until = usec_add(now, BLOCKED_USEC);
+        into_hand(pool, slot);
+}
+
+void pool_unblock(struct pool *pool, uint32_t worker)
+{
+        if (pool->workers[worker].blocked_until == 0)
+                return;
+
+        pool->workers[worker].blocked_until = 0;
+        heap_update(pool, worker);
+        pool->dirty = true;
+}
+
+int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
+{
+        struct slot *slot = slots_get(&pool->slots, id);
+        bool was_full = pool->slots.n_used >= pool->settings->max_connections;
+
+        if (!slot || slot->worker != worker)
+                return POOL_FOREIGN_ID;
+
+        slots_release(&pool->slots, slot);
+        pool->counters->done++;
+        pool->workers[worker].served = true;
+        if (was_full)
+                pool->dirty = true;
+        if (backoff_is_failing(&pool->backoff)) {
+                backoff_served(&pool->backoff);
+                pool->dirty = true;
+        }
+        pool_unblock(pool, worker);
+        forget_connection(pool, worker);
+
+        return 0;
+}
+
+void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)
+{
+        assert(slot->worker == SLOT_NO_WORKER);
+        assert(pool->n_in_hand > 0);
+
+        slots_release(&pool->slots, slot);
+        pool->counters->refused[reason]++;
+        pool->n_in_hand--;
+        pool->dirty = true;
+}
+
+/* --- The life of workers --- */
+
+static usec_t timeout_of(const struct settings *settings, enum worker_timeout timeout)
+{
+        switch (timeout) {
+        case TIMEOUT_START:
+                return settings->timeout_start;
+        case TIMEOUT_DRAIN:
+                return settings->drain_timeout;
+        case TIMEOUT_STOP:
+                return settings->timeout_stop;
+        case TIMEOUT_NONE:
+        default:
+                return USEC_INFINITY;
+        }
+}
+
+static void happened(struct pool *pool, uint32_t worker, enum worker_event event, usec_t now)
+{
+        struct worker_row *row = pool->workers[worker].row;
+        enum worker_state before = row->state;
+        enum worker_state after = worker_state_next(before, event);
+
+        if (after != before) {
+                enum worker_timeout timeout = worker_state_info(after)->timeout;
+
+                row->state = after;
+                row->deadline = usec_add(now, timeout_of(pool->settings, timeout));
+        }
+
+        heap_update(pool, worker);
+        pool->dirty = true;
+}
+
+void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now)
+{
+        struct pool_worker *w = &pool->workers[worker];
+        struct worker_row *row = w->row;
+
+        assert(row->state == WORKER_NONE);
+
+        *w = (struct pool_worker){
+                .row = row,
+                .heap_position = POOL_NOT_IN_HEAP,
+                .started_at = now,
+        };
+        *row = (struct worker_row){
+                .number = pool->next_number++,
+                .pid = pid,
+        };
+        happened(pool, worker, WORKER_SPAWNED, now);
+}
+
+void pool_spawn_failed(struct pool *pool, usec_t now)
+{
+        backoff_failed(&pool->backoff, now, now);
+        pool->dirty = true;
+}
+
+bool pool_may_spawn(const struct pool *pool, usec_t now)
+{
+        return now >= pool->backoff.not_before;
+}
+
+int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now)
+{
+        struct pool_worker *w = &pool->workers[worker];
+
+        if (w->n_readys == 0 || now - w->readys_since >= USEC_PER_SEC) {
+                w->readys_since = now;
+                w->n_readys = 0;
+        }
+        if (++w->n_readys > READYS_PER_SEC)
+                return POOL_READY_FLOOD;
+
+        w->row->capacity = MIN(capacity, pool->settings->connections_per_worker);
+        if (w->row->state == WORKER_STARTING)
+                backoff_ready(&pool->backoff);
+        pool_unblock(pool, worker);
+        happened(pool, worker, WORKER_SAYS_READY, now);
+
+        return 0;
+}
+
+void pool_drained(struct pool *pool, uint32_t worker, usec_t now)
+{
+        happened(pool, worker, WORKER_DRAINED, now);
+}
+
+void pool_terminated(struct pool *pool, uint32_t worker, usec_t now)
+{
+        happened(pool, worker, WORKER_TERMINATED, now);
+}
+
+void pool_killed(struct pool *pool, uint32_t worker, usec_t now)
+{
+        happened(pool, worker, WORKER_GOT_KILLED, now);
+}
+
+bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
+{
+        struct pool_worker *w = &pool->workers[worker];
+        bool failed = !w->served && !pool->stopping;
+
+        if (failed)
+                backoff_failed(&pool->backoff, w->started_at, now);
+        happened(pool, worker, WORKER_EXITED, now);
+        pool->n_dead++;
+
+        return failed;
+}
+
+struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id)
+{
+        struct slot *slot = slots_get(&pool->slots, id);
+
+        assert(pool->workers[worker].row->state == WORKER_DEAD);
+
+        if (!slot || slot->worker != worker)
+                return NULL;
+
+        pool->counters->taken_back++;
+        into_hand(pool, slot);
+
+        return slot;
+}
+
+uint32_t pool_emptied(struct pool *pool, uint32_t worker)
+{
+        struct pool_worker *w = &pool->workers[worker];
+        uint32_t lost = w->open;
+
+        for (uint32_t i = 0; w->open > 0; i++) {
+                struct slot *slot = &pool->slots.table[i];
+
+                assert(i < pool->slots.n_touched);
+
+                if (slot->state == SLOT_FREE || slot->worker != worker)
+                        continue;
+
+                slots_release(&pool->slots, slot);
+                pool->counters->lost++;
+                w->open--;
+        }
+
+        happened(pool, worker, WORKER_EMPTIED, 0);
+        pool->n_dead--;
+
+        return lost;
+}
+
+void pool_pause(struct pool *pool, usec_t until)
+{
+        pool->paused_until = until;
+        pool->dirty = true;
+}
+
+void pool_get_figures(const struct pool *pool, struct pool_figures *ret)
+{
+        *ret = (struct pool_figures){};
+
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                enum worker_state state = pool->workers[i].row->state;
+
+                ret->workers += worker_state_info(state)->alive;
+                ret->workers_ready += state == WORKER_READY;
+        }
+        for (uint32_t i = 0; i < pool->slots.n_touched; i++)
+                ret->open += pool->slots.table[i].state != SLOT_FREE;
+        for (size_t i = 0; i < REFUSALS; i++)
+                ret->refused += pool->counters->refused[i];
+}

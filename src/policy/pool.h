@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "policy/backoff.h"
+#include "policy/settings.h"
+#include "policy/slots.h"
+#include "policy/worker-state.h"
+
+/*
+ * The pool: which worker gets a connection, and what is to be done with the workers.
+ *
+ * The dispatcher tells the pool what happened (pool_accepted, pool_done, pool_exited, ...). Whenever
+ * that may have changed what is to be done, `dirty` is set, and the dispatcher asks pool_decide(),
+ * which recomputes everything from the state and may be asked at any time: what was not carried out
+ * is simply decided again.
+ *
+ * The way of a connection does not touch all that: pool_accepted, pool_choose, pool_assign,
+ * pool_sent, pool_done take a time that does not grow with the pool (but by a heap's logarithm).
+ */
+
+/* The ledger's part of a worker. */
+struct worker_row {
+        uint32_t number; /* counts up from 1 for the life of the instance */
+        int32_t pid;
+        uint32_t capacity;    /* what it said, bounded by ConnectionsPerWorker= */
+        uint32_t state;       /* enum worker_state */
+        uint64_t handed_over; /* connections */
+        usec_t deadline;      /* of its state, or USEC_INFINITY */
+};
+
+#define POOL_NOT_IN_HEAP UINT32_MAX
+
+/* What the pool keeps of a worker for itself. */
+struct pool_worker {
+        struct worker_row *row;
+        uint32_t open; /* slots that name this worker */
+        uint32_t heap_position;
+        uint64_t last_chosen; /* counts choices; the longest ago is the smallest */
+        usec_t started_at;
+        usec_t blocked_until; /* its channel was full; 0: it was not */
+        usec_t readys_since;  /* begin of the second in which n_readys are counted */
+        uint32_t n_readys;
+        bool served;
+};
+
+enum pool_action_type {
+        POOL_SPAWN,
+        POOL_DRAIN,
+        POOL_TERMINATE,
+        POOL_KILL,
+        POOL_TAKE_BACK,  /* one connection from the queue of a dead worker */
+        POOL_HAND_OVER,  /* the connection in hand: there is a credit again */
+        POOL_REFUSE,     /* the connection in hand: nobody will ever take it */
+        POOL_LISTEN_ON,  /* exactly one of these two stands in each decision */
+        POOL_LISTEN_OFF,
+};
+
+struct pool_action {
+        enum pool_action_type type;
+        uint32_t worker; /* index of the row, where the action is about one */
+};
+
+/* What does not fit is decided next time. */
+#define POOL_ACTIONS_MAX 32
+
+struct pool_decision {
+        struct pool_action actions[POOL_ACTIONS_MAX];
+        size_t n_actions;
+        usec_t wake_at; /* decide again at the latest then */
+        bool finished;  /* stopped, and nothing is left */
+};
+
+/* What a worker can do wrong. */
+enum pool_violation {
+        POOL_FOREIGN_ID = 1, /* an id that is not, or no longer, this worker's */
+        POOL_READY_FLOOD = 2,
+};
+
+struct pool {
+        const struct settings *settings;
+        struct counters *counters;
+        struct slots slots;
+
+        struct pool_worker *workers; /* one for each row */
+        uint32_t n_rows;
+        uint32_t n_dead; /* rows in state DEAD */
+        uint32_t next_number;
+
+        /* Workers with a credit, the next one to be chosen on top. */
+        uint32_t *heap;
+        uint32_t n_heap;
+        uint64_t n_choices;
+
+        struct backoff backoff;
+        uint32_t n_in_hand; /* accepted or taken back, and given to no worker: 0 or 1 */
+        usec_t paused_until; /* no new descriptor before; 0: not paused */
+        usec_t stop_deadline; /* of waiting for credits when stopping */
+        bool stopping;
+        bool dirty;
+};
+
+/* Where the pool's memory of its own outlives it: the ledger. All zeroed at first. */
+struct pool_memory {
+        struct counters *counters;
+        uint64_t *next_serial; /* 1 at first */
+        struct worker_row *rows;
+        uint32_t n_rows;
+        struct slot *slots;
+        uint32_t n_slots;
+};
+
+/* How many rows a pool with these settings needs: workers that run, and dead ones with a queue. */
+uint32_t pool_rows_needed(const struct settings *settings);
+
+/* `settings` (resolved and checked) and the memory stay the caller's. Returns 0 or -ENOMEM. */
+int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory);
+void pool_deinit(struct pool *pool);
+
+/* --- The way of a connection --- */
+
+/* True while a new connection may be accepted: there is a credit, and nothing older waits. */
+bool pool_may_accept(const struct pool *pool);
+
+/* A connection was accepted: it is in hand now. Only after pool_may_accept(). */
+struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now);
+
+/* Returns the row of the worker that the next connection goes to, or -1 where nobody has credit. */
+int64_t pool_choose(struct pool *pool);
+
+/* The connection in hand is about to be sent to `worker`. */
+void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker);
+
+/* It was sent. */
+void pool_sent(struct pool *pool, struct slot *slot);
+
+/* It could not be sent, and is in hand again. `worker` gets nothing for a while, or until it says
+ * something. */
+void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now);
+
+/* The worker may be sent something again: its time is over, or it said something, which shows that
+ * it reads its channel. */
+void pool_unblock(struct pool *pool, uint32_t worker);
+
+/* The worker said that it finished `id`. Returns 0 or POOL_FOREIGN_ID. */
+int pool_done(struct pool *pool, uint32_t worker, uint64_t id);
+
+/* --- The life of workers --- */
+
+/* Returns the number for the worker to be started next. */
+static inline uint32_t pool_next_number(const struct pool *pool)
+{
+        return pool->next_number;
+}
+
+void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now);
+void pool_spawn_failed(struct pool *pool, usec_t now);
+
+/* False while failed starts make the next one wait. */
+bool pool_may_spawn(const struct pool *pool, usec_t now);
+
+/* The worker said READY. Returns 0 or POOL_READY_FLOOD. */
+int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now);
+
+/* The step was taken: pool_decide() asked for it, or the worker broke the protocol. */
+void pool_drained(struct pool *pool, uint32_t worker, usec_t now);
+void pool_terminated(struct pool *pool, uint32_t worker, usec_t now);
+void pool_killed(struct pool *pool, uint32_t worker, usec_t now);
+
+/* Its process is gone. Its row stays until pool_emptied(). Returns true where that counts as a
+ * failed start: it ended without having served. */
+bool pool_exited(struct pool *pool, uint32_t worker, usec_t now);
+
+/* A connection came back from the queue of a dead worker: it is in hand now. Returns NULL where
+ * `id` is not one of that worker's. */
+struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id);
+
+/* Nothing is left in the queue of a dead worker, and its row is free. Returns how many connections
+ * it had received and not finished: they are lost. */
+uint32_t pool_emptied(struct pool *pool, uint32_t worker);
+
+/* The dispatcher cannot get a descriptor now (its limit, the system's, memory). */
+void pool_pause(struct pool *pool, usec_t until);
+
+/* The connection in hand was closed unserved. */
+void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason);
+
+/* Drain everything and finish. A second call waits for nobody. */
+void pool_stop(struct pool *pool, usec_t now);
+
+void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret);
+
+/* --- Figures --- */
+
+struct pool_figures {
+        uint32_t workers;       /* that run */
+        uint32_t workers_ready;
+        uint32_t open;          /* slots in use, counted */
+        uint64_t refused;       /* for whatever reason */
+};
+
+void pool_get_figures(const struct pool *pool, struct pool_figures *ret);

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Slots of the ledger. Called by pool.c only; knows nothing of workers but their row numbers.
+ */
+
+#include <assert.h>
+
+#include "policy/slots.h"
+
+int slots_init(struct slots *slots, struct slot *table, uint32_t n_table, uint64_t *next_serial)
+{
+        assert(n_table > 0 && n_table <= SLOTS_MAX);
+
+        *slots = (struct slots){
+                .table = table,
+                .n_table = n_table,
+                .free_list = malloc(n_table * sizeof(uint32_t)),
+                .next_serial = next_serial,
+        };
+
+        return slots->free_list ? 0 : -ENOMEM;
+}
+
+void slots_done(struct slots *slots)
+{
+        free(TAKE_PTR(slots->free_list));
+}
+
+struct slot *slots_reserve(struct slots *slots, uint16_t listener, usec_t accepted_at)
+{
+        uint32_t index;
+        struct slot *slot;
+
+        if (slots->n_free > 0)
+                index = slots->free_list[--slots->n_free];
+        else if (slots->n_touched < slots->n_table)
+                index = slots->n_touched++;
+        else
+                return NULL;
+
+        slot = &slots->table[index];
+        assert(slot->state == SLOT_FREE);
+
+        slot->id = (*slots->next_serial)++ << SLOT_BITS | index;
+        slot->accepted_at = accepted_at;
+        slot->worker = SLOT_NO_WORKER;
+        slot->listener = listener;
+        slot_set_state(slot, SLOT_RESERVED);
+        slots->n_used++;
+
+        return slot;
+}
+
+struct slot *slots_get(const struct slots *slots, uint64_t id)
+{
+        uint32_t index = (uint32_t)(id & (SLOTS_MAX - 1));
+        struct slot *slot;
+
+        if (index >= slots->n_touched)
+                return NULL;
+
+        slot = &slots->table[index];
+        return slot->state != SLOT_FREE && slot->id == id ? slot : NULL;
+}
+
+void slots_release(struct slots *slots, struct slot *slot)
+{
+        assert(slot->state != SLOT_FREE);
+        assert(slots->n_used > 0);
+
+        slot_set_state(slot, SLOT_FREE);
+        slots->free_list[slots->n_free++] = (uint32_t)(slot - slots->table);
+        slots->n_used--;
+}

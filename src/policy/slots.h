@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/time.h"
+
+/*
+ * The ledger's arithmetic: one slot for each open connection, ids, and the counters. The table lies
+ * where the caller put it (the dispatcher: in a memfd that outlives it), the rest is private and
+ * can be made again from the table.
+ *
+ * An id is 24 bits of slot and, above them, 40 bits of serial: looking one up is an index, and an
+ * id that is stale is recognised.
+ */
+
+#define SLOT_BITS      24
+#define SLOTS_MAX      (1U << SLOT_BITS)
+#define SLOT_NO_WORKER UINT32_MAX
+
+enum slot_state {
+        SLOT_FREE,
+        SLOT_RESERVED, /* accepted, and perhaps sent */
+        SLOT_SENT,     /* sent for certain */
+};
+
+struct slot {
+        uint64_t id;
+        usec_t accepted_at;
+        uint32_t worker; /* row of the worker that it was given to, or SLOT_NO_WORKER */
+        uint16_t listener;
+        uint8_t state; /* enum slot_state */
+        uint8_t unused;
+};
+
+/* Why the dispatcher closed connections unserved. */
+enum refusal {
+        REFUSED_STOPPING, /* no worker was left to take it when the instance stopped */
+        REFUSALS,
+};
+
+/* accepted = open + done + lost + the sum of refused, at every moment. `taken_back` counts moves. */
+struct counters {
+        uint64_t accepted;
+        uint64_t done;
+        uint64_t lost;
+        uint64_t refused[REFUSALS];
+        uint64_t taken_back;
+};
+
+struct slots {
+        struct slot *table;
+        uint32_t n_table;
+        uint32_t n_touched; /* slots from here on were never in use */
+        uint32_t n_used;
+        uint32_t *free_list; /* freed slots below n_touched, last freed first */
+        uint32_t n_free;
+        uint64_t *next_serial;
+};
+
+/* Begins with an empty `table` of `n_table` zeroed slots, which stays the caller's, as does
+ * *next_serial, which starts at 1. Returns 0 or -ENOMEM. */
+int slots_init(struct slots *slots, struct slot *table, uint32_t n_table, uint64_t *next_serial);
+void slots_done(struct slots *slots);
+
+/* Takes a free slot into use, as RESERVED without a worker. Returns NULL where none is free. */
+struct slot *slots_reserve(struct slots *slots, uint16_t listener, usec_t accepted_at);
+
+/* Returns the slot in use under this id, or NULL where the id is stale or was never given. */
+struct slot *slots_get(const struct slots *slots, uint64_t id);
+
+void slots_release(struct slots *slots, struct slot *slot);
+
+/* The state is what a later reader of the table goes by, so it is written after all else. */
+static inline void slot_set_state(struct slot *slot, enum slot_state state)
+{
+        __atomic_store_n(&slot->state, (uint8_t)state, __ATOMIC_RELEASE);
+}
