@@ -392,27 +392,34 @@ static void run_deed(struct stub *stub, const struct deed *deed, const char *arg
         deed->run(stub, arg);
 }
 
-/* A client's line "deed [argument]"; "done" finishes the connection. */
+static const struct deed *find_deed(const char *name)
+{
+        for (size_t i = 0; i < ELEMENTSOF(deeds); i++)
+                if (streq(deeds[i].name, name))
+                        return &deeds[i];
+
+        return NULL;
+}
+
+/* A client's line "deed [argument]", or several with ";" in between; "done" finishes the
+ * connection and must come last. */
 static void obey(struct stub *stub, struct connection *connection, char *line)
 {
-        char *arg = line + strcspn(line, " \n");
+        char *next = line;
 
-        line[strcspn(line, "\n")] = '\0';
-        if (*arg)
-                *arg++ = '\0';
-        if (streq(line, "done")) {
-                finish(stub, connection);
-                return;
+        stub->current = connection;
+        while ((line = strsep(&next, ";\n")) && *line) {
+                const char *name = strsep(&line, " ");
+                const struct deed *deed = find_deed(name);
+
+                if (deed)
+                        run_deed(stub, deed, line);
+                else if (streq(name, "done"))
+                        finish(stub, connection);
+                else
+                        say(stub, "knows no deed \"%s\"", name);
         }
-
-        for (size_t i = 0; i < ELEMENTSOF(deeds); i++)
-                if (streq(deeds[i].name, line)) {
-                        stub->current = connection;
-                        run_deed(stub, &deeds[i], *arg ? arg : NULL);
-                        stub->current = NULL;
-                        return;
-                }
-        say(stub, "knows no deed \"%s\"", line);
+        stub->current = NULL;
 }
 
 /* The report: what a test wants to know of a worker's surroundings, one fact a line. */
@@ -799,6 +806,8 @@ static void parse_options(struct stub *stub, int argc, char *argv[])
 
         if (marks && !take_mark(stub, marks, times))
                 behave_well(stub);
+        else if (marks)
+                say(stub, "misbehaves");
 }
 
 static void say_ready(struct stub *stub)

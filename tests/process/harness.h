@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <cmocka.h> /* wants the first four */
+
+#include "base/time.h"
+
+/*
+ * The real dispatcher under test: started as systemd starts it, with listening sockets that the
+ * test made, its messages and notifications read by the test, and its end checked for anything that
+ * it leaves behind. All functions fail the running cmocka test when something does not happen; all
+ * of them that wait do so for an event, up to a deadline that only a failing test ever reaches.
+ *
+ * A test is: listen, start, await_ready, ... , stop.
+ */
+
+#define HARNESS_DEADLINE (20 * USEC_PER_SEC)
+#define HARNESS_SOCKETS  16
+
+/* What the dispatcher or a worker wrote, and how far the test has read it. */
+struct transcript {
+        char *text;
+        size_t size, cursor;
+};
+
+struct harness {
+        char dir[64];   /* empty folder of this test */
+        char marks[96]; /* "--marks=FOLDER" for the stub: only the first worker misbehaves */
+        pid_t pid;      /* the dispatcher, or 0 */
+        int pidfd;
+        int log_fd, notify_fd;
+        struct transcript log, notify;
+        int sockets[HARNESS_SOCKETS]; /* what the dispatcher gets, in this order */
+        char names[HARNESS_SOCKETS][64];
+        size_t n_sockets;
+        char *descriptors_before;
+        bool finished;
+};
+
+struct harness_config {
+        const char *const *options;     /* each goes after a -o */
+        const char *const *stub;        /* arguments of stub-worker */
+        const char *const *command;     /* another worker's command line; empty: none is given */
+        const char *const *arguments;   /* before everything else */
+        const char *const *environment; /* "NAME=VALUE", besides the usual */
+        rlim_t nofile;                  /* RLIMIT_NOFILE, soft and hard; 0: as it is */
+        usec_t watchdog;                /* $WATCHDOG_USEC; 0: none */
+};
+
+struct counters {
+        uint64_t accepted, open, done, lost, refused, taken_back;
+};
+
+#define WORDS(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+#define HARNESS_TEST(f) cmocka_unit_test_setup_teardown(f, harness_setup, harness_teardown)
+
+int harness_setup(void **state);
+int harness_teardown(void **state);
+
+/* Has the dispatcher get a descriptor. The original is the harness'. */
+void harness_pass(struct harness *h, int fd_consume, const char *name);
+
+/* Starts it: harness_start(h, .options = WORDS("Workers=2"), .stub = WORDS("--serve=hold")). */
+#define harness_start(h, ...) harness_start_config(h, &(struct harness_config){ __VA_ARGS__ })
+void harness_start_config(struct harness *h, const struct harness_config *config);
+
+/* Waits for READY=1, and for `n` more workers that say so themselves. */
+void harness_await_ready(struct harness *h);
+void harness_await_workers(struct harness *h, unsigned n);
+
+/* Waits for a line with all of these words, after the last that was found, and returns it; it is
+ * valid until the next call. */
+#define harness_await_line(h, ...)   harness_await(h, &(h)->log, WORDS(__VA_ARGS__))
+#define harness_await_notify(h, ...) harness_await(h, &(h)->notify, WORDS(__VA_ARGS__))
+const char *harness_await(struct harness *h, struct transcript *t, const char *const *words);
+
+/* How many lines so far have all of these words. */
+#define harness_count_lines(h, ...) harness_count(&(h)->log, WORDS(__VA_ARGS__))
+unsigned harness_count(const struct transcript *t, const char *const *words);
+
+/* Waits for events on the test's own descriptor, while the dispatcher's output flows on. Returns
+ * the events. Without `fd` (-1), reads what there is and returns at once. */
+short harness_wait(struct harness *h, int fd, short events);
+
+/* Reads the counters, and with them the law: accepted = open + done + lost + refused. All that the
+ * dispatcher was told before has been handled then. */
+struct counters harness_counters(struct harness *h);
+
+/* Reads them until one of them, given by its offset in the struct, has this value. */
+#define harness_await_counter(h, field, value)                                                     \
+        harness_await_counter_at(h, #field, offsetof(struct counters, field), value)
+struct counters harness_await_counter_at(
+        struct harness *h, const char *name, size_t offset, uint64_t value);
+
+/* Waits for the end of any process, the test's child or not. */
+void harness_await_death(struct harness *h, pid_t pid);
+
+/* SIGTERM, then expect_exit(h, 0). */
+void harness_stop(struct harness *h);
+
+/* Waits for the dispatcher to exit with this status; then no process, zombie or descriptor may be
+ * left. The last call of each test. */
+void harness_expect_exit(struct harness *h, int status);
+
+/* Leaves the test as skipped. */
+void harness_skip(struct harness *h, const char *why) __attribute__((noreturn));
+
+/* The path of something that was built, relative to the folder of this test program; static. */
+const char *harness_path(const char *relative);
