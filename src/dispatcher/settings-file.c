@@ -238,11 +238,6 @@ static int read_file(struct settings *s, const char *path, char **ret_message)
 
         /* O_NONBLOCK: whoever names a FIFO gets an answer, too. */
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        if (fd < 0 && errno == ENOENT)
-                return complain(ret_message, -ENOENT,
-                        "%s does not exist; an instance needs its settings file: "
-                        "see acceptd.conf(5)",
-                        path);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return complain(ret_message, -errno, "cannot open %s: %m", path);
 
@@ -302,6 +297,13 @@ int settings_file_read(struct settings *s, const char *path, char **ret_message)
 
         *ret_message = NULL;
         r = read_file(s, path, ret_message);
+        if (r == -ENOENT) {
+                free(*ret_message);
+                return complain(ret_message, r,
+                        "%s does not exist; an instance needs its settings file: "
+                        "see acceptd.conf(5)",
+                        path);
+        }
         if (r < 0)
                 return r;
 
