@@ -17,7 +17,7 @@ static void splits_as_systemd_does(void **state)
 {
         static const struct {
                 const char *text;
-                const char *expected[6];
+                const char *expected[8];
         } good[] = {
                 { "", { NULL } },
                 { "  \t ", { NULL } },

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Keys, values, messages and what --check prints: src/policy/settings.c and its table. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "policy/settings.h"
+
+#define COUNTS  " (allowed: 1 to 16777215)"
+#define FINITE  " (allowed: 1ms to 365d, such as 5s, 2min or 1h 30min)"
+#define START   " (allowed: 1ms to 365d or infinity, such as 5s, 2min or 1h 30min)"
+#define DRAIN   " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
+#define COMMAND " (allowed: an absolute path and arguments, quoted as in systemd.service(5))"
+#define ALL_KEYS                                                                                   \
+        "(known: Workers=, MaxConnections=, Distribute=, Command=, ConnectionsPerWorker=, "        \
+        "TimeoutStartSec=, DrainTimeoutSec=, TimeoutStopSec=, RestartSec=, RestartMaxDelaySec=)"
+
+static char *print(const struct settings *s)
+{
+        char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
+
+        assert_non_null(f);
+        assert_int_equal(settings_print(s, f), 0);
+        assert_int_equal(fclose(f), 0);
+        return text;
+}
+
+static void assign(struct settings *s, const char *assignment)
+{
+        char *message = NULL;
+
+        if (settings_assign(s, assignment, "-o", &message) != 0)
+                fail_msg("%s: %s", assignment, message ? message : "no memory");
+        assert_null(message);
+}
+
+/* Reads what print() gave; the source is "again". Knows only the lines that are printed. */
+static void read_back(struct settings *s, char *text)
+{
+        char *section = NULL, *saved = NULL;
+
+        for (char *line = strtok_r(text, "\n", &saved); line; line = strtok_r(NULL, "\n", &saved)) {
+                char *equals = strchr(line, '='), *message = NULL;
+
+                if (*line == '[') {
+                        section = line + 1;
+                        section[strcspn(section, "]")] = '\0';
+                } else if (*line != '#') {
+                        assert_non_null(equals);
+                        *equals = '\0';
+                        if (settings_set(s, section, line, equals + 1, "again", &message) != 0)
+                                fail_msg("%s", message);
+                }
+        }
+}
+
+static void has_the_defaults_of_the_manual(void **state)
+{
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        assert_int_equal(s.workers, 0);
+        assert_int_equal(s.max_connections, 65536);
+        assert_int_equal(s.distribute, DISTRIBUTE_LEAST_CONNECTIONS);
+        assert_null(s.command);
+        assert_int_equal(s.connections_per_worker, UINT32_MAX);
+        assert_int_equal(s.timeout_start, 30 * USEC_PER_SEC);
+        assert_int_equal(s.drain_timeout, 30 * USEC_PER_SEC);
+        assert_int_equal(s.timeout_stop, 5 * USEC_PER_SEC);
+        assert_int_equal(s.restart, 100 * USEC_PER_MSEC);
+        assert_int_equal(s.restart_max_delay, 30 * USEC_PER_SEC);
+        settings_done(&s);
+}
+
+static void takes_good_values(void **state)
+{
+        /* the second is what is printed */
+        static const char *const pairs[][2] = {
+                { "Workers=auto", "Workers=auto" },
+                { "Workers=1", "Workers=1" },
+                { "Workers=0004096", "Workers=4096" },
+                { " Workers \t= 7 ", "Workers=7" },
+                { "Workers=7\r", "Workers=7" },
+                { "MaxConnections=1", "MaxConnections=1" },
+                { "MaxConnections=16777215", "MaxConnections=16777215" },
+                { "Distribute=least-connections", "Distribute=least-connections" },
+                { "Distribute=round-robin", "Distribute=round-robin" },
+                { "Command=/bin/a", "Command=/bin/a" },
+                { "Command=/bin/a 'b  c' \"\" k=v #x ; %i",
+                        "Command=/bin/a \"b  c\" \"\" k=v #x ; %i" },
+                { "Command=\"/bin/a b\"\\tc\\n", "Command=\"/bin/a b\\x09c\\x0a\"" },
+                { "ConnectionsPerWorker=1", "ConnectionsPerWorker=1" },
+                { "ConnectionsPerWorker=16777215", "ConnectionsPerWorker=16777215" },
+                { "TimeoutStartSec=1ms", "TimeoutStartSec=1ms" },
+                { "TimeoutStartSec=90", "TimeoutStartSec=1min 30s" },
+                { "TimeoutStartSec=infinity", "TimeoutStartSec=infinity" },
+                { "DrainTimeoutSec=0", "DrainTimeoutSec=0" },
+                { "DrainTimeoutSec=365d", "DrainTimeoutSec=365d" },
+                { "DrainTimeoutSec=infinity", "DrainTimeoutSec=infinity" },
+                { "TimeoutStopSec=1ms", "TimeoutStopSec=1ms" },
+                { "TimeoutStopSec=365d", "TimeoutStopSec=365d" },
+                { "RestartSec=1.5ms", "RestartSec=1ms 500us" },
+                { "RestartSec=30s", "RestartSec=30s" },
+                { "RestartMaxDelaySec=2min", "RestartMaxDelaySec=2min" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(pairs); i++) {
+                _cleanup_(freep) char *text = NULL, *line = NULL;
+                struct settings s;
+
+                settings_init(&s);
+                assign(&s, pairs[i][0]);
+                text = print(&s);
+                assert_true(asprintf(&line, "# -o\n%s\n", pairs[i][1]) > 0);
+                if (!strstr(text, line))
+                        fail_msg("%s is not in\n%s", line, text);
+                settings_done(&s);
+        }
+}
+
+static void refuses_bad_values_and_changes_nothing(void **state)
+{
+        static const char *const pairs[][2] = {
+                { "Workers=abc", "Workers=abc: not a number (allowed: auto, or 1 to 4096)" },
+                { "Workers=0", "Workers=0: too small (allowed: auto, or 1 to 4096)" },
+                { "Workers=4097", "Workers=4097: too large (allowed: auto, or 1 to 4096)" },
+                { "Workers=18446744073709551617",
+                        "Workers=18446744073709551617: too large (allowed: auto, or 1 to 4096)" },
+                { "Workers=-1", "Workers=-1: not a number (allowed: auto, or 1 to 4096)" },
+                { "Workers=Auto", "Workers=Auto: not a number (allowed: auto, or 1 to 4096)" },
+                { "Workers=2 3", "Workers=2 3: not a number (allowed: auto, or 1 to 4096)" },
+                { "Workers=1\n2", "Workers=1\\x0a2: not a number (allowed: auto, or 1 to 4096)" },
+                { "MaxConnections=0", "MaxConnections=0: too small" COUNTS },
+                { "MaxConnections=16777216", "MaxConnections=16777216: too large" COUNTS },
+                { "MaxConnections=auto", "MaxConnections=auto: not a number" COUNTS },
+                { "Distribute=Round-Robin",
+                        "Distribute=Round-Robin: unknown (allowed: least-connections, "
+                        "round-robin)" },
+                { "Command=echo", "Command=echo: does not start with an absolute path" COMMAND },
+                { "Command=./echo",
+                        "Command=./echo: does not start with an absolute path" COMMAND },
+                { "Command=-/bin/a",
+                        "Command=-/bin/a: does not start with an absolute path" COMMAND },
+                { "Command=\"\" /bin/a",
+                        "Command=\"\" /bin/a: does not start with an absolute path" COMMAND },
+                { "Command=/bin/a \"b", "Command=/bin/a \"b: a quote is not closed" COMMAND },
+                { "Command=/bin/a \\q",
+                        "Command=/bin/a \\q: unknown escape (allowed: \\a \\b \\f \\n \\r \\t \\v "
+                        "\\\\ \\\" \\' \\s \\xHH \\NNN)" COMMAND },
+                { "ConnectionsPerWorker=0", "ConnectionsPerWorker=0: too small" COUNTS },
+                { "ConnectionsPerWorker=16777216",
+                        "ConnectionsPerWorker=16777216: too large" COUNTS },
+                { "ConnectionsPerWorker=4294967295",
+                        "ConnectionsPerWorker=4294967295: too large" COUNTS },
+                { "TimeoutStartSec=0", "TimeoutStartSec=0: too short" START },
+                { "TimeoutStartSec=999us", "TimeoutStartSec=999us: too short" START },
+                { "TimeoutStartSec=366d", "TimeoutStartSec=366d: too long" START },
+                { "TimeoutStartSec=5x", "TimeoutStartSec=5x: not a time span" START },
+                { "TimeoutStartSec=99999999999999999999",
+                        "TimeoutStartSec=99999999999999999999: too long" START },
+                { "DrainTimeoutSec=-1", "DrainTimeoutSec=-1: not a time span" DRAIN },
+                { "DrainTimeoutSec=53w", "DrainTimeoutSec=53w: too long" DRAIN },
+                { "TimeoutStopSec=0", "TimeoutStopSec=0: too short" FINITE },
+                { "TimeoutStopSec=infinity", "TimeoutStopSec=infinity: too long" FINITE },
+                { "RestartSec=0", "RestartSec=0: too short" FINITE },
+                { "RestartSec=infinity", "RestartSec=infinity: too long" FINITE },
+                { "RestartMaxDelaySec=soon", "RestartMaxDelaySec=soon: not a time span" FINITE },
+                { "RestartMaxDelaySec=infinity", "RestartMaxDelaySec=infinity: too long" FINITE },
+                { "Wrokers=3", "there is no key Wrokers= " ALL_KEYS },
+                { "workers=3", "there is no key workers= " ALL_KEYS },
+                { "=3", "there is no key = " ALL_KEYS },
+                { "Pool.Workers=3", "there is no key Pool.Workers= " ALL_KEYS },
+                { "Workers", "Workers: not of the form Key=Value" },
+                { "", ": not of the form Key=Value" },
+        };
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        assign(&s, "Command=/bin/before 1");
+        assign(&s, "Workers=3");
+        for (size_t i = 0; i < ELEMENTSOF(pairs); i++) {
+                _cleanup_(freep) char *before = print(&s), *after = NULL, *message = NULL;
+
+                assert_int_equal(settings_assign(&s, pairs[i][0], "later", &message), -EINVAL);
+                assert_string_equal(message, pairs[i][1]);
+                after = print(&s);
+                assert_string_equal(before, after);
+        }
+        settings_done(&s);
+}
+
+static void knows_which_key_belongs_to_which_section(void **state)
+{
+        static const struct {
+                const char *section;
+                const char *key;
+                const char *message;
+        } cases[] = {
+                { "Pool", "Wrokers",
+                        "[Pool] has no key Wrokers= (known: Workers=, MaxConnections=, "
+                        "Distribute=)" },
+                { "Pool", "Command", "[Pool] has no key Command=, it belongs to [Worker]" },
+                { "Worker", "Workers", "[Worker] has no key Workers=, it belongs to [Pool]" },
+                { "Worker", "X",
+                        "[Worker] has no key X= (known: Command=, ConnectionsPerWorker=, "
+                        "TimeoutStartSec=, DrainTimeoutSec=, TimeoutStopSec=, RestartSec=, "
+                        "RestartMaxDelaySec=)" },
+                { "pool", "Workers", "there is no section [pool] (known: [Pool], [Worker])" },
+                { "Po\nol", "X", "there is no section [Po\\x0aol] (known: [Pool], [Worker])" },
+                { "", "Workers", "Workers= is in no section, it belongs to [Pool]" },
+                { "", "X", "there is no key X= " ALL_KEYS },
+                { "Pool", "Workers",
+                        "[Pool] Workers=x: not a number (allowed: auto, or 1 to 4096)" },
+        };
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(freep) char *message = NULL;
+
+                assert_int_equal(
+                        settings_set(&s, cases[i].section, cases[i].key, "x", "here", &message),
+                        -EINVAL);
+                assert_string_equal(message, cases[i].message);
+        }
+        settings_done(&s);
+}
+
+static void cuts_long_values_in_messages(void **state)
+{
+        static char assignment[1000];
+        _cleanup_(freep) char *message = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        memset(assignment, 'x', sizeof(assignment) - 1);
+        memcpy(assignment, "Workers=", 8);
+        assert_int_equal(settings_assign(&s, assignment, "-o", &message), -EINVAL);
+        assert_non_null(strstr(message, "xxx...: not a number"));
+        assert_true(strlen(message) < 150);
+        settings_done(&s);
+}
+
+static void empty_value_means_the_default_again(void **state)
+{
+        static const char *const keys[] = { "Workers", "MaxConnections", "Distribute", "Command",
+                "ConnectionsPerWorker", "TimeoutStartSec", "DrainTimeoutSec", "TimeoutStopSec",
+                "RestartSec", "RestartMaxDelaySec" };
+        static const char *const values[] = { "2", "2", "round-robin", "/bin/a b", "2", "2", "2",
+                "2", "2", "2" };
+        _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
+        struct settings s;
+
+        (void)state;
+        assert_int_equal(ELEMENTSOF(keys), SETTING_COUNT);
+        settings_init(&s);
+        before = print(&s);
+        for (size_t pass = 0; pass < 2; pass++) {
+                for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
+                        _cleanup_(freep) char *assignment = NULL;
+
+                        assert_true(asprintf(&assignment, "%s=%s", keys[i],
+                                            pass == 0 ? values[i] : " \t") > 0);
+                        assign(&s, assignment);
+                }
+                if (pass == 0)
+                        changed = print(&s);
+        }
+        after = print(&s);
+        assert_null(strstr(changed, "default"));
+        assert_string_equal(before, after);
+        settings_done(&s);
+}
+
+static void command_line_gives_words_as_they_are(void **state)
+{
+        const char *const words[] = { "/bin/a", "b \"c\"", "\\x", "", NULL };
+        const char *const relative[] = { "a", NULL }, *const none[] = { NULL };
+        _cleanup_(freep) char *text = NULL, *message = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        assign(&s, "Command=/bin/other");
+        assert_int_equal(
+                settings_set_command(&s, (char *const *)(uintptr_t)words, "command line", &message),
+                0);
+        for (size_t i = 0; words[i]; i++)
+                assert_string_equal(s.command[i], words[i]);
+        assert_null(s.command[4]);
+        text = print(&s);
+        assert_non_null(
+                strstr(text, "# command line\nCommand=/bin/a \"b \\\"c\\\"\" \"\\\\x\" \"\"\n"));
+
+        assert_int_equal(settings_set_command(
+                                 &s, (char *const *)(uintptr_t)relative, "command line", &message),
+                -EINVAL);
+        assert_string_equal(message, "Command=a: does not start with an absolute path" COMMAND);
+        free(message);
+        assert_int_equal(
+                settings_set_command(&s, (char *const *)(uintptr_t)none, "x", &message), -EINVAL);
+        assert_string_equal(message, "Command=: does not start with an absolute path" COMMAND);
+        assert_string_equal(s.command[0], "/bin/a");
+        settings_done(&s);
+}
+
+static void auto_becomes_the_number_of_cpus(void **state)
+{
+        static const uint32_t pairs[][2] = { { 0, 1 }, { 1, 1 }, { 2, 2 }, { 4096, 4096 },
+                { 10000, 4096 } };
+        _cleanup_(freep) char *one = NULL, *two = NULL;
+        struct settings s;
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(pairs); i++) {
+                settings_init(&s);
+                settings_resolve(&s, pairs[i][0]);
+                assert_int_equal(s.workers, pairs[i][1]);
+                settings_done(&s);
+        }
+
+        settings_init(&s);
+        settings_resolve(&s, 1);
+        one = print(&s);
+        assert_non_null(strstr(one, "# default: auto, 1 CPU\nWorkers=1\n"));
+        settings_done(&s);
+
+        settings_init(&s);
+        assign(&s, "Workers=auto");
+        settings_resolve(&s, 2);
+        two = print(&s);
+        assert_non_null(strstr(two, "# -o: auto, 2 CPUs\nWorkers=2\n"));
+        settings_done(&s);
+
+        settings_init(&s);
+        assign(&s, "Workers=5");
+        settings_resolve(&s, 2);
+        assert_int_equal(s.workers, 5);
+        assert_int_equal(s.resolved_cpus, 0);
+        settings_done(&s);
+}
+
+static void delay_must_have_room_to_grow(void **state)
+{
+        _cleanup_(freep) char *message = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        assert_int_equal(settings_check(&s, &message), 0);
+        assign(&s, "RestartSec=30s");
+        assert_int_equal(settings_check(&s, &message), 0);
+        assert_null(message);
+        assign(&s, "RestartSec=1min");
+        assert_int_equal(settings_check(&s, &message), -EINVAL);
+        assert_string_equal(
+                message, "RestartMaxDelaySec=30s (default) is shorter than RestartSec=1min (-o)");
+        settings_done(&s);
+}
+
+static void prints_defaults_in_full(void **state)
+{
+        _cleanup_(freep) char *text = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        settings_resolve(&s, 2);
+        text = print(&s);
+        assert_string_equal(text, "[Pool]\n"
+                                  "# default: auto, 2 CPUs\n"
+                                  "Workers=2\n"
+                                  "# default\n"
+                                  "MaxConnections=65536\n"
+                                  "# default\n"
+                                  "Distribute=least-connections\n"
+                                  "\n"
+                                  "[Worker]\n"
+                                  "# default: the echo worker\n"
+                                  "Command=\n"
+                                  "# default: what the worker says\n"
+                                  "ConnectionsPerWorker=\n"
+                                  "# default\n"
+                                  "TimeoutStartSec=30s\n"
+                                  "# default\n"
+                                  "DrainTimeoutSec=30s\n"
+                                  "# default\n"
+                                  "TimeoutStopSec=5s\n"
+                                  "# default\n"
+                                  "RestartSec=100ms\n"
+                                  "# default\n"
+                                  "RestartMaxDelaySec=30s\n");
+        settings_done(&s);
+}
+
+static void printed_settings_read_back_as_the_same(void **state)
+{
+        static const char *const assignments[] = { "Workers=3", "Distribute=round-robin",
+                "Command=/bin/a 'b\\n#' \"\\\\\" ; \"it's\"", "DrainTimeoutSec=infinity",
+                "RestartSec=1d 1us", "RestartMaxDelaySec=7w" };
+        _cleanup_(freep) char *text = NULL;
+        struct settings a, b;
+
+        (void)state;
+        settings_init(&a);
+        settings_init(&b);
+        for (size_t i = 0; i < ELEMENTSOF(assignments); i++)
+                assign(&a, assignments[i]);
+        text = print(&a);
+        read_back(&b, text);
+
+        assert_int_equal(a.workers, b.workers);
+        assert_int_equal(a.max_connections, b.max_connections);
+        assert_int_equal(a.distribute, b.distribute);
+        for (size_t i = 0; a.command[i] || b.command[i]; i++)
+                assert_string_equal(a.command[i], b.command[i]);
+        assert_int_equal(a.connections_per_worker, b.connections_per_worker);
+        assert_int_equal(a.timeout_start, b.timeout_start);
+        assert_int_equal(a.drain_timeout, b.drain_timeout);
+        assert_int_equal(a.timeout_stop, b.timeout_stop);
+        assert_int_equal(a.restart, b.restart);
+        assert_int_equal(a.restart_max_delay, b.restart_max_delay);
+        settings_done(&a);
+        settings_done(&b);
+}
+
+static void done_takes_what_was_never_initialised(void **state)
+{
+        struct settings s = { 0 };
+
+        (void)state;
+        settings_done(NULL);
+        settings_done(&s);
+        settings_init(&s);
+        settings_done(&s);
+        settings_done(&s);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(has_the_defaults_of_the_manual),
+                cmocka_unit_test(takes_good_values),
+                cmocka_unit_test(refuses_bad_values_and_changes_nothing),
+                cmocka_unit_test(knows_which_key_belongs_to_which_section),
+                cmocka_unit_test(cuts_long_values_in_messages),
+                cmocka_unit_test(empty_value_means_the_default_again),
+                cmocka_unit_test(command_line_gives_words_as_they_are),
+                cmocka_unit_test(auto_becomes_the_number_of_cpus),
+                cmocka_unit_test(delay_must_have_room_to_grow),
+                cmocka_unit_test(prints_defaults_in_full),
+                cmocka_unit_test(printed_settings_read_back_as_the_same),
+                cmocka_unit_test(done_takes_what_was_never_initialised),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
