@@ -33,6 +33,8 @@ struct dispatcher {
         struct worker *workers; /* by row */
         struct process_template process;
 
+        struct wire_batch batch; /* what a worker said, while it is heard */
+
         /* The connection that is with no worker: just accepted or taken back. slot: NULL if none */
         struct {
                 int fd;

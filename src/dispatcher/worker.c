@@ -92,21 +92,20 @@ static const char *hear_record(struct worker *w, const struct record *record)
 
 static int hear(struct worker *w)
 {
-        struct record records[RECORD_BATCH_MAX];
+        struct wire_batch *batch = &w->dispatcher->batch;
         const char *why = NULL;
-        size_t n = 0;
         int r;
 
-        r = wire_receive_batch(w->channel.fd, records, &n, &why);
+        r = wire_receive_batch(w->channel.fd, batch);
         if (r < 0)
                 return log_error_errno(r, "Cannot receive from worker %" PRIu32 ": %m", w->number);
-        if (r == WIRE_EMPTY)
-                return 0;
-        if (r == WIRE_END)
-                why = "an empty datagram, or its end of the channel is shut down";
 
-        for (size_t i = 0; i < n && !why; i++)
-                why = hear_record(w, &records[i]);
+        for (size_t i = 0; i < batch->n_records && !why; i++)
+                why = hear_record(w, &batch->records[i]);
+        if (r == WIRE_MALFORMED && !why)
+                why = batch->why;
+        if (r == WIRE_END && !why)
+                why = "an empty datagram, or its end of the channel is shut down";
         if (why)
                 worker_violates(w, why);
 

@@ -162,38 +162,58 @@ int wire_receive(
         return 0;
 }
 
-int wire_receive_batch(int channel, struct record *records, size_t *ret_n, const char **ret_why)
+/* Returns what is wrong with a datagram of `n` bytes, or NULL. */
+static const char *check_datagram(const struct record *records, size_t n, int flags)
 {
-        struct iovec iov = {
-                .iov_base = records,
-                .iov_len = RECORD_BATCH_MAX * sizeof(*records),
-        };
-        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-        ssize_t n;
-
         /* Without a control buffer the kernel closes what a hostile worker passes, and says
          * MSG_CTRUNC: unix(7). */
-        n = recvmsg(channel, &msg, MSG_DONTWAIT);
+        if (flags & MSG_CTRUNC)
+                return "a descriptor (allowed: none)";
+        if (flags & MSG_TRUNC || n % sizeof(*records) != 0)
+                return "wrong length (allowed: 1 to 64 records of 16 bytes)";
+
+        for (size_t i = 0; i < n / sizeof(*records); i++) {
+                const char *why = record_check_to_dispatcher(&records[i]);
+
+                if (why)
+                        return why;
+        }
+
+        return NULL;
+}
+
+int wire_receive_batch(int channel, struct wire_batch *batch)
+{
+        struct mmsghdr messages[WIRE_DATAGRAMS_MAX];
+        struct iovec iov[WIRE_DATAGRAMS_MAX];
+        int n;
+
+        batch->n_records = 0;
+        for (size_t i = 0; i < WIRE_DATAGRAMS_MAX; i++) {
+                iov[i] = (struct iovec){
+                        .iov_base = &batch->records[i * RECORD_BATCH_MAX],
+                        .iov_len = RECORD_BATCH_MAX * sizeof(struct record),
+                };
+                messages[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
+        }
+
+        n = recvmmsg(channel, messages, WIRE_DATAGRAMS_MAX, MSG_DONTWAIT, NULL);
         if (n < 0)
                 return receive_error();
 
-        if (msg.msg_flags & MSG_CTRUNC) {
-                *ret_why = "a descriptor (allowed: none)";
-                return WIRE_MALFORMED;
-        }
-        if (n == 0)
-                return WIRE_END;
-        if (msg.msg_flags & MSG_TRUNC || (size_t)n % sizeof(*records) != 0) {
-                *ret_why = "wrong length (allowed: 1 to 64 records of 16 bytes)";
-                return WIRE_MALFORMED;
-        }
+        for (int i = 0; i < n; i++) {
+                const struct record *records = iov[i].iov_base;
+                size_t len = messages[i].msg_len;
 
-        for (size_t i = 0; i < (size_t)n / sizeof(*records); i++) {
-                *ret_why = record_check_to_dispatcher(&records[i]);
-                if (*ret_why)
+                batch->why = check_datagram(records, len, messages[i].msg_hdr.msg_flags);
+                if (batch->why)
                         return WIRE_MALFORMED;
+                if (len == 0)
+                        return WIRE_END;
+
+                memmove(&batch->records[batch->n_records], records, len);
+                batch->n_records += len / sizeof(struct record);
         }
 
-        *ret_n = (size_t)n / sizeof(*records);
         return 0;
 }
