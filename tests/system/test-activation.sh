@@ -89,7 +89,7 @@ test_stop_ends_connections_that_do_not_end() {
         exec 3<>/dev/tcp/127.0.0.1/7
         echo one >&3
         read -r answer <&3
-        expect 'drain'
+        expect 'Worker [0-9]+ .*(did not finish|was ended)|is lost'
         systemctl stop acceptd@echo.service
         not processes
         [ "$(property acceptd@echo.service Result)" = success ]

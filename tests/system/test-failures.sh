@@ -6,7 +6,7 @@
 test_instance_without_settings_does_not_start() {
         not systemctl start acceptd@nothing.socket
         expect 'acceptd@nothing'
-        systemctl --no-pager status acceptd@nothing.socket | grep /etc/acceptd/nothing.conf
+        systemctl --no-pager status acceptd@nothing.socket | grep 'nothing.conf does not exist'
         not systemctl start acceptd@nothing.service
         not test -e /run/acceptd/nothing.sock
 }
@@ -18,7 +18,7 @@ test_settings_that_went_away_are_named() {
         not systemctl start acceptd@echo.service
         mv /root/echo.conf /etc/acceptd/echo.conf
         [ "$(property acceptd@echo.service ExecMainStatus)" = 78 ]
-        systemctl --no-pager status acceptd@echo.service | grep /etc/acceptd/echo.conf:
+        systemctl --no-pager status acceptd@echo.service | grep 'echo.conf does not exist'
 }
 
 test_typo_with_a_waiting_client_ends_after_a_few_starts() {
