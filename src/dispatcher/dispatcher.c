@@ -87,15 +87,31 @@ static int accept_one(struct dispatcher *d, struct listener *l)
         return hand_over(d);
 }
 
+/* The listener that was served longest ago goes first. sd-event alone is fair only while they stay
+ * in the loop, and when credits come one by one they do not. */
+static int go_to_the_end(struct dispatcher *d, struct listener *l)
+{
+        int r;
+
+        if (d->n_listeners == 1)
+                return 0;
+
+        r = sd_event_source_set_priority(l->source, PRIORITY_LISTENER + ++d->listener_turn);
+        if (r < 0)
+                return log_error_errno(r, "Cannot change the event loop: %m");
+
+        return 0;
+}
+
 static int on_listener(sd_event_source *source _unused_, int fd _unused_,
         uint32_t revents _unused_, void *userdata)
 {
         struct listener *l = userdata;
         struct dispatcher *d = l->userdata;
+        int r;
 
         for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
-                int r = accept_one(d, l);
-
+                r = accept_one(d, l);
                 if (r < 0)
                         return r;
                 if (r == ACCEPT_EMPTY)
@@ -103,7 +119,8 @@ static int on_listener(sd_event_source *source _unused_, int fd _unused_,
         }
 
         health_touch(d);
-        return dispatcher_settle(d);
+        r = go_to_the_end(d, l);
+        return r < 0 ? r : dispatcher_settle(d);
 }
 
 static int take_back(struct dispatcher *d, struct worker *w)

@@ -18,7 +18,7 @@ enum priority {
         PRIORITY_CHANNEL,
         PRIORITY_EXIT,
         PRIORITY_TIMER,
-        PRIORITY_LISTENER,
+        PRIORITY_LISTENER, /* and upwards, the more the later it was served */
 };
 
 #define STATUS_MAX 512
@@ -28,6 +28,7 @@ struct dispatcher {
         sd_event *event;
         struct listener *listeners;
         size_t n_listeners;
+        int64_t listener_turn; /* counts bursts */
         struct ledger ledger;
         struct pool pool;
         struct worker *workers; /* by row */
