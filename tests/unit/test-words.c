@@ -36,7 +36,7 @@ static void splits_as_systemd_does(void **state)
                 { "\\x41\\x4a\\x4A\\xff \\101\\0411", { "AJJ\xff", "A!1" } },
                 { "a # b ; c", { "a", "#", "b", ";", "c" } },
                 { "%i %% $HOME ${X} *", { "%i", "%%", "$HOME", "${X}", "*" } },
-                { "k=v a:b ~ | > &", { "k=v", "a:b", "~", "|", ">" } },
+                { "k=v a:b ~ | > &", { "k=v", "a:b", "~", "|", ">", "&" } },
         };
 
         (void)state;
