@@ -32,6 +32,7 @@ static int setup_folder(void **state)
         assert_int_equal(chdir(folder), 0);
         assert_int_equal(mkdir("x.conf.d", 0755), 0);
         fds_before = fd_count();
+        assert_true(fds_before >= 0);
         return 0;
 }
 
