@@ -204,10 +204,36 @@ void harness_await_ready(struct harness *h)
         harness_await_notify(h, "READY=1");
 }
 
+struct stub_id harness_await_stub(struct harness *h, const char *says)
+{
+        const char *line = harness_await_line(h, "stub worker=", says);
+        struct stub_id id;
+
+        if (sscanf(line, "stub worker=%u pid=%d", &id.worker, &id.pid) != 2)
+                fail_msg("\"%s\" does not say which worker it is", line);
+
+        return id;
+}
+
 void harness_await_workers(struct harness *h, unsigned n)
 {
         for (; n > 0; n--)
-                harness_await_line(h, "stub worker=", ": ready");
+                (void)harness_await_stub(h, ": ready");
+}
+
+void harness_release(struct harness *h)
+{
+        usec_t deadline = usec_add(usec_now(), HARNESS_DEADLINE);
+        int fd;
+
+        /* Without O_NONBLOCK it would wait for a reader, but also for one that never comes. */
+        while ((fd = open(h->fifo, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+                assert_int_equal(errno, ENXIO);
+                if (usec_now() >= deadline)
+                        fail_msg("no worker waits at the FIFO");
+                (void)pump(h, -1, 0, 1);
+        }
+        (void)fd_close(fd);
 }
 
 /* Counters */
@@ -516,6 +542,8 @@ int harness_setup(void **state)
         assert_non_null(mkdtemp(h->dir));
         (void)snprintf(h->marks, sizeof(h->marks), "--marks=%s/marks", h->dir);
         assert_int_equal(mkdir(h->marks + strlen("--marks="), 0700), 0);
+        (void)snprintf(h->fifo, sizeof(h->fifo), "%s/fifo", h->dir);
+        assert_int_equal(mkfifo(h->fifo, 0600), 0);
         bind_notify(h);
 
         return 0;

@@ -31,8 +31,9 @@ struct transcript {
 };
 
 struct harness {
-        char dir[64];   /* empty folder of this test */
+        char dir[64];   /* folder of this test */
         char marks[96]; /* "--marks=FOLDER" for the stub: only the first worker misbehaves */
+        char fifo[96];  /* for the stub's deed "wait" */
         pid_t pid;      /* the dispatcher, or 0 */
         int pidfd;
         int log_fd, notify_fd;
@@ -81,6 +82,16 @@ void harness_await_workers(struct harness *h, unsigned n);
 #define harness_await_line(h, ...)   harness_await(h, &(h)->log, WORDS(__VA_ARGS__))
 #define harness_await_notify(h, ...) harness_await(h, &(h)->notify, WORDS(__VA_ARGS__))
 const char *harness_await(struct harness *h, struct transcript *t, const char *const *words);
+
+/* Waits for a stub to say something; which one it was. */
+struct stub_id {
+        unsigned worker;
+        pid_t pid;
+};
+struct stub_id harness_await_stub(struct harness *h, const char *says);
+
+/* Lets every worker go on that waits at h->fifo, once there is one. */
+void harness_release(struct harness *h);
 
 /* How many lines so far have all of these words. */
 #define harness_count_lines(h, ...) harness_count(&(h)->log, WORDS(__VA_ARGS__))

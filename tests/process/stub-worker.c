@@ -51,7 +51,6 @@ struct stub {
         const struct deed *deed;
         const char *deed_arg;
         unsigned at; /* after so many connections; 0: after READY; UINT_MAX: at start */
-        const char *wait_fifo;
         int ready_delay;
         bool never_ready, never_receive, ignore_term, ignore_drain, no_done;
 
@@ -155,6 +154,14 @@ static void do_kill(struct stub *stub _unused_, const char *arg)
 static void do_stop(struct stub *stub _unused_, const char *arg _unused_)
 {
         (void)raise(SIGSTOP);
+}
+
+static void do_wait(struct stub *stub, const char *arg)
+{
+        _cleanup_(fd_closep) int fd = open(arg ?: "", O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                die(stub, "%s: %s", arg ?: "", strerror(errno));
 }
 
 static void do_ready(struct stub *stub, const char *arg)
@@ -363,6 +370,7 @@ static const struct deed deeds[] = {
         { "kill", optional_argument, "[=N]: die of signal N (9)", do_kill },
         { "stop", no_argument, ": SIGSTOP itself", do_stop },
         { "hang", no_argument, ": never look at anything again", do_hang },
+        { "wait", required_argument, "=FIFO: until somebody opens FIFO for writing", do_wait },
         { "ready", required_argument, "=N: another READY, with capacity N", do_ready },
         { "flood-ready", optional_argument, "[=N]: N (20) READYs at once", do_flood_ready },
         { "flood-done", optional_argument, "[=N]: N (100000) times 64 DONEs", do_flood_done },
@@ -654,7 +662,6 @@ enum {
         OPT_TIMES,
         OPT_NEVER_READY,
         OPT_READY_DELAY,
-        OPT_WAIT,
         OPT_NEVER_RECEIVE,
         OPT_IGNORE_TERM,
         OPT_IGNORE_DRAIN,
@@ -671,7 +678,6 @@ static const struct option habits[] = {
         { "times", required_argument, NULL, OPT_TIMES },
         { "never-ready", no_argument, NULL, OPT_NEVER_READY },
         { "ready-delay", required_argument, NULL, OPT_READY_DELAY },
-        { "wait", required_argument, NULL, OPT_WAIT },
         { "never-receive", no_argument, NULL, OPT_NEVER_RECEIVE },
         { "ignore-term", no_argument, NULL, OPT_IGNORE_TERM },
         { "ignore-drain", no_argument, NULL, OPT_IGNORE_DRAIN },
@@ -694,7 +700,6 @@ static void help(void)
              "Habits:\n"
              "  --never-ready      never say READY\n"
              "  --ready-delay=MS   say it so much later\n"
-             "  --wait=FIFO        say it when somebody opens FIFO for writing\n"
              "  --never-receive    READY, but leave the queue as it is\n"
              "  --ignore-term      of SIGTERM\n"
              "  --ignore-drain     do not exit at the end of the channel\n"
@@ -735,7 +740,6 @@ static unsigned parse_at(const char *text)
 static void behave_well(struct stub *stub)
 {
         stub->deed = NULL;
-        stub->wait_fifo = NULL;
         stub->ready_delay = 0;
         stub->never_ready = stub->never_receive = stub->ignore_term = false;
         stub->ignore_drain = stub->no_done = false;
@@ -782,9 +786,6 @@ static void parse_options(struct stub *stub, int argc, char *argv[])
                 case OPT_READY_DELAY:
                         stub->ready_delay = (int)parse(optarg, 0);
                         break;
-                case OPT_WAIT:
-                        stub->wait_fifo = optarg;
-                        break;
                 case OPT_NEVER_RECEIVE:
                         stub->never_receive = true;
                         break;
@@ -814,12 +815,6 @@ static void say_ready(struct stub *stub)
 {
         if (stub->ready_delay > 0)
                 (void)poll(NULL, 0, stub->ready_delay);
-        if (stub->wait_fifo) {
-                _cleanup_(fd_closep) int fd = open(stub->wait_fifo, O_RDONLY | O_CLOEXEC);
-
-                if (fd < 0)
-                        die(stub, "%s: %s", stub->wait_fifo, strerror(errno));
-        }
 
         if (!stub->never_ready) {
                 send_record(stub, RECORD_READY, stub->capacity, 0);
