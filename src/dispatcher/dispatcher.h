@@ -64,6 +64,14 @@ void dispatcher_deinit(struct dispatcher *d);
 /* Serves until it is told to stop and all workers have ended. Returns 0 or -errno. */
 int dispatcher_run(struct dispatcher *d);
 
+/* --- For setup.c: what happens --- */
+
+int dispatcher_on_listener(
+        sd_event_source *source, int fd, uint32_t revents, void *userdata);
+int dispatcher_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+int dispatcher_on_signal(
+        sd_event_source *source, const struct signalfd_siginfo *info, void *userdata);
+
 /* --- For worker.c --- */
 
 /* Carries out what the pool decides, if anything changed. To be called at the end of each event.

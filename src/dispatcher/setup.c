@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Puts a dispatcher together and takes it apart: event loop, listeners, ledger, pool. Called by
+ * acceptd.c; what happens in between is dispatcher.c's.
+ */
+
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "dispatcher/dispatcher.h"
+#include "dispatcher/health.h"
+#include "dispatcher/journal.h"
+
+int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
+        sd_event_io_handler_t callback, void *userdata, enum priority priority)
+{
+        int r;
+
+        r = sd_event_add_io(event, ret, fd, EPOLLIN, callback, userdata);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(*ret, priority);
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_exit_on_failure(*ret, true);
+}
+
+static int add_timer(
+        struct dispatcher *d, sd_event_source **ret, sd_event_time_handler_t callback)
+{
+        int r;
+
+        r = sd_event_add_time(
+                d->event, ret, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, callback, d);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(*ret, PRIORITY_TIMER);
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_exit_on_failure(*ret, true);
+}
+
+static int add_signals(struct dispatcher *d)
+{
+        static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                sd_event_source *source;
+                int r;
+
+                r = sd_event_add_signal(d->event, &source, signals[i], dispatcher_on_signal, d);
+                if (r < 0)
+                        return r;
+                r = sd_event_source_set_priority(source, PRIORITY_STOP);
+                if (r < 0)
+                        return r;
+                r = sd_event_source_set_floating(source, true);
+                sd_event_source_unref(source);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int add_listeners(struct dispatcher *d)
+{
+        for (size_t i = 0; i < d->n_listeners; i++) {
+                struct listener *l = &d->listeners[i];
+                int r;
+
+                r = ledger_add_name(&d->ledger, l->name);
+                if (r < 0)
+                        return r;
+                l->index = (uint16_t)r;
+                l->userdata = d;
+
+                r = dispatcher_add_io(
+                        d->event, &l->source, l->fd, dispatcher_on_listener, l, PRIORITY_LISTENER);
+                if (r < 0)
+                        return r;
+                r = sd_event_source_set_enabled(l->source, SD_EVENT_OFF);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int set_up_loop(struct dispatcher *d)
+{
+        int r;
+
+        r = sd_event_new(&d->event);
+        if (r < 0)
+                return r;
+        r = sd_event_set_watchdog(d->event, true);
+        if (r < 0)
+                return r;
+        r = add_signals(d);
+        if (r < 0)
+                return r;
+        r = add_timer(d, &d->timer, dispatcher_on_timer);
+        if (r < 0)
+                return r;
+        r = add_timer(d, &d->status_timer, health_on_timer);
+        if (r < 0)
+                return r;
+
+        return add_listeners(d);
+}
+
+static int set_up_pool(struct dispatcher *d, char **argv, const char *instance)
+{
+        _cleanup_(freep) char *names = ledger_join_names(&d->ledger);
+        struct pool_memory memory = ledger_get_memory(&d->ledger);
+        int r;
+
+        if (!names)
+                return -ENOMEM;
+        r = process_template_init(&d->process, argv, instance, names);
+        if (r < 0)
+                return r;
+        r = pool_init(&d->pool, d->settings, &memory);
+        if (r < 0)
+                return r;
+
+        d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
+        if (!d->workers)
+                return -ENOMEM;
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                worker_init(&d->workers[i], d, i);
+
+        return 0;
+}
+
+int dispatcher_init(struct dispatcher *d, const struct settings *settings,
+        struct listener *listeners, size_t n_listeners, char **argv, const char *instance)
+{
+        int r;
+
+        *d = (struct dispatcher){
+                .settings = settings,
+                .listeners = listeners,
+                .n_listeners = n_listeners,
+                .ledger = LEDGER_NULL,
+                .in_hand.fd = -1,
+        };
+
+        r = ledger_create(&d->ledger, pool_rows_needed(settings), settings->max_connections);
+        if (r >= 0)
+                r = set_up_loop(d);
+        if (r >= 0)
+                r = set_up_pool(d, argv, instance);
+        if (r < 0) {
+                dispatcher_deinit(d);
+                return log_error_errno(r, "Cannot set up the dispatcher: %m");
+        }
+
+        return 0;
+}
+
+void dispatcher_deinit(struct dispatcher *d)
+{
+        for (uint32_t i = 0; d->workers && i < d->pool.n_rows; i++)
+                worker_deinit(&d->workers[i]);
+        free(TAKE_PTR(d->workers));
+        for (size_t i = 0; i < d->n_listeners; i++)
+                d->listeners[i].source = sd_event_source_disable_unref(d->listeners[i].source);
+        d->timer = sd_event_source_disable_unref(d->timer);
+        d->status_timer = sd_event_source_disable_unref(d->status_timer);
+        d->event = sd_event_unref(d->event);
+        d->in_hand.fd = fd_close(d->in_hand.fd);
+        pool_deinit(&d->pool);
+        process_template_done(&d->process);
+        ledger_done(&d->ledger);
+}
+
+int dispatcher_run(struct dispatcher *d)
+{
+        int r;
+
+        r = dispatcher_settle(d);
+        if (r >= 0)
+                r = sd_event_loop(d->event);
+        if (r < 0)
+                return log_error_errno(r, "The event loop failed: %m");
+
+        health_log_counters(d);
+        return 0;
+}
