@@ -261,6 +261,7 @@ static void mistakes_are_named_with_file_and_line(void **state)
                         "x.conf:1: Workers= is in no section, it belongs to [Pool]" },
                 { "[]\nWorkers=3\n", "x.conf:2: Workers= is in no section, it belongs to [Pool]" },
                 { "[Pool]\nWorkers\n", "x.conf:2: " NOT_UNDERSTOOD },
+                { "[Pool]\nWorkers\n\nWorkers=3\n", "x.conf:2: " NOT_UNDERSTOOD },
                 { "[Pool]\nWorkers=3\n  and more\n", "x.conf:3: " NOT_UNDERSTOOD },
                 { "[Pool]\nWorkers: 3\n", "x.conf:2: " NOT_UNDERSTOOD },
                 { "[Pool]\nWorkers:a=3\n", "x.conf:2: " NOT_UNDERSTOOD },
