@@ -73,8 +73,10 @@ void harness_pass(struct harness *h, int fd_consume, const char *name);
 #define harness_start(h, ...) harness_start_config(h, &(struct harness_config){ __VA_ARGS__ })
 void harness_start_config(struct harness *h, const struct harness_config *config);
 
-/* Waits for READY=1, and for `n` more workers that say so themselves. */
+/* Waits for READY=1. */
 void harness_await_ready(struct harness *h);
+
+/* Waits until so many workers, since the start, are known to be ready. */
 void harness_await_workers(struct harness *h, unsigned n);
 
 /* Waits for a line with all of these words, after the last that was found, and returns it; it is

@@ -59,7 +59,7 @@ static void check(struct harness *h, const char *deed, const char *why, enum exp
         assert_int_equal(harness_count_lines(h, name, "SIGKILL"), 1);
 
         /* The innocent goes on, and there is a third worker. */
-        harness_await_workers(h, 1);
+        harness_await_workers(h, 3);
         client_send(&innocent, "done\n");
         assert_int_equal(client_await_end(h, &innocent), CLIENT_END_CLEAN);
         client_open_served(h, &later, 0);
