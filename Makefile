@@ -170,16 +170,19 @@ deb: | $(after_deps)
 	$(Q)mv build/deb/*.deb build/
 	$(Q)ls build/*.deb
 
+# Goes on after a failure, to show all there is to mend
 lint: | $(after_deps)
-	$(Q)for cc in gcc clang; do \
+	@failed=0; \
+	for cc in gcc clang; do \
 	        if command -v $$cc >/dev/null; then \
 	                echo "== $$cc -Werror"; \
-	                $(MAKE) --no-print-directory CI=1 CC=$$cc O=build/lint/$$cc tests || exit; \
+	                $(MAKE) -k --no-print-directory CI=1 CC=$$cc O=build/lint/$$cc tests || failed=1; \
 	        else \
 	                echo "== $$cc: not installed, left out"; \
 	        fi; \
-	done
-	$(Q)CPPFLAGS="$(subst ",\",$(ALL_CPPFLAGS))" tests/lint
+	done; \
+	CPPFLAGS='$(subst ','\'',$(ALL_CPPFLAGS))' tests/lint || failed=1; \
+	exit $$failed
 
 clean:
 	rm -rf build

@@ -72,7 +72,7 @@ test_stop_waits_for_open_connections() {
         unit_settings $'[Service]\nTimeoutStopSec=1s'
         exec 3<>/dev/tcp/127.0.0.1/7
         echo one >&3
-        read -r answer <&3
+        read -r _ <&3
         systemctl stop --no-block acceptd@echo.service
         eventually 5 is acceptd@echo.service deactivating
         sleep 3
@@ -88,12 +88,12 @@ test_stop_ends_connections_that_do_not_end() {
         settings $'[Worker]\nDrainTimeoutSec=1s'
         exec 3<>/dev/tcp/127.0.0.1/7
         echo one >&3
-        read -r answer <&3
+        read -r _ <&3
         expect 'Worker [0-9]+ .*(did not finish|was ended)|is lost'
         systemctl stop acceptd@echo.service
         not processes
         [ "$(property acceptd@echo.service Result)" = success ]
-        not read -r answer <&3
+        not read -r _ <&3
 }
 
 test_target_stops_and_starts_all_instances() {

@@ -5,7 +5,7 @@
 
 test_instance_without_settings_does_not_start() {
         not systemctl start acceptd@nothing.socket
-        expect 'acceptd@nothing'
+        expect 'acceptd@nothing|nothing.conf does not exist'
         systemctl --no-pager status acceptd@nothing.socket | grep 'nothing.conf does not exist'
         not systemctl start acceptd@nothing.service
         not test -e /run/acceptd/nothing.sock
@@ -57,7 +57,7 @@ test_killed_dispatcher_is_restarted_and_the_port_stays_open() {
         expect 'acceptd@echo.service: (Main process exited|Failed with result|.*left)'
         expect '(Found left-over process|This usually indicates)'
         expect 'remains running after unit stopped'
-        for i in 1 2 3 4 5; do
+        for _ in 1 2 3 4 5; do
                 kill -KILL "$(main_pid)"
                 ask 127.0.0.1 7
                 ask ::1 7
@@ -71,7 +71,7 @@ test_stop_between_a_crash_and_its_restart_ends_all_processes() {
         unit_settings $'[Service]\nRestartSec=60s'
         exec 3<>/dev/tcp/127.0.0.1/7
         echo one >&3
-        read -r answer <&3
+        read -r _ <&3
         expect .
         kill -KILL "$(main_pid)"
         eventually 5 [ "$(property acceptd@echo.service SubState)" = auto-restart ]
