@@ -18,6 +18,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/notify.h"
+#include "dispatcher/oom.h"
 #include "dispatcher/settings-file.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
@@ -28,6 +29,7 @@
 
 struct arguments {
         const char *file;
+        char *instance;
         const char **assignments; /* of each -o, NULL-terminated */
         char **worker;            /* what follows the options, NULL-terminated */
         bool check;
@@ -56,7 +58,7 @@ static int refuse(char *message_consume, int error)
         _cleanup_(freep) char *message = message_consume;
         const char *text = message ?: strerror(-error);
 
-        log_error("%s", text);
+        journal_event(MESSAGE_REFUSED_TO_START, NULL, "%s", text);
         notify_status(text);
         return EX_CONFIG;
 }
@@ -109,7 +111,11 @@ static uint32_t count_cpus(void)
 {
         cpu_set_t set;
 
-        return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : (uint32_t)CPU_COUNT(&set);
+        /* cpu_set_t has room for 1024 */
+        if (sched_getaffinity(0, sizeof(set), &set) < 0)
+                return (uint32_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
+
+        return (uint32_t)CPU_COUNT(&set);
 }
 
 static int load_settings(struct settings *s, const struct arguments *a, char **ret_message)
@@ -248,7 +254,6 @@ static void set_up_signals(void)
 static int serve(const struct settings *s, const struct arguments *a)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *instance = name_instance(a->file);
         _cleanup_(freep) char *echo = find_echo_worker();
         char *echo_argv[] = { echo, NULL };
         struct listener *listeners = NULL;
@@ -256,7 +261,7 @@ static int serve(const struct settings *s, const struct arguments *a)
         struct dispatcher d;
         int r;
 
-        if (!instance || !echo)
+        if (!echo)
                 return refuse(NULL, -ENOMEM);
 
         r = collect_listeners(&listeners, &n_listeners, &message);
@@ -268,10 +273,13 @@ static int serve(const struct settings *s, const struct arguments *a)
         }
 
         r = dispatcher_init(
-                &d, s, listeners, n_listeners, s->command ?: echo_argv, instance);
+                &d, s, listeners, n_listeners, s->command ?: echo_argv, a->instance);
         if (r >= 0) {
                 for (size_t i = 0; i < n_listeners; i++)
-                        log_info("Listening on %s (%s).", listeners[i].address, listeners[i].name);
+                        journal_event(MESSAGE_STARTED,
+                                JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_LISTENER", listeners[i].name),
+                                        JOURNAL_TEXT("ACCEPTD_ADDRESS", listeners[i].address)),
+                                "Listening on %s (%s).", listeners[i].address, listeners[i].name);
                 r = dispatcher_run(&d);
                 dispatcher_deinit(&d);
         }
@@ -298,6 +306,7 @@ static int run(const struct arguments *a)
         }
 
         set_up_signals();
+        oom_open(NULL);
         return serve(&settings, a);
 }
 
@@ -309,12 +318,16 @@ int main(int argc, char **argv)
         r = fd_open_standard();
         if (r < 0)
                 return EX_OSERR;
-        journal_open();
+        journal_open(NULL);
 
         r = parse_options(argc, argv, &arguments);
-        if (r == 0 && !arguments.done)
+        if (r == 0 && !arguments.done) {
+                arguments.instance = name_instance(arguments.file);
+                journal_open(arguments.instance);
                 r = run(&arguments);
+        }
 
+        free(arguments.instance);
         free(arguments.assignments);
         return r;
 }

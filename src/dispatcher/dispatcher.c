@@ -66,7 +66,9 @@ static void pause_for_descriptors(struct dispatcher *d, int error)
 {
         if (!d->exhausted) {
                 errno = error;
-                log_warning("New connections wait: %m. LimitNOFILE= may be too low.");
+                journal_event(MESSAGE_EXHAUSTED,
+                        JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", strerrorname_np(error))),
+                        "New connections wait: %m. LimitNOFILE= may be too low.");
         }
         d->exhausted = true;
         pool_pause(&d->pool, usec_add(usec_now(), EXHAUSTED_USEC));
@@ -248,8 +250,10 @@ int dispatcher_settle(struct dispatcher *d)
                 }
         }
 
-        if (!backoff_is_failing(&d->pool.backoff))
+        if (d->trouble[0] && !backoff_is_failing(&d->pool.backoff)) {
                 d->trouble[0] = '\0';
+                journal_event(MESSAGE_POOL_RECOVERED, NULL, "Workers start and serve again.");
+        }
         health_touch(d);
         if (decision.finished)
                 return sd_event_exit(d->event, 0);
@@ -271,22 +275,18 @@ int dispatcher_on_signal(
         struct dispatcher *d = userdata;
 
         if (info->ssi_signo == SIGUSR1) {
-                health_log_counters(d);
+                health_log_counters(d, MESSAGE_COUNTERS);
                 return 0;
         }
 
+        journal_event(MESSAGE_STOPPING,
+                JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
+                "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
         pool_stop(&d->pool, usec_now());
         return dispatcher_settle(d);
 }
 
 /* --- What worker.c reports --- */
-
-void dispatcher_worker_is_ready(struct dispatcher *d, struct worker *w)
-{
-        log_info("Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connections.", w->number,
-                w->pid, d->pool.workers[w->row].row->capacity);
-        health_ready(d);
-}
 
 void dispatcher_start_failed(struct dispatcher *d, const char *format, ...)
 {
@@ -298,8 +298,10 @@ void dispatcher_start_failed(struct dispatcher *d, const char *format, ...)
         va_end(args);
 
         if (!streq(trouble, d->trouble))
-                log_warning("Workers do not start: %s. The next try waits, longer each time, up to "
-                            "RestartMaxDelaySec=.",
+                journal_event(MESSAGE_POOL_DEGRADED,
+                        JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", trouble)),
+                        "Workers do not start: %s. The next try waits, longer each time, up to "
+                        "RestartMaxDelaySec=.",
                         trouble);
         memcpy(d->trouble, trouble, sizeof(trouble));
         health_ready(d);

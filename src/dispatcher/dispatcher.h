@@ -81,7 +81,5 @@ int dispatcher_settle(struct dispatcher *d);
 int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
         sd_event_io_handler_t callback, void *userdata, enum priority priority);
 
-void dispatcher_worker_is_ready(struct dispatcher *d, struct worker *w);
-
 /* A worker ended before it had served. The words say how. */
 void dispatcher_start_failed(struct dispatcher *d, const char *format, ...) _printf_(2, 3);

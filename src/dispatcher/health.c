@@ -52,15 +52,23 @@ static void format_status(const struct dispatcher *d, char *text)
                 MAX(f.workers, d->settings->workers), f.open, c->done, c->lost, trouble);
 }
 
-void health_log_counters(const struct dispatcher *d)
+void health_log_counters(const struct dispatcher *d, enum message message)
 {
         const struct counters *c = d->pool.counters;
         struct pool_figures f;
 
         pool_get_figures(&d->pool, &f);
-        log_info("counters: accepted=%" PRIu64 " open=%" PRIu32 " done=%" PRIu64 " lost=%" PRIu64
-                 " refused=%" PRIu64 " taken-back=%" PRIu64,
-                c->accepted, f.open, c->done, c->lost, f.refused, c->taken_back);
+        journal_event(message,
+                JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_ACCEPTED", c->accepted),
+                        JOURNAL_NUMBER("ACCEPTD_OPEN", f.open),
+                        JOURNAL_NUMBER("ACCEPTD_DONE", c->done),
+                        JOURNAL_NUMBER("ACCEPTD_LOST", c->lost),
+                        JOURNAL_NUMBER("ACCEPTD_REFUSED", f.refused),
+                        JOURNAL_NUMBER("ACCEPTD_TAKEN_BACK", c->taken_back)),
+                "%scounters: accepted=%" PRIu64 " open=%" PRIu32 " done=%" PRIu64 " lost=%" PRIu64
+                " refused=%" PRIu64 " taken-back=%" PRIu64,
+                message == MESSAGE_STOPPED ? "Stopped; " : "", c->accepted, f.open, c->done,
+                c->lost, f.refused, c->taken_back);
 }
 
 static void send_status(struct dispatcher *d)
@@ -110,6 +118,8 @@ int health_on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 
         d->status_is_due = false;
         send_status(d);
+        if (journal_report())
+                health_touch(d);
         if (d->pool.stopping)
                 arm(d, usec_add(usec_now(), STOPPING_INTERVAL_USEC));
 

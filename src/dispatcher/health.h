@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/journal.h"
 
 /*
  * How the instance is, in a line for `systemctl status` and for the log.
@@ -14,5 +15,5 @@ void health_ready(struct dispatcher *d);
 void health_touch(struct dispatcher *d);
 int health_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 
-/* Logs all counters, as `key=value`. */
-void health_log_counters(const struct dispatcher *d);
+/* Logs all counters, as `key=value` and as fields of `message`. */
+void health_log_counters(const struct dispatcher *d, enum message message);

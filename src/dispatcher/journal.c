@@ -1,47 +1,258 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The dispatcher's lines for the journal or a terminal. Called from all over the dispatcher; knows
- * nothing of it.
+ * A client of journald's native protocol that never blocks (sd_journal_send() would, for as long as
+ * journald does not read), and lines on stderr where there is no journal. Called from all over the
+ * dispatcher; knows nothing of it.
  */
 
+#include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "dispatcher/journal.h"
 
-#define LINE_LEN_MAX 2048U /* what is longer is cut */
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
-static bool stderr_is_journal;
+/* A datagram; longer ones are cut. Below PIPE_BUF, so that a pipe that poll() calls writable takes
+ * a whole line. */
+#define ENTRY_SIZE 4096U
+#define TEXT_SIZE  2048U
 
-void journal_open(void)
+/* Of one kind of message, in one interval. A worker or a client that can make the dispatcher say
+ * something can make it say that often. */
+#define BURST_MAX      200
+#define BURST_INTERVAL (10 * USEC_PER_SEC)
+
+static const struct {
+        const char *id;
+        int priority;
+} infos[MESSAGE_COUNT] = {
+#define MESSAGE_INFO(name, id, priority) [MESSAGE_##name] = { id, priority },
+        MESSAGES(MESSAGE_INFO)
+#undef MESSAGE_INFO
+};
+
+static struct {
+        const char *instance;
+        int fd; /* connected to journald; -1: lines on stderr */
+        bool plain; /* a terminal: no <N> */
+        uint64_t n_dropped;
+        struct {
+                usec_t since;
+                uint32_t n;
+                uint64_t n_suppressed;
+        } bursts[MESSAGE_COUNT];
+} journal = { .fd = -1 };
+
+struct entry {
+        char data[ENTRY_SIZE];
+        size_t len;
+};
+
+static bool stderr_is_journal(void)
 {
         const char *stream = getenv("JOURNAL_STREAM");
         unsigned long long dev, ino;
         struct stat st;
 
-        stderr_is_journal = stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+        return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
                 fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
-void journal_log(int priority, const char *format, ...)
+static int connect_journal(void)
 {
-        char line[LINE_LEN_MAX];
+        static const struct sockaddr_un address = {
+                .sun_family = AF_UNIX,
+                .sun_path = JOURNAL_SOCKET,
+        };
+        _cleanup_(fd_closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+                return -1;
+
+        return TAKE_FD(fd);
+}
+
+void journal_open(const char *instance)
+{
+        journal.instance = instance;
+        journal.plain = isatty(STDERR_FILENO);
+        if (journal.fd < 0 && stderr_is_journal())
+                journal.fd = connect_journal();
+}
+
+/* Appends NAME=text and a newline. A newline within would end the field: it becomes a space. */
+static void append(struct entry *e, const char *name, const char *text)
+{
+        size_t begin;
+        int n;
+
+        if (e->len >= sizeof(e->data) - 1)
+                return;
+
+        begin = e->len + strlen(name);
+        n = snprintf(e->data + e->len, sizeof(e->data) - e->len - 1, "%s=%s", name, text);
+        e->len = MIN(e->len + (size_t)n, sizeof(e->data) - 2);
+        for (size_t i = begin; i < e->len; i++)
+                if (e->data[i] == '\n')
+                        e->data[i] = ' ';
+        e->data[e->len++] = '\n';
+}
+
+static void append_number(struct entry *e, const char *name, uint64_t number)
+{
+        char text[24];
+
+        (void)snprintf(text, sizeof(text), "%" PRIu64, number);
+        append(e, name, text);
+}
+
+/* Returns false where it would have to wait. */
+static bool send_entry(enum message message, const struct journal_field *fields, const char *text)
+{
+        struct entry e = {};
+
+        append(&e, "MESSAGE", text);
+        append(&e, "MESSAGE_ID", infos[message].id);
+        append_number(&e, "PRIORITY", (uint64_t)infos[message].priority);
+        append(&e, "SYSLOG_IDENTIFIER", "acceptd");
+        if (journal.instance)
+                append(&e, "ACCEPTD_INSTANCE", journal.instance);
+        for (; fields && fields->name; fields++)
+                if (fields->text)
+                        append(&e, fields->name, fields->text);
+                else
+                        append_number(&e, fields->name, fields->number);
+
+        if (send(journal.fd, e.data, e.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+                return true;
+
+        if (errno == ECONNREFUSED || errno == ECONNRESET || errno == ENOTCONN) {
+                int fd = connect_journal();
+
+                if (fd >= 0) {
+                        fd_close(journal.fd);
+                        journal.fd = fd;
+                        return send(fd, e.data, e.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+                }
+        }
+
+        return false;
+}
+
+/* Returns false where it would have to wait. */
+static bool write_line(enum message message, const char *text)
+{
+        struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+        char line[TEXT_SIZE + 32];
+        int n;
+
+        if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+                return false;
+
+        n = journal.plain ? snprintf(line, sizeof(line), "acceptd: %s\n", text)
+                          : snprintf(line, sizeof(line), "<%d>%s\n", infos[message].priority, text);
+        return write(STDERR_FILENO, line, (size_t)n) >= 0;
+}
+
+static bool deliver(enum message message, const struct journal_field *fields, const char *text)
+{
+        return journal.fd >= 0 ? send_entry(message, fields, text) : write_line(message, text);
+}
+
+/* Returns true where this one is too many. */
+static bool suppress(enum message message)
+{
+        usec_t now = usec_now();
+
+        if (message == MESSAGE_CONNECTION_ENDED) /* asked for by LogConnections= */
+                return false;
+
+        if (now - journal.bursts[message].since >= BURST_INTERVAL) {
+                journal.bursts[message].since = now;
+                journal.bursts[message].n = 0;
+        }
+        if (journal.bursts[message].n++ < BURST_MAX)
+                return false;
+
+        journal.bursts[message].n_suppressed++;
+        return true;
+}
+
+/* Returns false where it has to be tried again. */
+static bool report_suppressed(enum message message)
+{
+        char text[TEXT_SIZE];
+        uint64_t n = journal.bursts[message].n_suppressed;
+
+        if (n == 0)
+                return true;
+        if (usec_now() - journal.bursts[message].since < BURST_INTERVAL)
+                return false;
+
+        (void)snprintf(text, sizeof(text),
+                "%" PRIu64 " more messages of the kind %s were not logged: too many at once.", n,
+                infos[message].id);
+        if (!deliver(MESSAGE_SUPPRESSED,
+                    JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", n),
+                            JOURNAL_TEXT("ACCEPTD_SUPPRESSED_ID", infos[message].id)),
+                    text))
+                return false;
+
+        journal.bursts[message].n_suppressed = 0;
+        return true;
+}
+
+static bool report_dropped(void)
+{
+        char text[TEXT_SIZE];
+
+        if (journal.n_dropped == 0)
+                return true;
+
+        (void)snprintf(text, sizeof(text),
+                "%" PRIu64 " messages were dropped: the journal did not take them in time.",
+                journal.n_dropped);
+        if (!deliver(MESSAGE_DROPPED,
+                    JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", journal.n_dropped)), text))
+                return false;
+
+        journal.n_dropped = 0;
+        return true;
+}
+
+bool journal_report(void)
+{
+        bool all = report_dropped();
+
+        for (enum message m = 0; m < MESSAGE_COUNT; m++)
+                if (!report_suppressed(m))
+                        all = false;
+
+        return !all;
+}
+
+void journal_event(
+        enum message message, const struct journal_field *fields, const char *format, ...)
+{
+        char text[TEXT_SIZE];
         int saved = errno;
-        size_t len;
         va_list args;
 
-        len = (size_t)(stderr_is_journal ? snprintf(line, sizeof(line), "<%d>", priority)
-                                         : snprintf(line, sizeof(line), "acceptd: "));
-
-        errno = saved; /* for %m */
         va_start(args, format);
-        (void)vsnprintf(line + len, sizeof(line) - len - 1, format, args);
+        (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
 
-        len = strlen(line);
-        line[len++] = '\n';
-        (void)!write(STDERR_FILENO, line, len);
+        /* A gap is told where it is: before what comes after it. */
+        if (!suppress(message) && !(report_dropped() && deliver(message, fields, text)))
+                journal.n_dropped++;
+
         errno = saved;
 }

@@ -1,31 +1,49 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <syslog.h>
-
-#include "base/base.h"
+#include "base/time.h"
+#include "dispatcher/messages.h"
 
 /*
- * What the dispatcher has to say. One call, one line; priorities are those of syslog(3).
+ * What the dispatcher has to say. Nothing here ever blocks: what cannot be delivered now is dropped
+ * and counted, and the count is delivered later.
  *
- * Lines go to stderr. Where that is the journal (sd-daemon(3)), each carries its priority.
+ * Where stderr is the journal (sd-daemon(3)), messages go to journald with their fields. Elsewhere
+ * they are lines on stderr: with a <N> priority, or in a terminal without.
  */
 
-/* Looks at $JOURNAL_STREAM. Before, and without it, lines carry the program's name instead. */
-void journal_open(void);
+/* A field beside MESSAGE=: a number, or a text where that is not NULL. */
+struct journal_field {
+        const char *name; /* NULL ends an array */
+        const char *text;
+        uint64_t number;
+};
 
-void journal_log(int priority, const char *format, ...) _printf_(2, 3);
+/* clang-format off */
+#define JOURNAL_TEXT(n, t)   { .name = (n), .text = (t) ?: "" }
+#define JOURNAL_NUMBER(n, v) { .name = (n), .number = (uint64_t)(v) }
+#define JOURNAL_FIELDS(...)  ((const struct journal_field[]){ __VA_ARGS__, {} })
+/* clang-format on */
 
-#define log_error(...)   journal_log(LOG_ERR, __VA_ARGS__)
-#define log_warning(...) journal_log(LOG_WARNING, __VA_ARGS__)
-#define log_notice(...)  journal_log(LOG_NOTICE, __VA_ARGS__)
-#define log_info(...)    journal_log(LOG_INFO, __VA_ARGS__)
+/* Opens the way to journald. `instance` (lent for good) becomes ACCEPTD_INSTANCE= of each message;
+ * NULL as long as it is not known. May be called again. */
+void journal_open(const char *instance);
 
-/* Logs with errno set to that of `r` (-errno) for %m, and gives `r` back. */
+/* Says `message`, with `fields` (or NULL) and the text. Too many of one kind in a short time are
+ * counted instead. */
+void journal_event(enum message message, const struct journal_field *fields, const char *format,
+        ...) _printf_(3, 4);
+
+/* Delivers what journal_event() could only count, where that is possible now and due. Returns true
+ * while some is left: call it again in a second. */
+bool journal_report(void);
+
+/* What keeps the dispatcher from going on: MESSAGE_FAILED, with errno set to that of `r` (-errno)
+ * for %m. Gives `r` back. */
 #define log_error_errno(r, ...)                                                                    \
         ({                                                                                         \
                 int _r = (r);                                                                      \
                 errno = -_r;                                                                       \
-                log_error(__VA_ARGS__);                                                            \
+                journal_event(MESSAGE_FAILED, NULL, __VA_ARGS__);                                  \
                 _r;                                                                                \
         })

@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -180,7 +181,7 @@ void process_signal(int pidfd, int signal)
         (void)pidfd_send_signal(pidfd, signal, NULL, 0);
 }
 
-bool process_reap(pid_t pid, int pidfd, char *text)
+struct process_end process_reap(pid_t pid, int pidfd)
 {
         siginfo_t info = {};
 
@@ -188,14 +189,40 @@ bool process_reap(pid_t pid, int pidfd, char *text)
         (void)kill(-pid, SIGKILL);
 
         if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0)
-                (void)snprintf(text, PROCESS_END_MAX, "ended in an unknown way (%m)");
-        else if (info.si_code == CLD_EXITED)
-                (void)snprintf(
-                        text, PROCESS_END_MAX, "exited with status %d", info.si_status);
-        else
-                (void)snprintf(text, PROCESS_END_MAX, "was ended by SIG%s%s",
-                        sigabbrev_np(info.si_status) ?: "?",
-                        info.si_code == CLD_DUMPED ? " (core dumped)" : "");
+                return (struct process_end){};
 
-        return info.si_code == CLD_EXITED && info.si_status == 0;
+        return (struct process_end){ .code = info.si_code, .status = info.si_status };
+}
+
+/* The names of sysexits.h, or NULL. */
+static const char *name_exit_status(int status)
+{
+        static const char *const names[] = {
+                "USAGE", "DATAERR", "NOINPUT", "NOUSER", "NOHOST", "UNAVAILABLE", "SOFTWARE",
+                "OSERR", "OSFILE", "CANTCREAT", "IOERR", "TEMPFAIL", "PROTOCOL", "NOPERM", "CONFIG",
+        };
+        int i = status - EX__BASE;
+
+        return i >= 0 && i < (int)ELEMENTSOF(names) ? names[i] : NULL;
+}
+
+void process_end_format(const struct process_end *end, char *text)
+{
+        const char *name = name_exit_status(end->status);
+
+        switch (end->code) {
+        case CLD_EXITED:
+                (void)snprintf(text, PROCESS_END_MAX, "exited with status %d%s%s%s", end->status,
+                        name ? " (EX_" : "", name ?: "", name ? ")" : "");
+                break;
+        case CLD_KILLED:
+        case CLD_DUMPED:
+                name = sigabbrev_np(end->status);
+                (void)snprintf(text, PROCESS_END_MAX, "was ended by %s%s%s", name ? "SIG" : "",
+                        name ?: "an unknown signal", end->code == CLD_DUMPED ? ", and left a core" : "");
+                break;
+        default:
+                (void)snprintf(text, PROCESS_END_MAX, "ended in an unknown way");
+                break;
+        }
 }

@@ -37,9 +37,15 @@ int process_spawn(const struct process_template *template, uint32_t number, int 
 /* Sends a signal to a process. One that is already gone is no error. */
 void process_signal(int pidfd, int signal);
 
-/*
- * Ends what is left of the process group of a process that is dead, reaps it and tells how it
- * ended, in words. `text` has room for PROCESS_END_MAX. Returns true where that was exit status 0.
- */
+/* How a process ended. */
+struct process_end {
+        int code;   /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: nobody knows */
+        int status; /* exit status or signal */
+};
+
+/* Ends what is left of the process group of a process that is dead, and reaps it. */
+struct process_end process_reap(pid_t pid, int pidfd);
+
+/* Writes it in words that follow "Worker 3", into `text` with room for PROCESS_END_MAX. */
 #define PROCESS_END_MAX 96
-bool process_reap(pid_t pid, int pidfd, char *text);
+void process_end_format(const struct process_end *end, char *text);

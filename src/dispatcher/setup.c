@@ -189,6 +189,6 @@ int dispatcher_run(struct dispatcher *d)
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
 
-        health_log_counters(d);
+        health_log_counters(d, MESSAGE_STOPPED);
         return 0;
 }

@@ -10,16 +10,29 @@
 #include <sys/epoll.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/health.h"
 #include "dispatcher/journal.h"
+#include "dispatcher/oom.h"
+
+/* The fields of a message about a worker. */
+#define ABOUT(w)                                                                                   \
+        JOURNAL_NUMBER("ACCEPTD_WORKER", (w)->number),                                             \
+                JOURNAL_NUMBER("ACCEPTD_WORKER_PID", (w)->pid),                                    \
+                JOURNAL_NUMBER("ACCEPTD_GENERATION", row_of(w)->generation)
 
 static struct pool *pool_of(struct worker *w)
 {
         return &w->dispatcher->pool;
 }
 
+static const struct worker_row *row_of(struct worker *w)
+{
+        return pool_of(w)->workers[w->row].row;
+}
+
 static enum worker_state state_of(struct worker *w)
 {
-        return pool_of(w)->workers[w->row].row->state;
+        return row_of(w)->state;
 }
 
 void worker_init(struct worker *w, struct dispatcher *dispatcher, uint32_t row)
@@ -46,8 +59,10 @@ void worker_bury(struct worker *w)
 
         worker_deinit(w);
         if (lost > 0)
-                log_warning("%" PRIu32 " connection%s that worker %" PRIu32
-                            " had received and not finished %s lost.",
+                journal_event(MESSAGE_CONNECTIONS_LOST,
+                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost)),
+                        "%" PRIu32 " connection%s that worker %" PRIu32
+                        " had received and not finished %s lost.",
                         lost, lost == 1 ? "" : "s", w->number, lost == 1 ? "is" : "are");
 }
 
@@ -55,9 +70,22 @@ void worker_bury(struct worker *w)
 
 void worker_violates(struct worker *w, const char *what)
 {
-        log_warning("Worker %" PRIu32 " (PID %d) broke the protocol: %s. It is killed.", w->number,
+        journal_event(MESSAGE_WORKER_VIOLATED,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
+                "Worker %" PRIu32 " (PID %d) broke the protocol: %s. It is killed.", w->number,
                 w->pid, what);
         worker_kill(w);
+}
+
+static void is_ready(struct worker *w)
+{
+        uint32_t capacity = row_of(w)->capacity;
+
+        journal_event(MESSAGE_WORKER_READY,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
+                "Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
+                w->pid, capacity, capacity == 1 ? "" : "s");
+        health_ready(w->dispatcher);
 }
 
 /* Returns what is wrong with the record, or NULL. */
@@ -75,7 +103,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
                         return "more than 10 READY in a second";
                 if (was_starting)
-                        dispatcher_worker_is_ready(w->dispatcher, w);
+                        is_ready(w);
                 return NULL;
 
         case RECORD_PONG:
@@ -123,40 +151,48 @@ static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_
 
 /* --- Its end --- */
 
-static void log_end(struct worker *w, enum worker_state before, bool clean, const char *end)
+/* Says how it ended. */
+static void log_end(struct worker *w, const struct process_end *end, const char *words)
 {
         uint32_t open = pool_of(w)->workers[w->row].open;
-        const char *when = before == WORKER_STARTING ? " before it was ready" : "";
-        int priority = LOG_WARNING;
-
-        /* asked for, or allowed by the protocol */
-        if (open == 0 && (before > WORKER_READY || (clean && before == WORKER_READY)))
-                priority = LOG_INFO;
+        enum worker_state before = state_of(w);
+        bool clean = end->code == CLD_EXITED && end->status == 0;
+        char with[48] = "";
 
         if (open > 0)
-                journal_log(priority,
-                        "Worker %" PRIu32 " (PID %d) %s%s, with %" PRIu32 " connection%s.",
-                        w->number, w->pid, end, when, open, open == 1 ? "" : "s");
-        else
-                journal_log(priority, "Worker %" PRIu32 " (PID %d) %s%s.", w->number, w->pid, end,
-                        when);
+                (void)snprintf(with, sizeof(with), ", with %" PRIu32 " connection%s", open,
+                        open == 1 ? "" : "s");
+
+        /* Expected is what was asked for, or what the protocol allows. */
+        journal_event(open == 0 && (before > WORKER_READY || (clean && before == WORKER_READY))
+                        ? MESSAGE_WORKER_ENDED
+                        : MESSAGE_WORKER_DIED,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", open),
+                        JOURNAL_TEXT("ACCEPTD_END", words),
+                        JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
+                        JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
+                "Worker %" PRIu32 " (PID %d) %s%s%s.", w->number, w->pid, words,
+                before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
 static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
         uint32_t revents _unused_, void *userdata)
 {
         struct worker *w = userdata;
-        enum worker_state before = state_of(w);
-        char end[PROCESS_END_MAX];
-        bool clean = process_reap(w->pid, w->pidfd, end);
+        struct process_end end = process_reap(w->pid, w->pidfd);
+        char words[PROCESS_END_MAX + 32];
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
 
-        log_end(w, before, clean, end);
+        process_end_format(&end, words);
+        if (end.code == CLD_KILLED && end.status == SIGKILL && state_of(w) != WORKER_KILLED &&
+                oom_has_killed())
+                strcat(words, " (out of memory)");
+        log_end(w, &end, words);
         if (pool_exited(pool_of(w), w->row, usec_now()))
-                dispatcher_start_failed(w->dispatcher, "the last one %s", end);
+                dispatcher_start_failed(w->dispatcher, "the last one %s", words);
         if (channel_is_empty(&w->channel))
                 worker_bury(w);
 
@@ -198,10 +234,8 @@ int worker_start(struct worker *w)
 
         r = watch(w);
         if (r < 0) {
-                char end[PROCESS_END_MAX];
-
                 process_signal(w->pidfd, SIGKILL);
-                (void)process_reap(w->pid, w->pidfd, end);
+                (void)process_reap(w->pid, w->pidfd);
                 worker_deinit(w);
                 return r;
         }
@@ -218,8 +252,9 @@ void worker_drain(struct worker *w)
 
 void worker_terminate(struct worker *w)
 {
-        if (pool_of(w)->workers[w->row].row->deadline <= usec_now())
-                log_warning("Worker %" PRIu32 " (PID %d) %s in time. It gets SIGTERM.", w->number,
+        if (row_of(w)->deadline <= usec_now())
+                journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu32 " (PID %d) %s in time. It gets SIGTERM.", w->number,
                         w->pid,
                         state_of(w) == WORKER_STARTING ? "did not become ready"
                                                        : "did not finish its connections");
@@ -230,7 +265,8 @@ void worker_terminate(struct worker *w)
 void worker_kill(struct worker *w)
 {
         if (state_of(w) == WORKER_TERMINATING)
-                log_warning("Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
+                journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);
         /* Nothing that it says counts any more, and it may be saying a lot. */
         (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);

@@ -35,6 +35,7 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
                 .counters = memory->counters,
                 .n_rows = memory->n_rows,
                 .next_number = 1,
+                .generation = 1,
                 .backoff = {
                         .first = MAX(settings->restart, RESTART_MIN_USEC),
                         .max = MAX(settings->restart_max_delay, RESTART_MIN_USEC),
@@ -315,6 +316,7 @@ void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now)
         *row = (struct worker_row){
                 .number = pool->next_number++,
                 .pid = pid,
+                .generation = pool->generation,
         };
         happened(pool, worker, WORKER_SPAWNED, now);
 }

@@ -22,8 +22,10 @@
 struct worker_row {
         uint32_t number; /* counts up from 1 for the life of the instance */
         int32_t pid;
+        uint32_t generation;
         uint32_t capacity;    /* what it said, bounded by ConnectionsPerWorker= */
         uint32_t state;       /* enum worker_state */
+        uint32_t unused;
         uint64_t handed_over; /* connections */
         usec_t deadline;      /* of its state, or USEC_INFINITY */
 };
@@ -85,6 +87,7 @@ struct pool {
         uint32_t n_rows;
         uint32_t n_dead; /* rows in state DEAD */
         uint32_t next_number;
+        uint32_t generation; /* of the workers that are started now */
 
         /* Workers with a credit, the next one to be chosen on top. */
         uint32_t *heap;

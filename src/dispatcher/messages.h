@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Every message of the dispatcher: its name here, its MESSAGE_ID, its priority. The texts for
+ * `journalctl -x` stand under the same ids in systemd/acceptd.catalog; a test compares the two.
+ */
+
+#define MESSAGES(X)                                                                                \
+        X(STARTED, "49acceee32ac49319c4d06ddd32d9c59", LOG_INFO)                                   \
+        X(STOPPING, "a2327ca9166e422291a7b3d7242bb13e", LOG_INFO)                                  \
+        X(STOPPED, "8beebc7b6e314cd59db5981dcec505b5", LOG_INFO)                                   \
+        X(COUNTERS, "a4df0e0e43df405eb9e12bb65505e544", LOG_INFO)                                  \
+        X(REFUSED_TO_START, "39cbcb45e9f740f0b6483915398685c7", LOG_ERR)                           \
+        X(FAILED, "c47872321cf44ee6af73e9b0eada5331", LOG_ERR)                                     \
+        X(WORKER_READY, "611e982752674a72916baa1915296507", LOG_INFO)                              \
+        X(WORKER_ENDED, "0fa04652346e428bbbfa082084ec7f9e", LOG_INFO)                              \
+        X(WORKER_DIED, "ea6cb8c1d5c1407c93c26841699f156b", LOG_WARNING)                            \
+        X(WORKER_VIOLATED, "09739c7085634393bfc178a8e6236d8d", LOG_WARNING)                        \
+        X(WORKER_TERMINATED, "0978108732ea4bc687548f62888faaa8", LOG_WARNING)                      \
+        X(WORKER_KILLED, "de4391380c944d669a4a0ca0fa7a985b", LOG_WARNING)                          \
+        X(CONNECTIONS_LOST, "bad2abeb4bf440c8b3bf478010a7cfc2", LOG_WARNING)                       \
+        X(CONNECTIONS_REFUSED, "3e0528184b5a4ae49b1fa8cd021e553e", LOG_WARNING)                    \
+        X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_INFO)                          \
+        X(POOL_DEGRADED, "c6d2ba80d097402fa79b1cf7e275028c", LOG_WARNING)                          \
+        X(POOL_RECOVERED, "c10192da810a4fb4a69e517025520033", LOG_NOTICE)                          \
+        X(EXHAUSTED, "704c8e38a70c4b9981eddfa75caee1d8", LOG_WARNING)                              \
+        X(RELOADED, "71d00fd87f4b40aeb527b086de6f4738", LOG_INFO)                                  \
+        X(RELOAD_FAILED, "761dede703da462d84d57e6d129853b4", LOG_ERR)                              \
+        X(SUPPRESSED, "0e04359928c74acaa4b9d9f1275e8e4e", LOG_WARNING)                             \
+        X(DROPPED, "19f1876a55fc4028883f45b686a8f5dc", LOG_WARNING)
+
+enum message {
+#define MESSAGE_ENUM(name, id, priority) MESSAGE_##name,
+        MESSAGES(MESSAGE_ENUM)
+#undef MESSAGE_ENUM
+                MESSAGE_COUNT,
+};
