@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/pidfd.h>
@@ -37,6 +38,7 @@
 #endif
 
 #define DEADLINE_SEC   120
+#define DRAIN_MSEC     10000
 #define OWN_FDS        5 /* stdin, stdout, stderr, channel, epoll */
 #define MIB            (1024 * 1024UL)
 #define NAMES          "stream:seqpacket:tcp"
@@ -93,6 +95,8 @@ static pid_t spawn(const char *const *options, int channel, int error)
                 assert_int_equal(posix_spawn_file_actions_adddup2(&actions, error, 2), 0);
         if (channel >= 0)
                 assert_int_equal(posix_spawn_file_actions_adddup2(&actions, channel, 3), 0);
+        assert_int_equal(
+                posix_spawn_file_actions_addclosefrom_np(&actions, channel >= 0 ? 4 : 3), 0);
         assert_int_equal(posix_spawn(&pid, program, &actions, NULL, argv,
                                  channel >= 0 ? environment : &environment[2]),
                 0);
@@ -172,7 +176,11 @@ static int teardown(void **state)
         struct fixture *f = *state;
 
         if (f->pid > 0) {
+                struct pollfd pollfd = { .fd = f->pidfd, .events = POLLIN };
+
                 assert_int_equal(shutdown(f->channel, SHUT_WR), 0);
+                if (poll(&pollfd, 1, DRAIN_MSEC) != 1) /* a failed test left connections open */
+                        kill(f->pid, SIGKILL);
                 expect_exit(f, 0);
         }
         fd_close(f->channel);
@@ -508,7 +516,8 @@ static void slow_reader(struct fixture *f, enum listener listener, size_t total)
                 for (ssize_t i = 0; i < n; i++)
                         if (in[i] != get_pattern(n_got + (size_t)i))
                                 fail_msg("wrong byte at %zu", n_got + (size_t)i);
-                if (n_got / MIB != (n_got + (size_t)n) / MIB) {
+                /* later the worker may be done, with the rest in the kernel's buffers */
+                if (n_got / MIB != (n_got + (size_t)n) / MIB && n_got < total / 2) {
                         size_t memory = get_memory(f, "status", "VmRSS:");
 
                         ping(f);
