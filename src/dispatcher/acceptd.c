@@ -305,6 +305,9 @@ static int run(const struct arguments *a)
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         }
 
+        r = notify_open();
+        if (r < 0)
+                return refuse(NULL, r);
         set_up_signals();
         oom_open(NULL);
         return serve(&settings, a);

@@ -67,7 +67,7 @@ static void pause_for_descriptors(struct dispatcher *d, int error)
         if (!d->exhausted) {
                 errno = error;
                 journal_event(MESSAGE_EXHAUSTED,
-                        JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", strerrorname_np(error))),
+                        JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", strerrorname_np(error) ?: "")),
                         "New connections wait: %m. LimitNOFILE= may be too low.");
         }
         d->exhausted = true;
@@ -283,6 +283,7 @@ int dispatcher_on_signal(
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
                 "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
         pool_stop(&d->pool, usec_now());
+        health_stopping(d);
         return dispatcher_settle(d);
 }
 

@@ -44,6 +44,8 @@ struct dispatcher {
 
         sd_event_source *timer; /* of pool_decide() */
         sd_event_source *status_timer;
+        sd_event_source *watchdog_timer;
+        usec_t watchdog; /* WatchdogSec= of the unit; 0: none */
         usec_t status_sent_at;
         bool status_is_due;
         bool is_ready;  /* the service manager knows */

@@ -103,6 +103,25 @@ static void arm(struct dispatcher *d, usec_t at)
         (void)sd_event_source_set_enabled(d->status_timer, SD_EVENT_ONESHOT);
 }
 
+void health_stopping(struct dispatcher *d)
+{
+        send_status(d);
+        arm(d, usec_add(usec_now(), STOPPING_INTERVAL_USEC));
+}
+
+int health_on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        struct dispatcher *d = userdata;
+        int r;
+
+        notify_watchdog();
+        r = sd_event_source_set_time(source, usec_add(usec, d->watchdog / 2));
+        if (r < 0)
+                return log_error_errno(r, "Cannot set a timer: %m");
+
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
 void health_touch(struct dispatcher *d)
 {
         if (d->status_is_due)

@@ -11,6 +11,11 @@
 /* The first worker is ready, or the first start failed: tells the service manager, once. */
 void health_ready(struct dispatcher *d);
 
+/* It was told to stop: tells the service manager, and goes on asking for time. */
+void health_stopping(struct dispatcher *d);
+
+int health_on_watchdog(sd_event_source *source, uint64_t usec, void *userdata);
+
 /* Something changed: the status line follows soon, at most once a second. */
 void health_touch(struct dispatcher *d);
 int health_on_timer(sd_event_source *source, uint64_t usec, void *userdata);

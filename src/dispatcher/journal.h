@@ -20,7 +20,7 @@ struct journal_field {
 };
 
 /* clang-format off */
-#define JOURNAL_TEXT(n, t)   { .name = (n), .text = (t) ?: "" }
+#define JOURNAL_TEXT(n, t)   { .name = (n), .text = (t) }
 #define JOURNAL_NUMBER(n, v) { .name = (n), .number = (uint64_t)(v) }
 #define JOURNAL_FIELDS(...)  ((const struct journal_field[]){ __VA_ARGS__, {} })
 /* clang-format on */

@@ -7,8 +7,14 @@
  * What the service manager is told: sd_notify(3). Without $NOTIFY_SOCKET nothing happens.
  */
 
+/* Sets a descriptor aside, so that the messages go out when there are no others left. Returns 0 or
+ * -errno. */
+int notify_open(void);
+
 void notify_ready(const char *status);
 void notify_status(const char *status);
 
 /* Stopping; more time is needed than TimeoutStopSec= may give. Repeat before `extend` is over. */
 void notify_stopping(const char *status, usec_t extend);
+
+void notify_watchdog(void);

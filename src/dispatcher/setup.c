@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
@@ -41,6 +42,24 @@ static int add_timer(
                 return r;
 
         return sd_event_source_set_exit_on_failure(*ret, true);
+}
+
+/* Not sd_event_set_watchdog(), which has no message when there is no descriptor: notify.c. */
+static int add_watchdog(struct dispatcher *d)
+{
+        int r;
+
+        r = sd_watchdog_enabled(false, &d->watchdog);
+        if (r <= 0)
+                return r;
+        r = add_timer(d, &d->watchdog_timer, health_on_watchdog);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_time(d->watchdog_timer, 0);
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_priority(d->watchdog_timer, PRIORITY_STOP);
 }
 
 static int add_signals(struct dispatcher *d)
@@ -97,9 +116,6 @@ static int set_up_loop(struct dispatcher *d)
         r = sd_event_new(&d->event);
         if (r < 0)
                 return r;
-        r = sd_event_set_watchdog(d->event, true);
-        if (r < 0)
-                return r;
         r = add_signals(d);
         if (r < 0)
                 return r;
@@ -107,6 +123,10 @@ static int set_up_loop(struct dispatcher *d)
         if (r < 0)
                 return r;
         r = add_timer(d, &d->status_timer, health_on_timer);
+        if (r < 0)
+                return r;
+
+        r = add_watchdog(d);
         if (r < 0)
                 return r;
 
@@ -172,6 +192,7 @@ void dispatcher_deinit(struct dispatcher *d)
                 d->listeners[i].source = sd_event_source_disable_unref(d->listeners[i].source);
         d->timer = sd_event_source_disable_unref(d->timer);
         d->status_timer = sd_event_source_disable_unref(d->status_timer);
+        d->watchdog_timer = sd_event_source_disable_unref(d->watchdog_timer);
         d->event = sd_event_unref(d->event);
         d->in_hand.fd = fd_close(d->in_hand.fd);
         pool_deinit(&d->pool);
