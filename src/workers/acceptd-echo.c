@@ -3,14 +3,12 @@
 /*
  * The echo worker, RFC 862: sends back what it receives, in order, until the client has said all.
  *
- * One epoll instance watches the channel (level-triggered) and all connections (edge-triggered: one
- * epoll_ctl for the life of a connection that never stalls). serve() does all that can be done for
- * a connection now; it is safe to call at any time, so that an event which is no longer true, or
- * which was meant for a connection that has ended, costs a system call and no more.
+ * epoll watches the channel (level-triggered) and all connections (edge-triggered: one epoll_ctl
+ * for one that never stalls). serve() is safe to call at any time: an event that is no longer true,
+ * or was meant for a connection that has ended, costs a system call and no more.
  *
- * Back-pressure: while a client does not read, its connection is not read. Of a stream, what was
- * read and could not be sent yet waits in a buffer that lives no longer than that. A message of a
- * SOCK_SEQPACKET connection stays in the kernel's queue until it is sent whole.
+ * While a client does not read, its connection is not read. What was read of a stream and could not
+ * be sent waits in a buffer that lives no longer than that; a message waits in the kernel's queue.
  */
 
 #include <assert.h>
@@ -27,9 +25,8 @@
 #include "base/time.h"
 #include "libacceptd/acceptd.h"
 
-#define CAPACITY_DEFAULT 1024
-#define CAPACITY_MAX     1000000
-#define BUFFER_SIZE      65536
+#define CAPACITY_MAX 1000000
+#define BUFFER_SIZE  65536
 
 /* Bounds of one turn, so that no connection starves another or the channel. */
 #define READS_MAX   8  /* buffers or messages of one connection */
@@ -301,20 +298,18 @@ static int start(struct echo *echo, const struct acceptd_connection *new)
         return serve(echo, c);
 }
 
-/* A burst that doubles while connections keep waiting: alone, a connection costs no second look at
- * the channel; in a crowd, a turn takes in many. */
+/* A burst that doubles while they keep coming in one turn after the other: a lonely connection
+ * costs no second look at the channel, and in a crowd a turn takes in many. */
 static int on_channel(struct echo *echo)
 {
         for (unsigned i = 0; i < echo->burst; i++) {
                 struct acceptd_connection new;
                 int r = acceptd_worker_receive(echo->worker, &new);
 
-                if (r == ACCEPTD_CONNECTION)
-                        r = start(echo, &new);
-                else if (r >= 0) {
-                        echo->burst = 1;
-                        return 0;
-                }
+                if (r != ACCEPTD_CONNECTION)
+                        return MIN(r, 0); /* neither nothing nor the drain is an error */
+
+                r = start(echo, &new);
                 if (r < 0)
                         return r;
         }
@@ -327,16 +322,12 @@ static int watch_channel(struct echo *echo)
 {
         uint32_t events = acceptd_worker_get_events(echo->worker);
         struct epoll_event event = { .events = events };
-        int op;
+        int op = echo->channel_events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
         if (events == echo->channel_events)
                 return 0;
-
-        if (events == 0)
-                op = EPOLL_CTL_DEL;
-        else
-                op = echo->channel_events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-        if (epoll_ctl(echo->epoll, op, acceptd_worker_get_fd(echo->worker), &event) < 0)
+        if (epoll_ctl(echo->epoll, events == 0 ? EPOLL_CTL_DEL : op,
+                    acceptd_worker_get_fd(echo->worker), &event) < 0)
                 return -errno;
 
         echo->channel_events = events;
@@ -352,12 +343,9 @@ static int get_timeout(const struct echo *echo)
         if (echo->idle_timeout == USEC_INFINITY || !first)
                 return -1;
 
-        now = usec_now();
         deadline = usec_add(first->since, echo->idle_timeout);
-        if (deadline <= now)
-                return 0;
-
-        return (int)MIN((deadline - now - 1) / USEC_PER_MSEC + 1, (usec_t)INT_MAX);
+        now = MIN(usec_now(), deadline);
+        return (int)MIN((deadline - now + USEC_PER_MSEC - 1) / USEC_PER_MSEC, (usec_t)INT_MAX);
 }
 
 static int end_idle(struct echo *echo)
@@ -375,6 +363,7 @@ static int end_idle(struct echo *echo)
 static int turn(struct echo *echo)
 {
         struct epoll_event events[EVENTS_MAX];
+        bool heard = false;
         int n, r = 0;
 
         n = epoll_wait(echo->epoll, events, EVENTS_MAX, get_timeout(echo));
@@ -386,11 +375,14 @@ static int turn(struct echo *echo)
         for (int i = 0; i < n && r >= 0; i++) {
                 struct connection *c = events[i].data.ptr;
 
-                if (!c)
+                if (!c) {
+                        heard = true;
                         r = on_channel(echo);
-                else if (c->fd >= 0)
+                } else if (c->fd >= 0)
                         r = serve(echo, c);
         }
+        if (!heard)
+                echo->burst = 1;
         if (r >= 0)
                 r = end_idle(echo);
         if (r >= 0)
@@ -491,7 +483,7 @@ int main(int argc, char **argv)
 {
         /* static: what it points to needs no end of its own, and no leak checker misses it */
         static struct echo echo = {
-                .capacity = CAPACITY_DEFAULT,
+                .capacity = 1024,
                 .idle_timeout = USEC_INFINITY,
                 .epoll = -1,
                 .burst = 1,
