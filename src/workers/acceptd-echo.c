@@ -69,7 +69,7 @@ static const char help[] =
         "  --capacity=N         connections to hold at once: 1 to 1000000 (default 1024)\n"
         "  --idle-timeout=TIME  end a connection after this long without progress: 5s, 2min,\n"
         "                       500ms (default infinity)\n"
-        "  --help, --version    print this, or the version, and exit\n";
+        "  --help, --version    print this, or the version, and exit";
 
 static struct connection *connection_new(struct echo *echo)
 {
@@ -196,12 +196,11 @@ static enum outcome send_message(struct connection *c, const char *message, size
                         return FINISHED;
                 n = send(c->fd, message, size, MSG_NOSIGNAL | MSG_DONTWAIT);
         }
-        if (n < 0) {
-                c->stalled = true;
-                return on_socket_error();
-        }
+        if (n >= 0)
+                return GO_ON;
 
-        return GO_ON;
+        c->stalled = true;
+        return on_socket_error();
 }
 
 static enum outcome echo_message(struct echo *echo, struct connection *c)
@@ -467,11 +466,9 @@ static int parse_options(struct echo *echo, int argc, char **argv)
                                         "a time above 0, as 5s, 2min, 500ms; infinity");
                         break;
                 case 'h':
-                        fputs(help, stdout);
-                        return 0;
+                        return puts(help) < 0 ? -EIO : 0;
                 case 'v':
-                        puts("acceptd-echo " ACCEPTD_VERSION);
-                        return 0;
+                        return puts("acceptd-echo " ACCEPTD_VERSION) < 0 ? -EIO : 0;
                 default:
                         return complain("", argv[optind - 1], ALLOWED);
                 }
