@@ -211,7 +211,7 @@ deps:
 	[ "$$(id -u)" = 0 ] || as_root=sudo; \
 	$$as_root apt-get -q update && \
 	$$as_root env DEBIAN_FRONTEND=noninteractive \
-	        apt-get -q -y --no-install-recommends install $$missing
+	        apt-get -q -y -o Dpkg::Use-Pty=0 --no-install-recommends install $$missing
 
 help:
 	@echo 'make all         programs and library, in build/'
