@@ -289,7 +289,7 @@ struct counters harness_await_counter_at(
 {
         usec_t deadline = usec_add(usec_now(), HARNESS_DEADLINE);
 
-        for (;;) {
+        for (int pause = 1;; pause = MIN(2 * pause, 100)) {
                 struct counters c = harness_counters(h);
                 uint64_t now;
 
@@ -298,6 +298,7 @@ struct counters harness_await_counter_at(
                         return c;
                 if (usec_now() >= deadline)
                         fail_msg("counter %s is %" PRIu64 ", not %" PRIu64, name, now, value);
+                (void)pump(h, -1, 0, pause);
         }
 }
 
@@ -515,9 +516,23 @@ void harness_stop(struct harness *h)
         harness_expect_exit(h, 0);
 }
 
+/* Ends everything that the test started, in whatever state that is. */
+static void kill_all(void)
+{
+        pid_t children[CHILDREN_MAX];
+        size_t n;
+
+        while ((n = procfs_children(getpid(), children, CHILDREN_MAX)) > 0)
+                for (size_t i = 0; i < n; i++) {
+                        (void)kill(children[i], SIGKILL);
+                        (void)waitpid(children[i], NULL, 0);
+                }
+}
+
 void harness_skip(struct harness *h, const char *why)
 {
         print_message("skipped: %s\n", why);
+        kill_all();
         h->finished = true;
         skip();
         abort(); /* not reached: skip() leaves the test */
@@ -555,24 +570,22 @@ int harness_setup(void **state)
         return 0;
 }
 
-/* The test failed: end everything that it started, in whatever state that is. */
-static void kill_all(void)
-{
-        pid_t children[CHILDREN_MAX];
-        size_t n;
-
-        while ((n = procfs_children(getpid(), children, CHILDREN_MAX)) > 0)
-                for (size_t i = 0; i < n; i++) {
-                        (void)kill(children[i], SIGKILL);
-                        (void)waitpid(children[i], NULL, 0);
-                }
-}
-
+/* The begin and the end of what was written. */
 static void dump(const char *what, const struct transcript *t)
 {
-        print_message("---- %s ----\n", what);
-        for (const char *p = t->text; p && *p; p += strcspn(p, "\n") + (strchr(p, '\n') != NULL))
-                print_message("| %.*s\n", (int)strcspn(p, "\n"), p);
+        size_t n = t->text ? procfs_lines(t->text) : 0, number = 0;
+
+        print_message("---- %s: %zu lines ----\n", what, n);
+        for (const char *p = t->text; p && *p; number++) {
+                int length = (int)strcspn(p, "\n");
+
+                if (number < 20 || number + 60 >= n)
+                        print_message("| %.*s\n", length, p);
+                else if (number == 20)
+                        print_message("| ...\n");
+                p += length;
+                p += *p == '\n';
+        }
 }
 
 static int on_file(const char *path, const struct stat *stat _unused_, int type _unused_,

@@ -123,7 +123,7 @@ void harness_stop(struct harness *h);
  * left. The last call of each test. */
 void harness_expect_exit(struct harness *h, int status);
 
-/* Leaves the test as skipped. */
+/* Leaves the test as skipped; what it has started is ended without a look at it. */
 void harness_skip(struct harness *h, const char *why) __attribute__((noreturn));
 
 /* The path of something that was built, relative to the folder of this test program; static. */
