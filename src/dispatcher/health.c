@@ -109,13 +109,13 @@ void health_stopping(struct dispatcher *d)
         arm(d, usec_add(usec_now(), STOPPING_INTERVAL_USEC));
 }
 
-int health_on_watchdog(sd_event_source *source, uint64_t usec, void *userdata)
+int health_on_watchdog(sd_event_source *source, uint64_t usec _unused_, void *userdata)
 {
         struct dispatcher *d = userdata;
         int r;
 
         notify_watchdog();
-        r = sd_event_source_set_time(source, usec_add(usec, d->watchdog / 2));
+        r = sd_event_source_set_time(source, usec_add(usec_now(), d->watchdog / 2));
         if (r < 0)
                 return log_error_errno(r, "Cannot set a timer: %m");
 

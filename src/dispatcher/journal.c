@@ -27,7 +27,7 @@
 
 /* Of one kind of message, in one interval. A worker or a client that can make the dispatcher say
  * something can make it say that often. */
-#define BURST_MAX      200
+#define BURST_MAX      1000
 #define BURST_INTERVAL (10 * USEC_PER_SEC)
 
 static const struct {
@@ -172,7 +172,8 @@ static bool suppress(enum message message)
 {
         usec_t now = usec_now();
 
-        if (message == MESSAGE_CONNECTION_ENDED) /* asked for by LogConnections= */
+        /* What was asked for: by LogConnections=, by SIGUSR1 */
+        if (message == MESSAGE_CONNECTION_ENDED || message == MESSAGE_COUNTERS)
                 return false;
 
         if (now - journal.bursts[message].since >= BURST_INTERVAL) {
