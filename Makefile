@@ -119,7 +119,13 @@ $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS)
+# the load generator
+LOAD := $(O)/tests/bench/load
+$(LOAD): $(O)/tests/bench/load.o $(BASE)
+	$(say) LD $@
+	$(Q)$(link)
+
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(LOAD)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined
