@@ -197,6 +197,21 @@ static void free_listeners(struct listener *listeners, size_t n)
         free(listeners);
 }
 
+static size_t count_names(const struct listener *listeners, size_t n)
+{
+        size_t names = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                size_t k = 0;
+
+                while (k < i && !streq(listeners[k].name, listeners[i].name))
+                        k++;
+                names += k == i;
+        }
+
+        return names;
+}
+
 /* Takes over the sockets that were passed. Returns 0 or -errno. */
 static int collect_listeners(
         struct listener **ret_listeners, size_t *ret_n, char **ret_message)
@@ -212,6 +227,8 @@ static int collect_listeners(
         if (!listeners)
                 return -ENOMEM;
 
+        for (int i = 0; i < n; i++)
+                listeners[i] = LISTENER_NULL;
         for (int i = 0; i < n; i++) {
                 if (r >= 0)
                         r = listener_init(&listeners[i], SD_LISTEN_FDS_START + i, names[i],
@@ -220,6 +237,11 @@ static int collect_listeners(
         }
         free(names);
 
+        if (r >= 0 && count_names(listeners, (size_t)n) > LEDGER_NAMES_MAX) {
+                *ret_message = strdup("The sockets have too many names; allowed are 64 different "
+                                      "FileDescriptorName=");
+                r = -ENOSPC;
+        }
         if (r >= 0 && n == 0) {
                 *ret_message = strdup("No socket was passed; allowed are listening stream and "
                                       "seqpacket sockets from a .socket unit, or, in a terminal: "

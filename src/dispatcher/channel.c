@@ -11,6 +11,10 @@
 
 #include "dispatcher/channel.h"
 
+#ifndef SO_PASSPIDFD /* Linux 6.5 */
+#define SO_PASSPIDFD 76
+#endif
+
 int channel_open(struct channel *channel)
 {
         int fds[2];
@@ -47,12 +51,27 @@ void channel_shutdown(struct channel *channel)
         (void)shutdown(channel->fd, SHUT_WR); /* cannot fail on a connected socket */
 }
 
-bool channel_is_empty(const struct channel *channel)
+uint32_t channel_count_queued(const struct channel *channel)
 {
         int queued;
 
-        /* No datagram is empty, so 0 bytes mean 0 datagrams. */
-        return ioctl(channel->queue_fd, SIOCINQ, &queued) == 0 && queued == 0;
+        if (ioctl(channel->queue_fd, SIOCINQ, &queued) < 0)
+                return 0;
+
+        return (uint32_t)queued / sizeof(struct record);
+}
+
+void channel_reclaim(struct channel *channel)
+{
+        /* Each has the kernel put something of its own into the control buffer, which is as large
+         * as one descriptor needs: unix(7), socket(7). */
+        static const int options[] = { SO_PASSCRED, SO_PASSSEC, SO_TIMESTAMP, SO_TIMESTAMPNS,
+                SO_TIMESTAMPING, SO_PASSPIDFD };
+        int off = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(options); i++)
+                (void)setsockopt(
+                        channel->queue_fd, SOL_SOCKET, options[i], &off, sizeof(off));
 }
 
 /* A connection that is received at the descriptor limit is destroyed by the kernel without an
@@ -87,8 +106,8 @@ int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd)
                 if (r == WIRE_EMPTY || r == WIRE_END)
                         return WIRE_EMPTY;
 
-                /* All that is in there was sent by this program, so WIRE_MALFORMED cannot be; and
-                 * PING and LIST die with the worker that they were for. */
+                /* PING and LIST die with the worker that they were for. All that is in there was
+                 * sent by this program, so nothing is malformed. */
                 if (r == 0 && record.type == RECORD_CONNECTION) {
                         *ret_id = record.id;
                         *ret_fd = TAKE_FD(fd);

@@ -27,12 +27,15 @@ int channel_send_connection(struct channel *channel, uint64_t id, uint16_t liste
 /* Asks the worker to drain: it reads end of file after what is queued. */
 void channel_shutdown(struct channel *channel);
 
-/* True where nothing is queued for the worker. */
-bool channel_is_empty(const struct channel *channel);
+/* Returns how many records are queued for the worker. */
+uint32_t channel_count_queued(const struct channel *channel);
+
+/* Undoes what a dead worker may have set on its end, so that nothing hinders channel_take_back(). */
+void channel_reclaim(struct channel *channel);
 
 /*
  * Receives one connection that the worker of this channel left in its queue. Only for a worker that
- * is dead. Returns 0 (*ret_fd is the caller's), WIRE_EMPTY, or -EMFILE and the like where there is
+ * is dead, and after channel_reclaim(). Returns 0 (*ret_fd is the caller's), WIRE_EMPTY, or -EMFILE and the like where there is
  * no descriptor to receive it with: then it stays where it is.
  */
 int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd);

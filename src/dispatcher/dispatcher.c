@@ -52,11 +52,11 @@ static int hand_over(struct dispatcher *d)
                 }
 
                 pool_not_sent(&d->pool, slot, usec_now());
+                /* Whatever a worker did to its channel is its own end, and not this program's. */
                 if (r < 0)
-                        return log_error_errno(
-                                r, "Cannot send to worker %" PRIu32 ": %m", w->number);
-                if (r == WIRE_GONE)
-                        worker_violates(w, "its end of the channel is shut down");
+                        worker_violates(w, strerror(-r));
+                else if (r == WIRE_GONE)
+                        worker_violates(w, "its end of the channel takes nothing more");
         }
 
         return 0;
@@ -80,10 +80,11 @@ static int accept_one(struct dispatcher *d, struct listener *l)
 
         if (r == ACCEPT_EXHAUSTED)
                 pause_for_descriptors(d, errno);
+        else
+                d->exhausted = false;
         if (r != 0)
                 return r;
 
-        d->exhausted = false;
         d->in_hand.slot = pool_accepted(&d->pool, l->index, usec_now());
         return hand_over(d);
 }
@@ -139,6 +140,7 @@ static int take_back(struct dispatcher *d, struct worker *w)
                 return 0;
         }
 
+        d->exhausted = false;
         d->in_hand.slot = pool_take_back(&d->pool, w->row, id);
         if (!d->in_hand.slot) {
                 /* The worker said DONE for it without having received it. */
@@ -153,7 +155,8 @@ static int take_back(struct dispatcher *d, struct worker *w)
 
 static void refuse(struct dispatcher *d)
 {
-        pool_refused(&d->pool, d->in_hand.slot, REFUSED_STOPPING);
+        pool_refused(&d->pool, d->in_hand.slot,
+                d->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
         drop_from_hand(d);
 }
 
@@ -181,7 +184,7 @@ static void start_worker(struct dispatcher *d, struct worker *w)
         if (r < 0) {
                 pool_spawn_failed(&d->pool, usec_now());
                 errno = -r;
-                dispatcher_start_failed(d, "cannot execute %s: %m", d->process.argv[0]);
+                dispatcher_start_failed(d, "cannot start %s: %m", d->process.argv[0]);
         }
 }
 

@@ -63,6 +63,8 @@ static const char *find_fault(int fd)
         switch (get_option(fd, SO_DOMAIN)) {
         case AF_INET:
         case AF_INET6:
+                /* SCTP's one-to-many sockets listen, and have nothing to accept. */
+                return type == SOCK_STREAM ? NULL : "an SCTP seqpacket socket";
         case AF_UNIX:
         case AF_VSOCK:
                 return NULL;
@@ -125,7 +127,7 @@ int listener_init(struct listener *listener, int fd_consume, const char *name, c
         const char *fault = find_fault(fd);
         int r;
 
-        *listener = (struct listener){ .fd = -1 };
+        *listener = LISTENER_NULL;
         *ret_message = NULL;
 
         if (fault) {

@@ -20,6 +20,8 @@ struct listener {
         void *userdata;
 };
 
+#define LISTENER_NULL ((struct listener){ .fd = -1 })
+
 /*
  * Takes over `fd` and its name (copied), and makes it non-blocking. Returns 0 or -errno. On
  * -EINVAL, *ret_message is one line, for the caller to free, that says which descriptor, what it is

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -147,6 +148,20 @@ static pid_t spawn(char **argv, char **environment, int channel_fd)
         return r == 0 ? pid : -r;
 }
 
+/* Descriptors in flight are counted over all processes of a user, against the limit of the one that
+ * sends: unix(7), ETOOMANYREFS. A worker that floods itself with them reaches its own limit before
+ * it comes to the dispatcher's. */
+static void lower_limit(pid_t pid)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+
+        limit.rlim_cur = limit.rlim_max = limit.rlim_cur - limit.rlim_cur / 8;
+        (void)prlimit(pid, RLIMIT_NOFILE, &limit, NULL);
+}
+
 int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd)
 {
@@ -171,6 +186,7 @@ int process_spawn(const struct process_template *template, uint32_t number, int 
                 return r;
         }
 
+        lower_limit(pid);
         *ret_pid = pid;
         *ret_pidfd = pidfd;
         return 0;
@@ -188,7 +204,8 @@ struct process_end process_reap(pid_t pid, int pidfd)
         /* While it is a zombie its number, and so its group's, belongs to nobody else. */
         (void)kill(-pid, SIGKILL);
 
-        if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0)
+        /* A debugger that is slow to let go of it must not hold up the dispatcher. */
+        if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
                 return (struct process_end){};
 
         return (struct process_end){ .code = info.si_code, .status = info.si_status };

@@ -74,9 +74,10 @@ static int add_signals(struct dispatcher *d)
                 if (r < 0)
                         return r;
                 r = sd_event_source_set_priority(source, PRIORITY_STOP);
-                if (r < 0)
-                        return r;
-                r = sd_event_source_set_floating(source, true);
+                if (r >= 0)
+                        r = sd_event_source_set_exit_on_failure(source, true);
+                if (r >= 0)
+                        r = sd_event_source_set_floating(source, true);
                 sd_event_source_unref(source);
                 if (r < 0)
                         return r;

@@ -118,7 +118,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
         }
 }
 
-static int hear(struct worker *w)
+static void hear(struct worker *w)
 {
         struct wire_batch *batch = &w->dispatcher->batch;
         const char *why = NULL;
@@ -126,7 +126,7 @@ static int hear(struct worker *w)
 
         r = wire_receive_batch(w->channel.fd, batch);
         if (r < 0)
-                return log_error_errno(r, "Cannot receive from worker %" PRIu32 ": %m", w->number);
+                why = strerror(-r);
 
         for (size_t i = 0; i < batch->n_records && !why; i++)
                 why = hear_record(w, &batch->records[i]);
@@ -136,17 +136,15 @@ static int hear(struct worker *w)
                 why = "an empty datagram, or its end of the channel is shut down";
         if (why)
                 worker_violates(w, why);
-
-        return 0;
 }
 
 static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
         void *userdata)
 {
         struct worker *w = userdata;
-        int r = hear(w);
 
-        return r < 0 ? r : dispatcher_settle(w->dispatcher);
+        hear(w);
+        return dispatcher_settle(w->dispatcher);
 }
 
 /* --- Its end --- */
@@ -155,19 +153,21 @@ static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_
 static void log_end(struct worker *w, const struct process_end *end, const char *words)
 {
         uint32_t open = pool_of(w)->workers[w->row].open;
+        uint32_t queued = channel_count_queued(&w->channel);
+        uint32_t had = open - MIN(open, queued); /* what is queued goes to others unharmed */
         enum worker_state before = state_of(w);
         bool clean = end->code == CLD_EXITED && end->status == 0;
         char with[48] = "";
 
-        if (open > 0)
-                (void)snprintf(with, sizeof(with), ", with %" PRIu32 " connection%s", open,
-                        open == 1 ? "" : "s");
+        if (had > 0)
+                (void)snprintf(with, sizeof(with), ", with %" PRIu32 " connection%s", had,
+                        had == 1 ? "" : "s");
 
         /* Expected is what was asked for, or what the protocol allows. */
-        journal_event(open == 0 && (before > WORKER_READY || (clean && before == WORKER_READY))
+        journal_event(had == 0 && (before > WORKER_READY || (clean && before == WORKER_READY))
                         ? MESSAGE_WORKER_ENDED
                         : MESSAGE_WORKER_DIED,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", open),
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", had),
                         JOURNAL_TEXT("ACCEPTD_END", words),
                         JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
                         JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
@@ -193,8 +193,10 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
         log_end(w, &end, words);
         if (pool_exited(pool_of(w), w->row, usec_now()))
                 dispatcher_start_failed(w->dispatcher, "the last one %s", words);
-        if (channel_is_empty(&w->channel))
+        if (channel_count_queued(&w->channel) == 0)
                 worker_bury(w);
+        else
+                channel_reclaim(&w->channel);
 
         return dispatcher_settle(w->dispatcher);
 }
@@ -264,7 +266,7 @@ void worker_terminate(struct worker *w)
 
 void worker_kill(struct worker *w)
 {
-        if (state_of(w) == WORKER_TERMINATING)
+        if (state_of(w) == WORKER_TERMINATING && row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
                         "Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);

@@ -9,9 +9,8 @@
 
 void backoff_failed(struct backoff *backoff, usec_t started_at, usec_t now)
 {
-        /* Workers that were started side by side fail side by side: that is one failure. One that
-         * ran for long before it ended is no part of a series. */
-        if (backoff->delay == 0 || now - started_at > backoff->max)
+        /* Workers that were started side by side fail side by side: that is one failure. */
+        if (backoff->delay == 0)
                 backoff->delay = backoff->first;
         else if (started_at >= backoff->failed_at)
                 backoff->delay = MIN(usec_add(backoff->delay, backoff->delay), backoff->max);
@@ -20,13 +19,17 @@ void backoff_failed(struct backoff *backoff, usec_t started_at, usec_t now)
         backoff->not_before = usec_add(now, backoff->delay);
 }
 
-void backoff_ready(struct backoff *backoff)
+void backoff_ready(struct backoff *backoff, usec_t started_at)
 {
-        backoff->not_before = 0;
+        if (started_at >= backoff->failed_at)
+                backoff->not_before = 0;
 }
 
-void backoff_served(struct backoff *backoff)
+void backoff_served(struct backoff *backoff, usec_t started_at)
 {
+        if (started_at < backoff->failed_at)
+                return;
+
         backoff->delay = 0;
         backoff->not_before = 0;
 }

@@ -13,18 +13,19 @@ struct backoff {
         usec_t max;   /* RestartMaxDelaySec= */
 
         usec_t delay; /* after the last failure; 0 while nothing fails */
-        usec_t failed_at;
+        usec_t failed_at; /* of a worker that was started later, nothing is known yet */
         usec_t not_before; /* no start earlier than this */
 };
 
 /* A worker that was started at `started_at` ended without having served. */
 void backoff_failed(struct backoff *backoff, usec_t started_at, usec_t now);
 
-/* A worker became READY: the next start need not wait, but the delay is not forgotten yet. */
-void backoff_ready(struct backoff *backoff);
+/* A worker became READY: the next start need not wait, but the delay is not forgotten yet. Nothing
+ * changes where it was started before the last failure: it shows nothing about what starts now. */
+void backoff_ready(struct backoff *backoff, usec_t started_at);
 
-/* A worker served a connection: all is well. */
-void backoff_served(struct backoff *backoff);
+/* A worker served a connection: all is well. The same applies. */
+void backoff_served(struct backoff *backoff, usec_t started_at);
 
 static inline bool backoff_is_failing(const struct backoff *backoff)
 {

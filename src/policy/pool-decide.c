@@ -12,6 +12,7 @@
 struct census {
         uint32_t starting;
         uint32_t ready;
+        uint32_t alive;
         uint32_t in_use; /* rows that are not free */
 };
 
@@ -24,6 +25,7 @@ static struct census count_workers(const struct pool *pool)
 
                 census.starting += state == WORKER_STARTING;
                 census.ready += state == WORKER_READY;
+                census.alive += worker_state_info(state)->alive;
                 census.in_use += state != WORKER_NONE;
         }
 
@@ -64,27 +66,36 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
         }
 }
 
-/* Returns the row of the worker that has been dead for longest: lowest number. */
-static uint32_t oldest_dead(const struct pool *pool)
+/* Returns the dead worker with the fewest connections. A worker that dies while it takes over a
+ * queue leaves two where there was one: the smallest first keeps them few. */
+static uint32_t smallest_dead(const struct pool *pool)
 {
-        uint32_t oldest = UINT32_MAX;
+        uint32_t smallest = UINT32_MAX;
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
-                const struct worker_row *row = pool->workers[i].row;
-
-                if (row->state != WORKER_DEAD)
+                if (pool->workers[i].row->state != WORKER_DEAD)
                         continue;
-                if (oldest == UINT32_MAX || row->number < pool->workers[oldest].row->number)
-                        oldest = i;
+                if (smallest == UINT32_MAX || pool->workers[i].open < pool->workers[smallest].open)
+                        smallest = i;
         }
 
-        return oldest;
+        return smallest;
+}
+
+/* True where no worker will ever take what waits. */
+static bool is_hopeless(const struct pool *pool, const struct census *census, usec_t now)
+{
+        if (pool->stopping)
+                return census->ready == 0 && (census->starting == 0 || now >= pool->stop_deadline);
+
+        return census->alive == 0 && census->in_use == pool->n_rows;
 }
 
 /* What was accepted before goes before anything new. */
-static void decide_waiting(struct pool *pool, const struct census *census, struct pool_decision *d)
+static void decide_waiting(
+        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
 {
-        bool hopeless = pool->stopping && census->ready == 0;
+        bool hopeless = is_hopeless(pool, census, now);
 
         if (pool->n_in_hand > 0) {
                 if (pool->n_heap > 0)
@@ -93,7 +104,7 @@ static void decide_waiting(struct pool *pool, const struct census *census, struc
                         act(pool, d, POOL_REFUSE, 0);
         } else if (pool->n_dead > 0 && pool->paused_until == 0) {
                 if (pool->n_heap > 0 || hopeless)
-                        act(pool, d, POOL_TAKE_BACK, oldest_dead(pool));
+                        act(pool, d, POOL_TAKE_BACK, smallest_dead(pool));
         }
 }
 
@@ -159,7 +170,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         pool->dirty = false;
 
         census = count_workers(pool);
-        decide_waiting(pool, &census, ret);
+        decide_waiting(pool, &census, now, ret);
         decide_spawn(pool, &census, now, ret);
 
         /* What waits for a credit gets its chance before the workers are drained. */
@@ -170,8 +181,9 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         for (uint32_t i = 0; i < pool->n_rows; i++)
                 decide_worker(pool, i, drain, now, ret);
 
+        pool->listening = pool_may_accept(pool);
         ret->actions[ret->n_actions++] =
-                (struct pool_action){ pool_may_accept(pool) ? POOL_LISTEN_ON : POOL_LISTEN_OFF, 0 };
+                (struct pool_action){ pool->listening ? POOL_LISTEN_ON : POOL_LISTEN_OFF, 0 };
         ret->finished = pool->stopping && census.in_use == 0 && pool->n_in_hand == 0;
 }
 

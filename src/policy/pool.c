@@ -181,7 +181,8 @@ void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker)
         w->open++;
         w->last_chosen = ++pool->n_choices;
         heap_update(pool, worker);
-        if (!gate_is_open(pool))
+        /* What waited in the hand held up everything else. */
+        if (!gate_is_open(pool) || !pool->listening)
                 pool->dirty = true;
 }
 
@@ -247,7 +248,7 @@ int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
         if (was_full)
                 pool->dirty = true;
         if (backoff_is_failing(&pool->backoff)) {
-                backoff_served(&pool->backoff);
+                backoff_served(&pool->backoff, pool->workers[worker].started_at);
                 pool->dirty = true;
         }
         pool_unblock(pool, worker);
@@ -345,7 +346,7 @@ int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now
 
         w->row->capacity = MIN(capacity, pool->settings->connections_per_worker);
         if (w->row->state == WORKER_STARTING)
-                backoff_ready(&pool->backoff);
+                backoff_ready(&pool->backoff, w->started_at);
         pool_unblock(pool, worker);
         happened(pool, worker, WORKER_SAYS_READY, now);
 
@@ -354,7 +355,12 @@ int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now
 
 void pool_drained(struct pool *pool, uint32_t worker, usec_t now)
 {
+        struct worker_row *row = pool->workers[worker].row;
+
         happened(pool, worker, WORKER_DRAINED, now);
+        /* One DrainTimeoutSec= for the whole stop, also for workers that had to wait for it. */
+        if (pool->stopping && row->deadline > pool->stop_deadline)
+                row->deadline = MAX(pool->stop_deadline, now);
 }
 
 void pool_terminated(struct pool *pool, uint32_t worker, usec_t now)
@@ -370,7 +376,9 @@ void pool_killed(struct pool *pool, uint32_t worker, usec_t now)
 bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
 {
         struct pool_worker *w = &pool->workers[worker];
-        bool failed = !w->served && !pool->stopping;
+        bool was_ready = w->row->capacity > 0;
+        bool soon = now - w->started_at < pool->settings->restart_max_delay;
+        bool failed = !pool->stopping && !w->served && (!was_ready || soon);
 
         if (failed)
                 backoff_failed(&pool->backoff, w->started_at, now);
@@ -386,6 +394,7 @@ struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id)
 
         assert(pool->workers[worker].row->state == WORKER_DEAD);
 
+        pool->dirty = true;
         if (!slot || slot->worker != worker)
                 return NULL;
 

@@ -99,6 +99,7 @@ struct pool {
         usec_t paused_until; /* no new descriptor before; 0: not paused */
         usec_t stop_deadline; /* of waiting for credits when stopping */
         bool stopping;
+        bool listening; /* what was decided last */
         bool dirty;
 };
 
@@ -170,7 +171,7 @@ void pool_terminated(struct pool *pool, uint32_t worker, usec_t now);
 void pool_killed(struct pool *pool, uint32_t worker, usec_t now);
 
 /* Its process is gone. Its row stays until pool_emptied(). Returns true where that counts as a
- * failed start: it ended without having served. */
+ * failed start: it ended soon, without having served. */
 bool pool_exited(struct pool *pool, uint32_t worker, usec_t now);
 
 /* A connection came back from the queue of a dead worker: it is in hand now. Returns NULL where

@@ -34,6 +34,7 @@ struct slot {
 /* Why the dispatcher closed connections unserved. */
 enum refusal {
         REFUSED_STOPPING, /* no worker was left to take it when the instance stopped */
+        REFUSED_STRANDED, /* workers died so fast that no row is left for one that could take it */
         REFUSALS,
 };
 

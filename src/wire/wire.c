@@ -25,6 +25,7 @@ static int send_error(void)
         case EPIPE:
         case ECONNRESET:
         case ENOTCONN:
+        case EPERM: /* it set SO_PASSRIGHTS to 0: socket(7) */
                 return WIRE_GONE;
         default:
                 return -errno;
