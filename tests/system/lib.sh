@@ -37,8 +37,12 @@ property() {
         systemctl show --property "$2" --value "$1"
 }
 
+# is UNIT STATE: an ActiveState or a SubState
 is() {
-        [ "$(property "$1" ActiveState)" = "$2" ]
+        case " $(property "$1" ActiveState,SubState | tr '\n' ' ')" in
+        *" $2 "*) ;;
+        *) return 1 ;;
+        esac
 }
 
 main_pid() {
@@ -50,6 +54,10 @@ main_pid() {
 # The workers of a dispatcher
 workers() {
         pgrep -P "$1"
+}
+
+has_workers() {
+        [ "$(workers "$1" | wc -l)" = "$2" ]
 }
 
 processes() {
@@ -98,6 +106,8 @@ run_test() {
         )
         [ $? = 0 ] || trouble="a command failed, the last of these:"
 
+        # disabled, the socket is unloaded, and with it goes what it counted for its trigger limit
+        systemctl disable acceptd@echo.socket
         systemctl stop 'acceptd@*.socket' 'acceptd@*.service'
         systemctl reset-failed "${units[@]}"
         rm -rf /etc/acceptd/echo.conf.d /run/systemd/system/acceptd@echo.service.d

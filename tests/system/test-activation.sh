@@ -102,6 +102,7 @@ test_target_stops_and_starts_all_instances() {
         not processes
         is acceptd@echo.socket inactive
         systemctl start acceptd.target
+        eventually 5 is acceptd@echo.socket active
         not processes
         ask 127.0.0.1 7
         systemctl stop acceptd.target

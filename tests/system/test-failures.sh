@@ -45,7 +45,7 @@ test_killed_worker_is_replaced() {
         # shellcheck disable=SC2086 # one word a process
         kill -KILL $before
         ask 127.0.0.1 7
-        eventually 10 [ "$(workers "$main" | wc -l)" = "$(wc -l <<<"$before")" ]
+        eventually 10 has_workers "$main" "$(wc -l <<<"$before")"
         [ "$(main_pid)" = "$main" ]
         [ "$(property acceptd@echo.service NRestarts)" = 0 ]
 }
@@ -74,7 +74,7 @@ test_stop_between_a_crash_and_its_restart_ends_all_processes() {
         read -r _ <&3
         expect .
         kill -KILL "$(main_pid)"
-        eventually 5 [ "$(property acceptd@echo.service SubState)" = auto-restart ]
+        eventually 5 is acceptd@echo.service auto-restart
         systemctl stop acceptd@echo.service
         eventually 5 not processes
 }
