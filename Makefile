@@ -76,7 +76,7 @@ all: $(PROGRAMS) $(O)/libacceptd.a
 
 $(O)/acceptd: $(O)/src/dispatcher/acceptd.o $(DAEMON) $(POLICY) $(WIRE) $(BASE)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
-$(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(LIB) $(WIRE) $(BASE)
+$(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
