@@ -234,7 +234,7 @@ static void test_stop_without_descriptors(void **state)
         start_pool(h, WORDS("--serve=line"));
         client_open_served(h, &client, 0);
         (void)client_await_end(h, &client);
-        (void)set_limit(h, NO_DESCRIPTORS);
+        (void)fill_table(h);
         harness_stop(h);
 }
 

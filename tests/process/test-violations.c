@@ -197,15 +197,16 @@ static void test_shutdown_of_reading(void **state)
         struct harness *h = *state;
         struct client guilty, clients[2];
         struct counters c;
+        char deeds[256];
 
         (void)listener_add(h, LISTENER_UNIX, "main");
         harness_start(h, .options = WORDS("Workers=2", "Distribute=round-robin"),
                 .stub = WORDS("--serve=obey", "--capacity=4"));
         harness_await_workers(h, 2);
         client_open_served(h, &guilty, 0);
-        client_send(&guilty, "shutdown read\n");
-        (void)harness_await_stub(h, "does shutdown");
-        (void)harness_await_counter(h, accepted, 1);
+        (void)snprintf(deeds, sizeof(deeds), "shutdown read;wait %s\n", h->fifo);
+        client_send(&guilty, deeds);
+        (void)harness_await_stub(h, "does wait");
 
         client_open_served(h, &clients[0], 0);
         client_open_served(h, &clients[1], 0);
@@ -214,7 +215,7 @@ static void test_shutdown_of_reading(void **state)
         (void)client_await_end(h, &guilty);
         c = harness_await_counter(h, lost, 1);
         assert_int_equal(c.open, 2);
-        assert_int_equal(harness_count_lines(h, "protocol", "shut down"), 1);
+        assert_int_equal(harness_count_lines(h, "protocol", "end of the channel"), 1);
 
         client_close(&clients[0]);
         client_close(&clients[1]);
