@@ -9,6 +9,7 @@
 #include <libgen.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
@@ -339,6 +340,10 @@ int main(int argc, char **argv)
 {
         struct arguments arguments = {};
         int r;
+
+        /* Workers of the same user must not read this process' memory, nor open its descriptors,
+         * the ledger among them, through /proc/PPID or pidfd_getfd(). Not inherited by execve(). */
+        (void)prctl(PR_SET_DUMPABLE, 0); /* cannot fail for 0: prctl(2) */
 
         r = fd_open_standard();
         if (r < 0)
