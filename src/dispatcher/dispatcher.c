@@ -56,7 +56,7 @@ static int hand_over(struct dispatcher *d)
                 if (r < 0)
                         worker_violates(w, strerror(-r));
                 else if (r == WIRE_GONE)
-                        worker_violates(w, "its end of the channel takes nothing more");
+                        worker_violates(w, "its end of the channel is shut down, or takes no descriptors");
         }
 
         return 0;
