@@ -142,6 +142,8 @@ static int take_back(struct dispatcher *d, struct worker *w)
 
         d->exhausted = false;
         d->in_hand.slot = pool_take_back(&d->pool, w->row, id);
+        if (channel_count_queued(&w->channel) == 0)
+                worker_bury(w);
         if (!d->in_hand.slot) {
                 /* The worker said DONE for it without having received it. */
                 drop_from_hand(d);

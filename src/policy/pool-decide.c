@@ -14,6 +14,7 @@ struct census {
         uint32_t ready;
         uint32_t alive;
         uint32_t in_use; /* rows that are not free */
+        uint32_t dying;  /* killed with connections, some of which may be in its queue */
 };
 
 static struct census count_workers(const struct pool *pool)
@@ -27,6 +28,7 @@ static struct census count_workers(const struct pool *pool)
                 census.ready += state == WORKER_READY;
                 census.alive += worker_state_info(state)->alive;
                 census.in_use += state != WORKER_NONE;
+                census.dying += state == WORKER_KILLED && pool->workers[i].open > 0;
         }
 
         return census;
@@ -162,7 +164,7 @@ static void decide_worker(
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
 {
         struct census census;
-        bool drain;
+        bool waits, drain;
 
         *ret = (struct pool_decision){ .wake_at = USEC_INFINITY };
 
@@ -174,8 +176,8 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         decide_spawn(pool, &census, now, ret);
 
         /* What waits for a credit gets its chance before the workers are drained. */
-        drain = pool->stopping &&
-                ((pool->n_in_hand == 0 && pool->n_dead == 0) || now >= pool->stop_deadline);
+        waits = pool->n_in_hand > 0 || pool->n_dead > 0 || census.dying > 0;
+        drain = pool->stopping && (!waits || now >= pool->stop_deadline);
         if (pool->stopping && !drain)
                 wake(ret, pool->stop_deadline);
         for (uint32_t i = 0; i < pool->n_rows; i++)
