@@ -54,7 +54,7 @@ ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fno-common -fno-strict-aliasing -fvisibilit
         $(HARDENING) $(CFLAGS)
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDSAN) $(LDFLAGS)
 
-DAEMON_LIBS = $(call once,DAEMON_LIBS,$(shell $(PKG_CONFIG) --libs libsystemd inih))
+DAEMON_LIBS = $(call once,DAEMON_LIBS,$(shell $(PKG_CONFIG) --libs libsystemd inih jansson))
 TEST_LIBS   = $(call once,TEST_LIBS,$(shell $(PKG_CONFIG) --libs cmocka))
 UNITDIR     = $(call once,UNITDIR,$(or $(shell $(PKG_CONFIG) \
         --variable=systemdsystemunitdir systemd 2>/dev/null),/usr/lib/systemd/system))
@@ -66,6 +66,7 @@ objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
 BASE    := $(call objects,src/base/*.c)
 WIRE    := $(call objects,src/wire/*.c)
 POLICY  := $(call objects,src/policy/*.c)
+VARLINK := $(call objects,src/varlink/*.c)
 LIB     := $(call objects,src/libacceptd/*.c)
 # all of the dispatcher but its main, so that tests can link it
 DAEMON  := $(filter-out %/acceptd.o,$(call objects,src/dispatcher/*.c))
@@ -74,7 +75,7 @@ PROGRAMS := $(O)/acceptd $(O)/acceptd-echo
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
-$(O)/acceptd: $(O)/src/dispatcher/acceptd.o $(DAEMON) $(POLICY) $(WIRE) $(BASE)
+$(O)/acceptd: $(O)/src/dispatcher/acceptd.o $(DAEMON) $(POLICY) $(VARLINK) $(WIRE) $(BASE)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 
@@ -107,11 +108,12 @@ PROCESS_TESTS := $(patsubst %.c,$(O)/%,$(wildcard tests/process/test-*.c))
 STUBS         := $(patsubst %.c,$(O)/%,$(wildcard tests/process/stub-*.c))
 harness        = $(call objects,$(filter-out $(1)/test-% $(1)/stub-%,$(wildcard $(1)/*.c)))
 
-$(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB) $(POLICY) $(WIRE) $(BASE)
+$(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB) $(POLICY) $(VARLINK) \
+                $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
-$(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(WIRE) $(BASE)
+$(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
@@ -196,7 +198,7 @@ clean:
 # --- what it needs ----------------------------------------------------------
 
 # Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all.
-DEPS_build := gcc libc6-dev pkgconf libsystemd-dev libinih-dev libcmocka-dev
+DEPS_build := gcc libc6-dev pkgconf libsystemd-dev libinih-dev libjansson-dev libcmocka-dev
 DEPS_run   := systemd
 DEPS_check := mmdebstrap systemd-container
 DEPS_deb   := dpkg-dev debhelper systemd
