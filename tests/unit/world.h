@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "policy/pool.h"
+
+/*
+ * A world for the pool to decide about: workers, queues, clients and a clock, all made up. What the
+ * pool decides is carried out as dispatcher.c does it, and after each event the pool is compared
+ * with what the world knows from its own book-keeping.
+ */
+
+#define WORLD_WORKERS_MAX 40
+#define WORLD_ROWS_MAX    (2 * WORLD_WORKERS_MAX + 8)
+#define WORLD_SLOTS_MAX   64
+#define WORLD_QUEUE_MAX   12 /* datagrams that a channel takes */
+#define WORLD_HELD_MAX    128
+
+struct world_item {
+        uint64_t id;
+        bool settled; /* the worker said DONE before it had received it */
+};
+
+struct world_worker {
+        bool alive;
+        bool served;
+        bool has_row; /* alive, or dead with a queue */
+        uint32_t number;
+        uint32_t capacity;
+        uint64_t last_chosen;
+        usec_t blocked_until;
+        struct world_item queue[WORLD_QUEUE_MAX];
+        size_t n_queue;
+        uint64_t held[WORLD_HELD_MAX];
+        size_t n_held;
+};
+
+struct world {
+        uint64_t seed, random; /* random: state of the generator */
+        uint64_t n_events;
+        usec_t now;
+        struct settings settings;
+
+        struct counters counters;
+        uint64_t next_serial;
+        struct worker_row rows[WORLD_ROWS_MAX];
+        struct slot slots[WORLD_SLOTS_MAX];
+        struct pool pool;
+        struct pool_decision decision; /* the last one */
+
+        struct world_worker workers[WORLD_ROWS_MAX];
+        uint32_t backlog; /* clients that nobody accepted yet */
+        struct slot *in_hand;
+        bool listening;
+        bool finished;
+        usec_t timer;
+        uint64_t n_choices;
+        uint64_t n_spawns;
+        int burst; /* decisions in a row at most */
+
+        /* What should be in the counters */
+        struct counters expected;
+
+        /* Out of 256: how often it goes wrong */
+        unsigned spawn_fails, no_descriptor, channel_full, channel_gone;
+};
+
+/* Begins with `w->settings` as they are set; everything else is made. */
+void world_init(struct world *w, uint64_t seed);
+void world_deinit(struct world *w);
+
+/* Sane settings for `workers` workers of capacity `connections`. */
+void world_default_settings(struct world *w, uint32_t workers, uint32_t connections);
+
+uint32_t world_random(struct world *w, uint32_t below);
+bool world_chance(struct world *w, unsigned of_256);
+
+/* --- Events. Each ends with the decisions that follow from it, and with all checks. --- */
+
+/* The listeners' turn: up to `burst` clients are accepted. Returns how many were. */
+uint32_t world_accept(struct world *w, uint32_t burst);
+
+/* The worker in this row says READY, takes `n` from its queue, says DONE for the `k`th that it
+ * holds, says DONE for any other id, ends. */
+void world_ready(struct world *w, uint32_t row, uint32_t capacity);
+void world_receive(struct world *w, uint32_t row, size_t n);
+void world_done(struct world *w, uint32_t row, size_t k);
+void world_done_unreceived(struct world *w, uint32_t row, size_t k);
+void world_done_bad(struct world *w, uint32_t row, uint64_t id);
+void world_exit(struct world *w, uint32_t row);
+
+/* Time goes by. When it reaches the timer, the pool is asked. */
+void world_pass(struct world *w, usec_t t);
+void world_wait(struct world *w); /* up to the timer */
+
+void world_stop(struct world *w);
+
+/* --- Looking --- */
+
+enum worker_state world_state(const struct world *w, uint32_t row);
+uint32_t world_count(const struct world *w, enum worker_state state);
+
+/* Returns the first row in this state, or fails. */
+uint32_t world_find(struct world *w, enum worker_state state);
+
+/* Fails the test and says where: the seed and the event bring it back. */
+void world_fail(const struct world *w, const char *what, const char *function)
+        __attribute__((noreturn));
+
+#define world_expect(w, condition)                                                                 \
+        do {                                                                                       \
+                if (!(condition))                                                                  \
+                        world_fail(w, #condition, __func__);                                       \
+        } while (false)
