@@ -17,12 +17,17 @@
 #define STOPPING_INTERVAL_USEC (2 * USEC_PER_SEC)
 #define STOPPING_EXTEND_USEC   (15 * USEC_PER_SEC)
 
+bool health_is_degraded(const struct dispatcher *d, const struct pool_figures *figures)
+{
+        return d->trouble[0] && figures->workers_ready < d->settings->workers;
+}
+
 /* Appends what is wrong, in words. */
 static void format_trouble(const struct dispatcher *d, const struct pool_figures *f, char *text)
 {
         const char *trouble = "";
 
-        if (d->trouble[0] && f->workers_ready < d->settings->workers) {
+        if (health_is_degraded(d, f)) {
                 (void)snprintf(text, STATUS_MAX / 2, "; workers do not start: %s", d->trouble);
                 return;
         }
@@ -36,7 +41,7 @@ static void format_trouble(const struct dispatcher *d, const struct pool_figures
         (void)snprintf(text, STATUS_MAX / 2, "%s", trouble);
 }
 
-static void format_status(const struct dispatcher *d, char *text)
+void health_format(const struct dispatcher *d, char *text)
 {
         const struct counters *c = d->pool.counters;
         char trouble[STATUS_MAX / 2] = "";
@@ -75,7 +80,7 @@ static void send_status(struct dispatcher *d)
 {
         char text[STATUS_MAX];
 
-        format_status(d, text);
+        health_format(d, text);
         if (d->pool.stopping)
                 notify_stopping(text, STOPPING_EXTEND_USEC);
         else if (d->is_ready)
@@ -83,17 +88,34 @@ static void send_status(struct dispatcher *d)
         d->status_sent_at = usec_now();
 }
 
-void health_ready(struct dispatcher *d)
+static void send_ready(struct dispatcher *d)
 {
         char text[STATUS_MAX];
 
+        health_format(d, text);
+        notify_ready(text);
+        d->status_sent_at = usec_now();
+}
+
+void health_ready(struct dispatcher *d)
+{
         if (d->is_ready || d->pool.stopping)
                 return;
 
-        format_status(d, text);
-        notify_ready(text);
         d->is_ready = true;
-        d->status_sent_at = usec_now();
+        send_ready(d);
+}
+
+void health_reloading(const struct dispatcher *d)
+{
+        if (d->is_ready)
+                notify_reloading();
+}
+
+void health_reloaded(struct dispatcher *d)
+{
+        if (d->is_ready)
+                send_ready(d);
 }
 
 static void arm(struct dispatcher *d, usec_t at)

@@ -58,6 +58,11 @@ void notify_status(const char *status)
         notify("STATUS=%s", status);
 }
 
+void notify_reloading(void)
+{
+        notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64, usec_now());
+}
+
 void notify_stopping(const char *status, usec_t extend)
 {
         notify("STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", extend, status);

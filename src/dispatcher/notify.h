@@ -14,6 +14,9 @@ int notify_open(void);
 void notify_ready(const char *status);
 void notify_status(const char *status);
 
+/* To be followed by notify_ready(), whatever comes of it: the service manager waits for that. */
+void notify_reloading(void);
+
 /* Stopping; more time is needed than TimeoutStopSec= may give. Repeat before `extend` is over. */
 void notify_stopping(const char *status, usec_t extend);
 

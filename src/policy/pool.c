@@ -26,6 +26,12 @@ uint32_t pool_rows_needed(const struct settings *settings)
         return 2 * settings->workers + 8;
 }
 
+static void set_delays(struct pool *pool)
+{
+        pool->backoff.first = MAX(pool->settings->restart, RESTART_MIN_USEC);
+        pool->backoff.max = MAX(pool->settings->restart_max_delay, RESTART_MIN_USEC);
+}
+
 int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory)
 {
         int r;
@@ -36,12 +42,9 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
                 .n_rows = memory->n_rows,
                 .next_number = 1,
                 .generation = 1,
-                .backoff = {
-                        .first = MAX(settings->restart, RESTART_MIN_USEC),
-                        .max = MAX(settings->restart_max_delay, RESTART_MIN_USEC),
-                },
                 .dirty = true,
         };
+        set_delays(pool);
 
         r = slots_init(&pool->slots, memory->slots, memory->n_slots, memory->next_serial);
         if (r < 0)
@@ -133,6 +136,20 @@ static void heap_update(struct pool *pool, uint32_t worker)
                 if (last != worker)
                         heap_sift(pool, position, last);
         }
+}
+
+void pool_settings_changed(struct pool *pool)
+{
+        set_delays(pool);
+
+        /* Distribute= is the order of the heap */
+        pool->n_heap = 0;
+        for (uint32_t i = 0; i < pool->n_rows; i++)
+                pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
+        for (uint32_t i = 0; i < pool->n_rows; i++)
+                heap_update(pool, i);
+
+        pool->dirty = true;
 }
 
 /* --- The way of a connection --- */

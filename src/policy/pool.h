@@ -120,6 +120,10 @@ uint32_t pool_rows_needed(const struct settings *settings);
 int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory);
 void pool_deinit(struct pool *pool);
 
+/* Fields of the settings changed. What waits for a deadline keeps the one it has; the size of the
+ * pool's memory does not change, so neither may what that depends on. */
+void pool_settings_changed(struct pool *pool);
+
 /* --- The way of a connection --- */
 
 /* True while a new connection may be accepted: there is a credit, and nothing older waits. */
