@@ -61,7 +61,6 @@ int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots)
         ledger->header->version = LEDGER_VERSION;
         ledger->header->n_rows = n_rows;
         ledger->header->n_slots = n_slots;
-        ledger->header->next_serial = 1;
 
         return 0;
 }
@@ -112,8 +111,7 @@ char *ledger_join_names(const struct ledger *ledger)
 struct pool_memory ledger_get_memory(struct ledger *ledger)
 {
         return (struct pool_memory){
-                .counters = &ledger->header->counters,
-                .next_serial = &ledger->header->next_serial,
+                .state = &ledger->header->pool,
                 .rows = ledger->rows,
                 .n_rows = ledger->header->n_rows,
                 .slots = ledger->slots,

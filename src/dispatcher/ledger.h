@@ -18,8 +18,7 @@ struct ledger_header {
         uint32_t n_rows;
         uint32_t n_slots;
         uint32_t n_names;
-        uint64_t next_serial;
-        struct counters counters;
+        struct pool_state pool;
         char names[LEDGER_NAMES_MAX][LEDGER_NAME_SIZE]; /* the index is the one on the wire */
 };
 

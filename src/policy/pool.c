@@ -38,15 +38,14 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
 
         *pool = (struct pool){
                 .settings = settings,
-                .counters = memory->counters,
+                .state = memory->state,
+                .counters = &memory->state->counters,
                 .n_rows = memory->n_rows,
-                .next_number = 1,
-                .generation = 1,
                 .dirty = true,
         };
         set_delays(pool);
 
-        r = slots_init(&pool->slots, memory->slots, memory->n_slots, memory->next_serial);
+        r = slots_init(&pool->slots, &memory->state->slots, memory->slots, memory->n_slots);
         if (r < 0)
                 return r;
 
@@ -209,6 +208,16 @@ void pool_sent(struct pool *pool, struct slot *slot)
         slot_set_state(slot, SLOT_SENT);
 }
 
+/* Releases the slot and counts what became of it. Who finds the ledger after a crash in between
+ * knows from `settling` which counter is one behind. */
+static void settle(struct pool *pool, struct slot *slot, enum outcome outcome)
+{
+        __atomic_store_n(&pool->state->settling, outcome, __ATOMIC_RELEASE);
+        slots_release(&pool->slots, slot);
+        __atomic_thread_fence(__ATOMIC_RELEASE);
+        (*counters_get(pool->counters, outcome))++;
+}
+
 /* Frees what a connection held of its worker. */
 static void forget_connection(struct pool *pool, uint32_t worker)
 {
@@ -259,8 +268,7 @@ int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
         if (!slot || slot->worker != worker)
                 return POOL_FOREIGN_ID;
 
-        slots_release(&pool->slots, slot);
-        pool->counters->done++;
+        settle(pool, slot, OUTCOME_DONE);
         pool->workers[worker].served = true;
         if (was_full)
                 pool->dirty = true;
@@ -279,8 +287,7 @@ void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)
         assert(slot->worker == SLOT_NO_WORKER);
         assert(pool->n_in_hand > 0);
 
-        slots_release(&pool->slots, slot);
-        pool->counters->refused[reason]++;
+        settle(pool, slot, OUTCOME_REFUSED + reason);
         pool->n_in_hand--;
         pool->dirty = true;
 }
@@ -311,8 +318,8 @@ static void happened(struct pool *pool, uint32_t worker, enum worker_event event
         if (after != before) {
                 enum worker_timeout timeout = worker_state_info(after)->timeout;
 
-                row->state = after;
                 row->deadline = usec_add(now, timeout_of(pool->settings, timeout));
+                __atomic_store_n(&row->state, after, __ATOMIC_RELEASE);
         }
 
         heap_update(pool, worker);
@@ -332,9 +339,9 @@ void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now)
                 .started_at = now,
         };
         *row = (struct worker_row){
-                .number = pool->next_number++,
+                .number = ++pool->state->last_number,
                 .pid = pid,
-                .generation = pool->generation,
+                .generation = pool->state->generation,
         };
         happened(pool, worker, WORKER_SPAWNED, now);
 }
@@ -429,13 +436,12 @@ uint32_t pool_emptied(struct pool *pool, uint32_t worker)
         for (uint32_t i = 0; w->open > 0; i++) {
                 struct slot *slot = &pool->slots.table[i];
 
-                assert(i < pool->slots.n_touched);
+                assert(i < pool->slots.head->n_touched);
 
                 if (slot->state == SLOT_FREE || slot->worker != worker)
                         continue;
 
-                slots_release(&pool->slots, slot);
-                pool->counters->lost++;
+                settle(pool, slot, OUTCOME_LOST);
                 w->open--;
         }
 
@@ -461,7 +467,7 @@ void pool_get_figures(const struct pool *pool, struct pool_figures *ret)
                 ret->workers += worker_state_info(state)->alive;
                 ret->workers_ready += state == WORKER_READY;
         }
-        for (uint32_t i = 0; i < pool->slots.n_touched; i++)
+        for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
                 ret->open += pool->slots.table[i].state != SLOT_FREE;
         for (size_t i = 0; i < REFUSALS; i++)
                 ret->refused += pool->counters->refused[i];

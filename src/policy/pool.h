@@ -80,14 +80,13 @@ enum pool_violation {
 
 struct pool {
         const struct settings *settings;
-        struct counters *counters;
+        struct pool_state *state;
+        struct counters *counters; /* in the state */
         struct slots slots;
 
         struct pool_worker *workers; /* one for each row */
         uint32_t n_rows;
         uint32_t n_dead; /* rows in state DEAD */
-        uint32_t next_number;
-        uint32_t generation; /* of the workers that are started now */
 
         /* Workers with a credit, the next one to be chosen on top. */
         uint32_t *heap;
@@ -103,10 +102,19 @@ struct pool {
         bool dirty;
 };
 
-/* Where the pool's memory of its own outlives it: the ledger. All zeroed at first. */
+/* What lies in the ledger beside rows and slots. */
+struct pool_state {
+        struct counters counters;
+        struct slots_head slots;
+        uint32_t last_number; /* of a worker */
+        uint32_t generation;  /* of the workers that are started now; 0: there were none yet */
+        uint32_t settling;    /* enum outcome of the slot that is being released */
+        uint32_t stopping;    /* bool */
+};
+
+/* The pool's memory that outlives it: the ledger. All zeros at first. */
 struct pool_memory {
-        struct counters *counters;
-        uint64_t *next_serial; /* 1 at first */
+        struct pool_state *state;
         struct worker_row *rows;
         uint32_t n_rows;
         struct slot *slots;
@@ -157,7 +165,7 @@ int pool_done(struct pool *pool, uint32_t worker, uint64_t id);
 /* Returns the number for the worker to be started next. */
 static inline uint32_t pool_next_number(const struct pool *pool)
 {
-        return pool->next_number;
+        return pool->state->last_number + 1;
 }
 
 void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now);

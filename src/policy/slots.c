@@ -8,18 +8,37 @@
 
 #include "policy/slots.h"
 
-int slots_init(struct slots *slots, struct slot *table, uint32_t n_table, uint64_t *next_serial)
+static bool is_sound(const struct slots *slots, uint32_t index)
+{
+        const struct slot *slot = &slots->table[index];
+
+        return slot->state <= SLOT_SENT && (slot->id & (SLOTS_MAX - 1)) == index &&
+                slot->id >> SLOT_BITS > 0 && slot->id >> SLOT_BITS <= slots->head->last_serial;
+}
+
+int slots_init(
+        struct slots *slots, struct slots_head *head, struct slot *table, uint32_t n_table)
 {
         assert(n_table > 0 && n_table <= SLOTS_MAX);
 
-        *slots = (struct slots){
-                .table = table,
-                .n_table = n_table,
-                .free_list = malloc(n_table * sizeof(uint32_t)),
-                .next_serial = next_serial,
-        };
+        *slots = (struct slots){ .head = head, .table = table, .n_table = n_table };
+        if (head->n_touched > n_table)
+                return -EBADMSG;
 
-        return slots->free_list ? 0 : -ENOMEM;
+        slots->free_list = malloc(n_table * sizeof(uint32_t));
+        if (!slots->free_list)
+                return -ENOMEM;
+
+        for (uint32_t i = 0; i < head->n_touched; i++) {
+                if (table[i].state == SLOT_FREE)
+                        slots->free_list[slots->n_free++] = i;
+                else if (is_sound(slots, i))
+                        slots->n_used++;
+                else
+                        return -EBADMSG;
+        }
+
+        return 0;
 }
 
 void slots_done(struct slots *slots)
@@ -34,15 +53,15 @@ struct slot *slots_reserve(struct slots *slots, uint16_t listener, usec_t accept
 
         if (slots->n_free > 0)
                 index = slots->free_list[--slots->n_free];
-        else if (slots->n_touched < slots->n_table)
-                index = slots->n_touched++;
+        else if (slots->head->n_touched < slots->n_table)
+                index = slots->head->n_touched++;
         else
                 return NULL;
 
         slot = &slots->table[index];
         assert(slot->state == SLOT_FREE);
 
-        slot->id = (*slots->next_serial)++ << SLOT_BITS | index;
+        slot->id = ++slots->head->last_serial << SLOT_BITS | index;
         slot->accepted_at = accepted_at;
         slot->worker = SLOT_NO_WORKER;
         slot->listener = listener;
@@ -57,7 +76,7 @@ struct slot *slots_get(const struct slots *slots, uint64_t id)
         uint32_t index = (uint32_t)(id & (SLOTS_MAX - 1));
         struct slot *slot;
 
-        if (index >= slots->n_touched)
+        if (index >= slots->head->n_touched)
                 return NULL;
 
         slot = &slots->table[index];

@@ -47,19 +47,49 @@ struct counters {
         uint64_t taken_back;
 };
 
+/* What becomes of a connection in the end. */
+enum outcome {
+        OUTCOME_DONE,
+        OUTCOME_LOST,
+        OUTCOME_REFUSED, /* and upwards: plus enum refusal */
+        OUTCOMES = OUTCOME_REFUSED + REFUSALS,
+};
+
+/* Returns the counter of an outcome. */
+static inline uint64_t *counters_get(struct counters *counters, enum outcome outcome)
+{
+        switch (outcome) {
+        case OUTCOME_DONE:
+                return &counters->done;
+        case OUTCOME_LOST:
+                return &counters->lost;
+        case OUTCOME_REFUSED:
+        case OUTCOMES:
+        default:
+                return &counters->refused[outcome - OUTCOME_REFUSED];
+        }
+}
+
+/* What lies in the ledger beside the table. All zeros: nothing was ever in use. */
+struct slots_head {
+        uint64_t last_serial;
+        uint32_t n_touched; /* slots from here on were never in use */
+        uint32_t unused;
+};
+
 struct slots {
+        struct slots_head *head;
         struct slot *table;
         uint32_t n_table;
-        uint32_t n_touched; /* slots from here on were never in use */
         uint32_t n_used;
         uint32_t *free_list; /* freed slots below n_touched, last freed first */
         uint32_t n_free;
-        uint64_t *next_serial;
 };
 
-/* Begins with an empty `table` of `n_table` zeroed slots, which stays the caller's, as does
- * *next_serial, which starts at 1. Returns 0 or -ENOMEM. */
-int slots_init(struct slots *slots, struct slot *table, uint32_t n_table, uint64_t *next_serial);
+/* `head` and the `table` of `n_table` slots stay the caller's; they are as another one left them, or
+ * all zeros. Returns 0, -ENOMEM, or -EBADMSG where they cannot be right. */
+int slots_init(
+        struct slots *slots, struct slots_head *head, struct slot *table, uint32_t n_table);
 void slots_done(struct slots *slots);
 
 /* Takes a free slot into use, as RESERVED without a worker. Returns NULL where none is free. */
