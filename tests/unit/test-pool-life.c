@@ -121,7 +121,7 @@ static void test_stop(void **state)
         assert_false(w->finished);
         world_exit(w, 0);
         assert_true(w->finished);
-        assert_int_equal(w->counters.done, 1);
+        assert_int_equal(w->state.counters.done, 1);
 }
 
 static void test_stop_of_hung_workers(void **state)
@@ -142,7 +142,7 @@ static void test_stop_of_hung_workers(void **state)
         assert_int_equal(world_state(w, 0), WORKER_KILLED);
         world_exit(w, 0);
         assert_true(w->finished);
-        assert_int_equal(w->counters.lost, 1);
+        assert_int_equal(w->state.counters.lost, 1);
 }
 
 /* One worker serves all that it can, and another one died with two in its queue. */
@@ -164,14 +164,14 @@ static void test_stop_waits_for_a_credit(void **state)
         assert_int_equal(world_state(w, 0), WORKER_READY);
         world_done(w, 0, 0);
         world_done(w, 0, 0);
-        assert_int_equal(w->counters.taken_back, 2);
+        assert_int_equal(w->state.counters.taken_back, 2);
         world_receive(w, 0, 2);
         world_done(w, 0, 0);
         world_done(w, 0, 0);
         assert_int_equal(world_state(w, 0), WORKER_DRAINING);
         world_exit(w, 0);
         assert_true(w->finished);
-        assert_int_equal(w->counters.done, 4);
+        assert_int_equal(w->state.counters.done, 4);
 }
 
 static void test_stop_waits_for_a_credit_no_longer_than_allowed(void **state)
@@ -187,8 +187,8 @@ static void test_stop_waits_for_a_credit_no_longer_than_allowed(void **state)
         world_exit(w, 0);
         assert_true(w->finished);
         assert_int_equal(w->now - begun, w->settings.drain_timeout + w->settings.timeout_stop);
-        assert_int_equal(w->counters.refused[REFUSED_STOPPING], 2);
-        assert_int_equal(w->counters.lost, 2);
+        assert_int_equal(w->state.counters.refused[REFUSED_STOPPING], 2);
+        assert_int_equal(w->state.counters.lost, 2);
 }
 
 /* The second stop found workers that were not drained yet, and gave them the whole time again. */
@@ -222,7 +222,7 @@ static void test_stop_waits_for_one_that_starts(void **state)
         row = world_find(w, WORKER_STARTING);
         world_stop(w);
         world_ready(w, row, 2);
-        assert_int_equal(w->counters.refused[REFUSED_STOPPING], 0);
+        assert_int_equal(w->state.counters.refused[REFUSED_STOPPING], 0);
         assert_int_equal(w->workers[row].n_queue, 2);
         world_receive(w, row, 2);
         world_done(w, row, 0);
@@ -238,7 +238,7 @@ static void test_stop_without_hope_refuses(void **state)
         world_exit(w, 0);
         world_stop(w);
         assert_true(w->finished);
-        assert_int_equal(w->counters.refused[REFUSED_STOPPING], 2);
+        assert_int_equal(w->state.counters.refused[REFUSED_STOPPING], 2);
 }
 
 int main(void)

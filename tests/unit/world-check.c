@@ -97,7 +97,7 @@ void world_check_is_first_to_take_back(struct world *w, uint32_t row)
 
 static void check_counters(struct world *w)
 {
-        const struct counters *c = &w->counters, *e = &w->expected;
+        const struct counters *c = &w->state.counters, *e = &w->expected;
         uint64_t open = 0, refused = 0, queued_or_held = w->in_hand ? 1 : 0;
         struct pool_figures figures;
 

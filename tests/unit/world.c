@@ -50,7 +50,6 @@ void world_init(struct world *w, uint64_t seed)
                 .random = seed,
                 .now = 1000 * USEC_PER_SEC,
                 .settings = settings,
-                .next_serial = 1,
                 .timer = USEC_INFINITY,
                 .burst = 64,
         };
@@ -58,8 +57,7 @@ void world_init(struct world *w, uint64_t seed)
         world_expect(w, w->settings.max_connections <= WORLD_SLOTS_MAX);
 
         const struct pool_memory memory = {
-                .counters = &w->counters,
-                .next_serial = &w->next_serial,
+                .state = &w->state,
                 .rows = w->rows,
                 .n_rows = pool_rows_needed(&w->settings),
                 .slots = w->slots,

@@ -47,8 +47,7 @@ struct world {
         usec_t now;
         struct settings settings;
 
-        struct counters counters;
-        uint64_t next_serial;
+        struct pool_state state;
         struct worker_row rows[WORLD_ROWS_MAX];
         struct slot slots[WORLD_SLOTS_MAX];
         struct pool pool;
