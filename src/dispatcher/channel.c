@@ -46,6 +46,17 @@ int channel_send_connection(struct channel *channel, uint64_t id, uint16_t liste
         return wire_send(channel->fd, &record, connection);
 }
 
+int channel_ask(struct channel *channel, enum record_type question, uint32_t value)
+{
+        struct record record = {
+                .version = RECORD_VERSION,
+                .type = (uint8_t)question,
+                .value = value,
+        };
+
+        return wire_send(channel->fd, &record, -1);
+}
+
 void channel_shutdown(struct channel *channel)
 {
         (void)shutdown(channel->fd, SHUT_WR); /* cannot fail on a connected socket */

@@ -24,6 +24,9 @@ void channel_close(struct channel *channel);
 int channel_send_connection(struct channel *channel, uint64_t id, uint16_t listener,
         uint32_t accepted_at, int connection);
 
+/* Sends PING or LIST. Returns 0, WIRE_FULL, WIRE_GONE or -errno. */
+int channel_ask(struct channel *channel, enum record_type question, uint32_t value);
+
 /* Asks the worker to drain: it reads end of file after what is queued. */
 void channel_shutdown(struct channel *channel);
 

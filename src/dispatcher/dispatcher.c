@@ -211,6 +211,9 @@ static int carry_out(struct dispatcher *d, const struct pool_action *action)
                 return 0;
         case POOL_TAKE_BACK:
                 return take_back(d, w);
+        case POOL_ASK_LIST:
+                worker_ask_list(w);
+                return 0;
         case POOL_HAND_OVER:
                 return hand_over(d);
         case POOL_REFUSE:

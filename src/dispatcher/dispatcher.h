@@ -3,6 +3,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "dispatcher/inheritance.h"
 #include "dispatcher/ledger.h"
 #include "dispatcher/listener.h"
 #include "dispatcher/worker.h"
@@ -56,11 +57,12 @@ struct dispatcher {
 
 /*
  * Makes a dispatcher for `listeners` (lent, with their index to be set) that runs `argv` as its
- * workers (lent too). `settings` are resolved and checked. SIGTERM, SIGINT, SIGHUP and SIGUSR1 are
+ * workers (lent too). What a dispatcher before it left is taken out of `inheritance`. `settings` are resolved and checked. SIGTERM, SIGINT, SIGHUP and SIGUSR1 are
  * blocked by the caller. Returns 0 or -errno, after a log line.
  */
 int dispatcher_init(struct dispatcher *d, const struct settings *settings,
-        struct listener *listeners, size_t n_listeners, char **argv, const char *instance);
+        struct listener *listeners, size_t n_listeners, char **argv, const char *instance,
+        struct inheritance *inheritance);
 void dispatcher_deinit(struct dispatcher *d);
 
 /* Serves until it is told to stop and all workers have ended. Returns 0 or -errno. */

@@ -7,10 +7,13 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "dispatcher/ledger.h"
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static const char magic[8] = "acceptd";
 
@@ -29,40 +32,108 @@ static int make_memfd(size_t size)
         if (ftruncate(fd, (off_t)size) < 0)
                 return -errno;
         /* Whoever maps it later can rely on its size. */
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
                 return -errno;
 
         return TAKE_FD(fd);
 }
 
-int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots)
+struct layout {
+        size_t rows_at;
+        size_t slots_at;
+        size_t size;
+};
+
+static struct layout lay_out(uint32_t n_rows, uint32_t n_slots)
 {
         size_t rows_at = align(sizeof(struct ledger_header));
         size_t slots_at = align(rows_at + n_rows * sizeof(struct worker_row));
-        size_t size = slots_at + n_slots * sizeof(struct slot);
-        _cleanup_(fd_closep) int fd = make_memfd(size);
+
+        return (struct layout){
+                .rows_at = rows_at,
+                .slots_at = slots_at,
+                .size = slots_at + n_slots * sizeof(struct slot),
+        };
+}
+
+static int map(struct ledger *ledger, int fd_consume, const struct layout *layout)
+{
+        _cleanup_(fd_closep) int fd = fd_consume;
         uint8_t *p;
 
-        if (fd < 0)
-                return fd;
-
-        p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        p = mmap(NULL, layout->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (p == MAP_FAILED)
                 return -errno;
 
         *ledger = (struct ledger){
                 .fd = TAKE_FD(fd),
-                .size = size,
+                .size = layout->size,
                 .header = (struct ledger_header *)(void *)p,
-                .rows = (struct worker_row *)(void *)(p + rows_at),
-                .slots = (struct slot *)(void *)(p + slots_at),
+                .rows = (struct worker_row *)(void *)(p + layout->rows_at),
+                .slots = (struct slot *)(void *)(p + layout->slots_at),
         };
+        return 0;
+}
+
+int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots)
+{
+        struct layout layout = lay_out(n_rows, n_slots);
+        _cleanup_(fd_closep) int fd = make_memfd(layout.size);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = map(ledger, TAKE_FD(fd), &layout);
+        if (r < 0)
+                return r;
+
         memcpy(ledger->header->magic, magic, sizeof(magic));
         ledger->header->version = LEDGER_VERSION;
         ledger->header->n_rows = n_rows;
         ledger->header->n_slots = n_slots;
 
         return 0;
+}
+
+/* Returns what is wrong with a file as a ledger, or NULL. What the pool keeps in it is checked by
+ * pool_init(). */
+static const char *check(int fd, const struct ledger_header *h)
+{
+        struct stat st;
+        int seals = fcntl(fd, F_GET_SEALS);
+
+        if (seals < 0 || (seals & SEALS) != SEALS)
+                return "it is not sealed";
+        if (pread(fd, (void *)(uintptr_t)h, sizeof(*h), 0) != sizeof(*h))
+                return "it is too short";
+        if (memcmp(h->magic, magic, sizeof(magic)) != 0)
+                return "it does not begin like one";
+        if (h->version != LEDGER_VERSION)
+                return "it has another version";
+        if (h->n_rows == 0 || h->n_rows > LEDGER_ROWS || h->n_slots == 0 || h->n_slots > SLOTS_MAX ||
+                fstat(fd, &st) < 0 || (size_t)st.st_size != lay_out(h->n_rows, h->n_slots).size)
+                return "its size is wrong";
+        if (h->n_names > LEDGER_NAMES_MAX)
+                return "it has too many names";
+        for (uint32_t i = 0; i < h->n_names; i++)
+                if (!memchr(h->names[i], '\0', LEDGER_NAME_SIZE))
+                        return "a name in it has no end";
+
+        return NULL;
+}
+
+int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why)
+{
+        _cleanup_(fd_closep) int fd = fd_consume;
+        struct ledger_header header;
+        struct layout layout;
+
+        *ret_why = check(fd, &header);
+        if (*ret_why)
+                return -EBADMSG;
+
+        layout = lay_out(header.n_rows, header.n_slots);
+        return map(ledger, TAKE_FD(fd), &layout);
 }
 
 void ledger_done(struct ledger *ledger)
@@ -108,12 +179,17 @@ char *ledger_join_names(const struct ledger *ledger)
         return joined;
 }
 
-struct pool_memory ledger_get_memory(struct ledger *ledger)
+struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows)
 {
+        uint32_t used = ledger->header->n_rows;
+
+        while (used > 0 && ledger->rows[used - 1].state == WORKER_NONE)
+                used--;
+
         return (struct pool_memory){
                 .state = &ledger->header->pool,
                 .rows = ledger->rows,
-                .n_rows = ledger->header->n_rows,
+                .n_rows = MIN(MAX(n_rows, used), ledger->header->n_rows),
                 .slots = ledger->slots,
                 .n_slots = ledger->header->n_slots,
         };

@@ -9,6 +9,8 @@
  */
 
 #define LEDGER_VERSION   1
+#define LEDGER_ROWS      8200 /* pool_rows_needed() of the most workers that settings allow */
+#define LEDGER_SLOTS     SLOTS_MAX /* what was never in use costs no memory */
 #define LEDGER_NAMES_MAX 64
 #define LEDGER_NAME_SIZE 256 /* FDNAME_MAX of systemd, and the final 0 */
 
@@ -34,6 +36,10 @@ struct ledger {
 
 /* Makes an empty ledger. Returns 0 or -errno. */
 int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots);
+
+/* Takes over one that another process left. Returns 0, -errno, or -EBADMSG where it is none that
+ * this version can use: *ret_why is a static string then. */
+int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why);
 void ledger_done(struct ledger *ledger);
 
 /* Returns the index of `name`, which is added if it is new, or -ENOSPC. */
@@ -42,5 +48,5 @@ int ledger_add_name(struct ledger *ledger, const char *name);
 /* Returns all names, separated by colons, for the caller to free, or NULL without memory. */
 char *ledger_join_names(const struct ledger *ledger);
 
-/* The memory for pool_init(). */
-struct pool_memory ledger_get_memory(struct ledger *ledger);
+/* The memory for pool_init(), with `n_rows` or as many rows as are in use. */
+struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows);

@@ -21,3 +21,8 @@ void notify_reloading(void);
 void notify_stopping(const char *status, usec_t extend);
 
 void notify_watchdog(void);
+
+/* Puts a copy of `fd` into the service manager's descriptor store under `name`, or takes all of that
+ * name out: systemd's FILE_DESCRIPTOR_STORE. */
+void notify_store(const char *name, int fd);
+void notify_unstore(const char *name);

@@ -201,6 +201,10 @@ struct process_end process_reap(pid_t pid, int pidfd)
 {
         siginfo_t info = {};
 
+        /* A worker that an earlier process of this program started is not a child of this one. */
+        if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+                return (struct process_end){};
+
         /* While it is a zombie its number, and so its group's, belongs to nobody else. */
         (void)kill(-pid, SIGKILL);
 

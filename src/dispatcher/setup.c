@@ -9,9 +9,10 @@
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 
-#include "dispatcher/dispatcher.h"
+#include "dispatcher/adoption.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
+#include "dispatcher/store.h"
 
 int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
         sd_event_io_handler_t callback, void *userdata, enum priority priority)
@@ -134,18 +135,14 @@ static int set_up_loop(struct dispatcher *d)
         return add_listeners(d);
 }
 
-static int set_up_pool(struct dispatcher *d, char **argv, const char *instance)
+static int set_up_workers(struct dispatcher *d, char **argv, const char *instance)
 {
         _cleanup_(freep) char *names = ledger_join_names(&d->ledger);
-        struct pool_memory memory = ledger_get_memory(&d->ledger);
         int r;
 
         if (!names)
                 return -ENOMEM;
         r = process_template_init(&d->process, argv, instance, names);
-        if (r < 0)
-                return r;
-        r = pool_init(&d->pool, d->settings, &memory);
         if (r < 0)
                 return r;
 
@@ -159,7 +156,8 @@ static int set_up_pool(struct dispatcher *d, char **argv, const char *instance)
 }
 
 int dispatcher_init(struct dispatcher *d, const struct settings *settings,
-        struct listener *listeners, size_t n_listeners, char **argv, const char *instance)
+        struct listener *listeners, size_t n_listeners, char **argv, const char *instance,
+        struct inheritance *inheritance)
 {
         int r;
 
@@ -171,11 +169,13 @@ int dispatcher_init(struct dispatcher *d, const struct settings *settings,
                 .in_hand.fd = -1,
         };
 
-        r = ledger_create(&d->ledger, pool_rows_needed(settings), settings->max_connections);
+        r = adoption_open_pool(d, inheritance);
         if (r >= 0)
                 r = set_up_loop(d);
         if (r >= 0)
-                r = set_up_pool(d, argv, instance);
+                r = set_up_workers(d, argv, instance);
+        if (r >= 0)
+                r = adoption_restore(d, inheritance);
         if (r < 0) {
                 dispatcher_deinit(d);
                 return log_error_errno(r, "Cannot set up the dispatcher: %m");
@@ -211,6 +211,9 @@ int dispatcher_run(struct dispatcher *d)
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
 
+        /* A start after this one is a fresh one. */
+        store_remove(STORE_SETTINGS);
+        store_remove(STORE_LEDGER);
         health_log_counters(d, MESSAGE_STOPPED);
         return 0;
 }

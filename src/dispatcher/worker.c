@@ -13,6 +13,7 @@
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/oom.h"
+#include "dispatcher/store.h"
 
 /* The fields of a message about a worker. */
 #define ABOUT(w)                                                                                   \
@@ -57,6 +58,7 @@ void worker_bury(struct worker *w)
 {
         uint32_t lost = pool_emptied(pool_of(w), w->row);
 
+        store_forget_worker(w->number);
         worker_deinit(w);
         if (lost > 0)
                 journal_event(MESSAGE_CONNECTIONS_LOST,
@@ -92,6 +94,7 @@ static void is_ready(struct worker *w)
 static const char *hear_record(struct worker *w, const struct record *record)
 {
         bool was_starting = state_of(w) == WORKER_STARTING;
+        int r;
 
         switch ((enum record_type)record->type) {
         case RECORD_DONE:
@@ -107,8 +110,15 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 return NULL;
 
         case RECORD_PONG:
+                if (pool_pong(pool_of(w), w->row, record->value) != 0)
+                        return "PONG for a question that was not asked";
+                return NULL;
+
         case RECORD_HELD:
-                return "an answer to a question that was not asked";
+                r = pool_held(pool_of(w), w->row, record->id);
+                if (r == POOL_NOT_ASKED)
+                        return "HELD for a question that was not asked";
+                return r == 0 ? NULL : "HELD for a connection that it does not have";
 
         case RECORD_CONNECTION:
         case RECORD_PING:
@@ -243,7 +253,40 @@ int worker_start(struct worker *w)
         }
 
         pool_spawned(pool, w->row, w->pid, usec_now());
+        /* Before its first connection, so that whoever takes over finds both. */
+        store_worker(w->number, &w->channel, w->pidfd);
         return 0;
+}
+
+int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume)
+{
+        w->channel = TAKE(*channel_consume, CHANNEL_NULL);
+        w->pidfd = pidfd_consume;
+        w->number = row_of(w)->number;
+        w->pid = row_of(w)->pid;
+        if (state_of(w) == WORKER_DEAD)
+                return 0;
+
+        return watch(w);
+}
+
+/* Takes the result of sending to the worker anything but a connection. */
+static bool was_sent(struct worker *w, int r)
+{
+        if (r == WIRE_FULL)
+                pool_block(pool_of(w), w->row, usec_now());
+        else if (r != 0)
+                worker_violates(w, "its end of the channel is shut down");
+
+        return r == 0;
+}
+
+void worker_ask_list(struct worker *w)
+{
+        uint32_t value = pool_next_question(pool_of(w));
+
+        if (was_sent(w, channel_ask(&w->channel, RECORD_LIST, value)))
+                pool_asked(pool_of(w), w->row, QUESTION_LIST, value);
 }
 
 void worker_drain(struct worker *w)

@@ -32,6 +32,10 @@ void worker_deinit(struct worker *w);
 /* Starts the process, and tells the pool. Returns 0 or -errno; then nothing is left of it. */
 int worker_start(struct worker *w);
 
+/* Takes over a worker that runs already and has its row. Returns 0 or -errno. */
+int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume);
+
+void worker_ask_list(struct worker *w);
 void worker_drain(struct worker *w);
 void worker_terminate(struct worker *w);
 void worker_kill(struct worker *w);

@@ -141,11 +141,16 @@ static void decide_spawn(
 static void decide_worker(
         struct pool *pool, uint32_t worker, bool drain, usec_t now, struct pool_decision *d)
 {
-        const struct worker_row *row = pool->workers[worker].row;
+        const struct pool_worker *w = &pool->workers[worker];
+        const struct worker_row *row = w->row;
         const struct worker_state_info *state = worker_state_info(row->state);
 
         if (!state->alive)
                 return;
+
+        if (w->must_list && w->question == QUESTION_NONE && w->blocked_until == 0 &&
+                row->state == WORKER_READY)
+                act(pool, d, POOL_ASK_LIST, worker);
 
         if (drain && row->state == WORKER_READY) {
                 act(pool, d, POOL_DRAIN, worker);
@@ -193,6 +198,7 @@ void pool_stop(struct pool *pool, usec_t now)
 {
         if (!pool->stopping) {
                 pool->stopping = true;
+                pool->state->stopping = true;
                 pool->stop_deadline = usec_add(now, pool->settings->drain_timeout);
         } else {
                 pool->stop_deadline = now;

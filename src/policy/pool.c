@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-#include "policy/pool.h"
+#include "policy/pool-inside.h"
 
 /* More READYs than this in a second are a flood. */
 #define READYS_PER_SEC 10
@@ -61,7 +61,10 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
                 pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
         }
 
-        return 0;
+        r = pool_recount(pool);
+        if (r < 0)
+                pool_deinit(pool);
+        return r;
 }
 
 void pool_deinit(struct pool *pool)
@@ -115,11 +118,11 @@ static void heap_sift(struct pool *pool, uint32_t position, uint32_t worker)
 
 static bool has_credit(const struct pool_worker *w)
 {
-        return w->row->state == WORKER_READY && w->open < w->row->capacity && w->blocked_until == 0;
+        return w->row->state == WORKER_READY && w->open < w->row->capacity &&
+                w->blocked_until == 0 && !w->must_list;
 }
 
-/* Call after each change of what has_credit() and comes_before() look at. */
-static void heap_update(struct pool *pool, uint32_t worker)
+void pool_update_credit(struct pool *pool, uint32_t worker)
 {
         struct pool_worker *w = &pool->workers[worker];
         uint32_t position = w->heap_position;
@@ -146,7 +149,7 @@ void pool_settings_changed(struct pool *pool)
         for (uint32_t i = 0; i < pool->n_rows; i++)
                 pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
         for (uint32_t i = 0; i < pool->n_rows; i++)
-                heap_update(pool, i);
+                pool_update_credit(pool, i);
 
         pool->dirty = true;
 }
@@ -196,7 +199,7 @@ void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker)
         pool->n_in_hand--;
         w->open++;
         w->last_chosen = ++pool->n_choices;
-        heap_update(pool, worker);
+        pool_update_credit(pool, worker);
         /* What waited in the hand held up everything else. */
         if (!gate_is_open(pool) || !pool->listening)
                 pool->dirty = true;
@@ -210,7 +213,7 @@ void pool_sent(struct pool *pool, struct slot *slot)
 
 /* Releases the slot and counts what became of it. Who finds the ledger after a crash in between
  * knows from `settling` which counter is one behind. */
-static void settle(struct pool *pool, struct slot *slot, enum outcome outcome)
+void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome)
 {
         __atomic_store_n(&pool->state->settling, outcome, __ATOMIC_RELEASE);
         slots_release(&pool->slots, slot);
@@ -218,8 +221,7 @@ static void settle(struct pool *pool, struct slot *slot, enum outcome outcome)
         (*counters_get(pool->counters, outcome))++;
 }
 
-/* Frees what a connection held of its worker. */
-static void forget_connection(struct pool *pool, uint32_t worker)
+void pool_forget(struct pool *pool, uint32_t worker)
 {
         struct pool_worker *w = &pool->workers[worker];
         bool was_open = gate_is_open(pool);
@@ -227,7 +229,7 @@ static void forget_connection(struct pool *pool, uint32_t worker)
         assert(w->open > 0);
 
         w->open--;
-        heap_update(pool, worker);
+        pool_update_credit(pool, worker);
         if (gate_is_open(pool) != was_open)
                 pool->dirty = true;
 }
@@ -241,12 +243,19 @@ static void into_hand(struct pool *pool, struct slot *slot)
         slot->worker = SLOT_NO_WORKER;
         pool->n_in_hand++;
         pool->dirty = true;
-        forget_connection(pool, worker);
+        pool_forget(pool, worker);
+}
+
+void pool_block(struct pool *pool, uint32_t worker, usec_t now)
+{
+        pool->workers[worker].blocked_until = usec_add(now, BLOCKED_USEC);
+        pool_update_credit(pool, worker);
+        pool->dirty = true;
 }
 
 void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now)
 {
-        pool->workers[slot->worker].blocked_until = usec_add(now, BLOCKED_USEC);
+        pool_block(pool, slot->worker, now);
         into_hand(pool, slot);
 }
 
@@ -256,8 +265,15 @@ void pool_unblock(struct pool *pool, uint32_t worker)
                 return;
 
         pool->workers[worker].blocked_until = 0;
-        heap_update(pool, worker);
+        pool_update_credit(pool, worker);
         pool->dirty = true;
+}
+
+/* What a worker says of a connection that it does not have: an adopted one may repeat what the
+ * process before this one had heard. */
+int pool_is_foreign(const struct pool *pool, uint64_t id)
+{
+        return id >> SLOT_BITS > pool->adopted_serial ? POOL_FOREIGN_ID : 0;
 }
 
 int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
@@ -266,9 +282,9 @@ int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
         bool was_full = pool->slots.n_used >= pool->settings->max_connections;
 
         if (!slot || slot->worker != worker)
-                return POOL_FOREIGN_ID;
+                return pool_is_foreign(pool, id);
 
-        settle(pool, slot, OUTCOME_DONE);
+        pool_settle(pool, slot, OUTCOME_DONE);
         pool->workers[worker].served = true;
         if (was_full)
                 pool->dirty = true;
@@ -277,7 +293,7 @@ int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
                 pool->dirty = true;
         }
         pool_unblock(pool, worker);
-        forget_connection(pool, worker);
+        pool_forget(pool, worker);
 
         return 0;
 }
@@ -287,7 +303,7 @@ void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)
         assert(slot->worker == SLOT_NO_WORKER);
         assert(pool->n_in_hand > 0);
 
-        settle(pool, slot, OUTCOME_REFUSED + reason);
+        pool_settle(pool, slot, OUTCOME_REFUSED + reason);
         pool->n_in_hand--;
         pool->dirty = true;
 }
@@ -322,7 +338,7 @@ static void happened(struct pool *pool, uint32_t worker, enum worker_event event
                 __atomic_store_n(&row->state, after, __ATOMIC_RELEASE);
         }
 
-        heap_update(pool, worker);
+        pool_update_credit(pool, worker);
         pool->dirty = true;
 }
 
@@ -441,7 +457,7 @@ uint32_t pool_emptied(struct pool *pool, uint32_t worker)
                 if (slot->state == SLOT_FREE || slot->worker != worker)
                         continue;
 
-                settle(pool, slot, OUTCOME_LOST);
+                pool_settle(pool, slot, OUTCOME_LOST);
                 w->open--;
         }
 

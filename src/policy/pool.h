@@ -32,6 +32,11 @@ struct worker_row {
 
 #define POOL_NOT_IN_HEAP UINT32_MAX
 
+enum pool_question {
+        QUESTION_NONE,
+        QUESTION_LIST,
+};
+
 /* What the pool keeps of a worker for itself. */
 struct pool_worker {
         struct worker_row *row;
@@ -43,6 +48,11 @@ struct pool_worker {
         usec_t readys_since;  /* begin of the second in which n_readys are counted */
         uint32_t n_readys;
         bool served;
+
+        /* It was adopted: it gets nothing until it has listed what it holds. */
+        bool must_list;
+        enum pool_question question; /* that it has not answered yet */
+        uint32_t question_value;
 };
 
 enum pool_action_type {
@@ -51,6 +61,7 @@ enum pool_action_type {
         POOL_TERMINATE,
         POOL_KILL,
         POOL_TAKE_BACK,  /* one connection from the queue of a dead worker */
+        POOL_ASK_LIST,   /* what an adopted worker holds */
         POOL_HAND_OVER,  /* the connection in hand: there is a credit again */
         POOL_REFUSE,     /* the connection in hand: nobody will ever take it */
         POOL_LISTEN_ON,  /* exactly one of these two stands in each decision */
@@ -76,6 +87,7 @@ struct pool_decision {
 enum pool_violation {
         POOL_FOREIGN_ID = 1, /* an id that is not, or no longer, this worker's */
         POOL_READY_FLOOD = 2,
+        POOL_NOT_ASKED = 3,
 };
 
 struct pool {
@@ -94,6 +106,8 @@ struct pool {
         uint64_t n_choices;
 
         struct backoff backoff;
+        uint64_t adopted_serial; /* ids up to here are older than this process */
+        uint32_t n_questions;
         uint32_t n_in_hand; /* accepted or taken back, and given to no worker: 0 or 1 */
         usec_t paused_until; /* no new descriptor before; 0: not paused */
         usec_t stop_deadline; /* of waiting for credits when stopping */
@@ -109,7 +123,7 @@ struct pool_state {
         uint32_t last_number; /* of a worker */
         uint32_t generation;  /* of the workers that are started now; 0: there were none yet */
         uint32_t settling;    /* enum outcome of the slot that is being released */
-        uint32_t stopping;    /* bool */
+        uint32_t stopping;    /* bool; then nobody is to take over from here */
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */
@@ -124,7 +138,14 @@ struct pool_memory {
 /* How many rows a pool with these settings needs: workers that run, and dead ones with a queue. */
 uint32_t pool_rows_needed(const struct settings *settings);
 
-/* `settings` (resolved and checked) and the memory stay the caller's. Returns 0 or -ENOMEM. */
+/*
+ * `settings` (resolved and checked) and the memory stay the caller's. The memory is all zeros, or as
+ * another pool left it, whose program may have ended in the middle of any step: then the caller has
+ * to say of each row in use pool_adopted(), or pool_exited() and pool_emptied(), and of a slot in
+ * hand (pool_get_in_hand()) that it has the connection, or pool_lost().
+ *
+ * Returns 0, -ENOMEM, or -EBADMSG where the memory cannot be right.
+ */
 int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory);
 void pool_deinit(struct pool *pool);
 
@@ -146,11 +167,13 @@ int64_t pool_choose(struct pool *pool);
 /* The connection in hand is about to be sent to `worker`. */
 void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker);
 
+/* The worker's channel was full: it gets nothing for a while, or until it says something. */
+void pool_block(struct pool *pool, uint32_t worker, usec_t now);
+
 /* It was sent. */
 void pool_sent(struct pool *pool, struct slot *slot);
 
-/* It could not be sent, and is in hand again. `worker` gets nothing for a while, or until it says
- * something. */
+/* It could not be sent, and is in hand again; its worker is blocked. */
 void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now);
 
 /* The worker may be sent something again: its time is over, or it said something, which shows that
@@ -176,6 +199,26 @@ bool pool_may_spawn(const struct pool *pool, usec_t now);
 
 /* The worker said READY. Returns 0 or POOL_READY_FLOOD. */
 int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now);
+
+/* The worker in this row was found, with its channel. */
+void pool_adopted(struct pool *pool, uint32_t worker);
+
+/* Returns the slot of the connection that is with no worker, or NULL. */
+struct slot *pool_get_in_hand(struct pool *pool);
+
+/* That connection is gone. */
+void pool_lost(struct pool *pool, struct slot *slot);
+
+/* A question was sent to the worker. Its answers return 0, POOL_NOT_ASKED or POOL_FOREIGN_ID. */
+void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question, uint32_t value);
+int pool_held(struct pool *pool, uint32_t worker, uint64_t id);
+int pool_pong(struct pool *pool, uint32_t worker, uint32_t value);
+
+/* Returns the value for the next question. */
+static inline uint32_t pool_next_question(const struct pool *pool)
+{
+        return pool->n_questions + 1;
+}
 
 /* The step was taken: pool_decide() asked for it, or the worker broke the protocol. */
 void pool_drained(struct pool *pool, uint32_t worker, usec_t now);

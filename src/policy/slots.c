@@ -65,6 +65,7 @@ struct slot *slots_reserve(struct slots *slots, uint16_t listener, usec_t accept
         slot->accepted_at = accepted_at;
         slot->worker = SLOT_NO_WORKER;
         slot->listener = listener;
+        slot->listed = false;
         slot_set_state(slot, SLOT_RESERVED);
         slots->n_used++;
 

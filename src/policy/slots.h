@@ -28,7 +28,7 @@ struct slot {
         uint32_t worker; /* row of the worker that it was given to, or SLOT_NO_WORKER */
         uint16_t listener;
         uint8_t state; /* enum slot_state */
-        uint8_t unused;
+        uint8_t listed; /* bool: an adopted worker says that it holds this connection */
 };
 
 /* Why the dispatcher closed connections unserved. */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Adoption: the ledger says which workers there were, the descriptors come with their names. A
+ * worker whose set is complete goes on with what it has; of any other, the queue is taken back and
+ * the process is ended. Called by setup.c.
+ */
+
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "dispatcher/adoption.h"
+#include "dispatcher/journal.h"
+#include "dispatcher/store.h"
+
+static int new_pool(struct dispatcher *d)
+{
+        struct pool_memory memory;
+        int r;
+
+        r = ledger_create(&d->ledger, LEDGER_ROWS, LEDGER_SLOTS);
+        if (r < 0)
+                return r;
+
+        store_add(STORE_LEDGER, d->ledger.fd);
+        memory = ledger_get_memory(&d->ledger, pool_rows_needed(d->settings));
+        return pool_init(&d->pool, d->settings, &memory);
+}
+
+/* Returns 1 where the pool is open, 0 where there is nothing to go by, or -errno. */
+static int old_pool(struct dispatcher *d, int fd_consume)
+{
+        const char *why = "its records contradict each other";
+        struct pool_memory memory;
+        int r;
+
+        r = ledger_adopt(&d->ledger, fd_consume, &why);
+        if (r >= 0) {
+                memory = ledger_get_memory(&d->ledger, pool_rows_needed(d->settings));
+                r = pool_init(&d->pool, d->settings, &memory);
+        }
+        if (r >= 0 && !d->pool.state->stopping)
+                return 1;
+
+        pool_deinit(&d->pool);
+        ledger_done(&d->ledger);
+        store_remove(STORE_LEDGER);
+        if (r >= 0) /* it was stopping, and was ended before it had finished */
+                return 0;
+        if (r != -EBADMSG)
+                return r;
+
+        journal_event(MESSAGE_LEDGER_DAMAGED, JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "The ledger of the dispatcher before this one cannot be used: %s. Its workers are "
+                "drained, and new ones started.",
+                why);
+        return 0;
+}
+
+int adoption_open_pool(struct dispatcher *d, struct inheritance *inheritance)
+{
+        int fd = inheritance_take(inheritance, STORE_LEDGER);
+
+        if (fd >= 0) {
+                int r = old_pool(d, fd);
+
+                if (r != 0)
+                        return r < 0 ? r : 0;
+        }
+
+        return new_pool(d);
+}
+
+static int take(struct inheritance *inheritance, const char *what, uint32_t number)
+{
+        char name[STORE_NAME_MAX];
+
+        return inheritance_take(inheritance, store_name(name, what, number));
+}
+
+/* Returns 1 where the worker goes on, 0 where it is gone, or -errno. */
+static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance *inheritance)
+{
+        const struct worker_row *r = d->pool.workers[row].row;
+        _cleanup_(fd_closep) int pidfd = take(inheritance, STORE_PIDFD, r->number);
+        struct channel channel = {
+                .fd = take(inheritance, STORE_CHANNEL, r->number),
+                .queue_fd = take(inheritance, STORE_QUEUE, r->number),
+        };
+        struct worker *w = &d->workers[row];
+        bool complete = pidfd >= 0 && channel.fd >= 0 && channel.queue_fd >= 0;
+        int result;
+
+        if (!complete && pidfd >= 0)
+                process_signal(pidfd, SIGKILL);
+        if (!complete && r->state != WORKER_DEAD)
+                (void)pool_exited(&d->pool, row, usec_now());
+
+        if (channel.queue_fd < 0) {
+                w->number = r->number;
+                channel_close(&channel);
+                worker_bury(w);
+                return 0;
+        }
+
+        result = worker_adopt(w, &channel, TAKE_FD(pidfd));
+        if (result < 0)
+                return result;
+        if (r->state == WORKER_DEAD) {
+                channel_reclaim(&w->channel);
+                return 0;
+        }
+
+        pool_adopted(&d->pool, row);
+        return 1;
+}
+
+/* What is left belongs to no row: a worker that was just being started, and holds nothing; or one
+ * of a ledger that cannot be used, which finishes what it has. */
+static void end_strangers(struct inheritance *inheritance)
+{
+        for (size_t i = 0; i < inheritance->n; i++) {
+                struct inherited *entry = &inheritance->entries[i];
+
+                if (entry->fd < 0 || !startswith(entry->name, STORE_PREFIX))
+                        continue;
+
+                if (startswith(entry->name, STORE_CHANNEL))
+                        (void)shutdown(entry->fd, SHUT_WR);
+                store_remove(entry->name);
+                entry->fd = fd_close(entry->fd);
+        }
+}
+
+int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
+{
+        uint32_t n_workers = 0;
+        struct slot *slot;
+
+        for (uint32_t i = 0; i < d->pool.n_rows; i++) {
+                int r;
+
+                if (d->pool.workers[i].row->state == WORKER_NONE)
+                        continue;
+                r = restore_worker(d, i, inheritance);
+                if (r < 0)
+                        return r;
+                n_workers += (uint32_t)r;
+        }
+
+        /* The connection between accept and send went with the process that had it. */
+        slot = pool_get_in_hand(&d->pool);
+        if (slot)
+                pool_lost(&d->pool, slot);
+
+        end_strangers(inheritance);
+        if (n_workers > 0)
+                journal_event(MESSAGE_ADOPTED,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_WORKERS", n_workers),
+                                JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
+                        "Took over %" PRIu32 " worker%s with %" PRIu32 " open connections.",
+                        n_workers, n_workers == 1 ? "" : "s", d->pool.slots.n_used);
+
+        return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The service manager's descriptor store. Called by worker.c and setup.c.
+ */
+
+#include <inttypes.h>
+
+#include "dispatcher/notify.h"
+#include "dispatcher/store.h"
+
+unsigned long store_get_size(void)
+{
+        const char *size = getenv("FDSTORE");
+
+        return size && getenv("NOTIFY_SOCKET") ? strtoul(size, NULL, 10) : 0;
+}
+
+void store_add(const char *name, int fd)
+{
+        if (store_get_size() > 0)
+                notify_store(name, fd);
+}
+
+void store_remove(const char *name)
+{
+        if (store_get_size() > 0)
+                notify_unstore(name);
+}
+
+const char *store_name(char *text, const char *what, uint32_t number)
+{
+        (void)snprintf(text, STORE_NAME_MAX, "%s-%" PRIu32, what, number);
+        return text;
+}
+
+void store_worker(uint32_t number, const struct channel *channel, int pidfd)
+{
+        char name[STORE_NAME_MAX];
+
+        store_add(store_name(name, STORE_PIDFD, number), pidfd);
+        store_add(store_name(name, STORE_CHANNEL, number), channel->fd);
+        store_add(store_name(name, STORE_QUEUE, number), channel->queue_fd);
+}
+
+/* In the reverse order. */
+void store_forget_worker(uint32_t number)
+{
+        char name[STORE_NAME_MAX];
+
+        store_remove(store_name(name, STORE_QUEUE, number));
+        store_remove(store_name(name, STORE_CHANNEL, number));
+        store_remove(store_name(name, STORE_PIDFD, number));
+}

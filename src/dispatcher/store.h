@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "dispatcher/channel.h"
+
+/*
+ * What a dispatcher leaves to the next one, by name: in the service manager's descriptor store, for
+ * after a crash.
+ */
+
+#define STORE_PREFIX   "acceptd-"
+#define STORE_LEDGER   "acceptd-ledger"
+#define STORE_SETTINGS "acceptd-settings"
+
+/* Each worker has three: what, a hyphen, its number. */
+#define STORE_CHANNEL  "acceptd-channel"
+#define STORE_QUEUE    "acceptd-queue"
+#define STORE_PIDFD    "acceptd-pidfd"
+#define STORE_NAME_MAX 40
+
+/* Returns how many descriptors the unit's store takes ($FDSTORE), or 0 where there is none: then the
+ * functions below do nothing. */
+unsigned long store_get_size(void);
+
+void store_add(const char *name, int fd);
+void store_remove(const char *name);
+
+void store_worker(uint32_t number, const struct channel *channel, int pidfd);
+void store_forget_worker(uint32_t number);
+
+/* Writes the name of a worker's descriptor into `text`, with room for STORE_NAME_MAX. */
+const char *store_name(char *text, const char *what, uint32_t number);

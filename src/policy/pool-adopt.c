@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Taking over what another process left in the ledger: recounting it, and asking the workers what
+ * they hold. The ledger was written by a program that may have crashed, so nothing in it is taken
+ * for granted.
+ */
+
+#include <assert.h>
+
+#include "policy/pool-inside.h"
+
+static bool row_is_sound(const struct pool *pool, uint32_t index)
+{
+        const struct worker_row *row = pool->workers[index].row;
+
+        if (row->state == WORKER_NONE)
+                return true;
+        if (row->state >= WORKER_STATES || row->pid <= 0 || row->number == 0 ||
+                row->number > pool->state->last_number ||
+                row->generation > pool->state->generation)
+                return false;
+
+        for (uint32_t i = 0; i < index; i++) {
+                const struct worker_row *other = pool->workers[i].row;
+
+                if (other->state != WORKER_NONE && other->number == row->number)
+                        return false;
+        }
+
+        return true;
+}
+
+/* A slot names a worker that is there, or it is RESERVED and in hand. */
+static int recount_slot(struct pool *pool, const struct slot *slot)
+{
+        if (slot->state == SLOT_FREE)
+                return 0;
+
+        if (slot->worker == SLOT_NO_WORKER) {
+                pool->n_in_hand++;
+                return slot->state == SLOT_RESERVED && pool->n_in_hand == 1 ? 0 : -EBADMSG;
+        }
+
+        if (slot->worker >= pool->n_rows ||
+                pool->workers[slot->worker].row->state == WORKER_NONE)
+                return -EBADMSG;
+
+        pool->workers[slot->worker].open++;
+        return 0;
+}
+
+/* accepted = open + done + lost + refused, but for the one step that a crash interrupts. */
+static int mend_counters(struct pool *pool)
+{
+        struct counters *c = pool->counters;
+        uint64_t sum = pool->slots.n_used + c->done + c->lost;
+
+        for (size_t i = 0; i < REFUSALS; i++)
+                sum += c->refused[i];
+
+        if (c->accepted == sum)
+                return 0;
+        if (c->accepted + 1 == sum) { /* the slot was taken, and not counted yet */
+                c->accepted++;
+                return 0;
+        }
+        if (c->accepted == sum + 1 && pool->state->settling < OUTCOMES) {
+                (*counters_get(c, pool->state->settling))++;
+                return 0;
+        }
+
+        return -EBADMSG;
+}
+
+int pool_recount(struct pool *pool)
+{
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                if (!row_is_sound(pool, i))
+                        return -EBADMSG;
+                pool->n_dead += pool->workers[i].row->state == WORKER_DEAD;
+        }
+
+        for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
+                int r = recount_slot(pool, &pool->slots.table[i]);
+
+                if (r < 0)
+                        return r;
+        }
+
+        if (pool->state->generation == 0)
+                pool->state->generation = 1;
+        pool->adopted_serial = pool->slots.head->last_serial;
+        return mend_counters(pool);
+}
+
+void pool_adopted(struct pool *pool, uint32_t worker)
+{
+        struct pool_worker *w = &pool->workers[worker];
+
+        w->served = true; /* perhaps; its end says nothing about how workers start now */
+        w->must_list = w->row->state == WORKER_READY;
+        pool->dirty = true;
+}
+
+struct slot *pool_get_in_hand(struct pool *pool)
+{
+        for (uint32_t i = 0; pool->n_in_hand > 0 && i < pool->slots.head->n_touched; i++) {
+                struct slot *slot = &pool->slots.table[i];
+
+                if (slot->state != SLOT_FREE && slot->worker == SLOT_NO_WORKER)
+                        return slot;
+        }
+
+        return NULL;
+}
+
+void pool_lost(struct pool *pool, struct slot *slot)
+{
+        assert(slot->worker == SLOT_NO_WORKER);
+
+        pool_settle(pool, slot, OUTCOME_LOST);
+        pool->n_in_hand--;
+        pool->dirty = true;
+}
+
+void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question, uint32_t value)
+{
+        struct pool_worker *w = &pool->workers[worker];
+
+        assert(w->question == QUESTION_NONE);
+
+        w->question = question;
+        w->question_value = value;
+        pool->n_questions = value;
+
+        for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
+                if (pool->slots.table[i].worker == worker)
+                        pool->slots.table[i].listed = false;
+}
+
+int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
+{
+        struct slot *slot = slots_get(&pool->slots, id);
+
+        if (pool->workers[worker].question != QUESTION_LIST)
+                return POOL_NOT_ASKED;
+        if (!slot || slot->worker != worker)
+                return pool_is_foreign(pool, id);
+
+        slot->listed = true;
+        slot_set_state(slot, SLOT_SENT);
+        return 0;
+}
+
+/* The worker read the question after all that was sent before it. So what it does not hold, it has
+ * finished, and the process before this one heard that and no more; or it was never sent. */
+static void settle_unlisted(struct pool *pool, uint32_t worker)
+{
+        for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
+                struct slot *slot = &pool->slots.table[i];
+
+                if (slot->state == SLOT_FREE || slot->worker != worker || slot->listed)
+                        continue;
+
+                pool_settle(pool, slot, slot->state == SLOT_SENT ? OUTCOME_DONE : OUTCOME_LOST);
+                pool_forget(pool, worker);
+        }
+}
+
+int pool_pong(struct pool *pool, uint32_t worker, uint32_t value)
+{
+        struct pool_worker *w = &pool->workers[worker];
+
+        if (w->question == QUESTION_NONE || w->question_value != value)
+                return POOL_NOT_ASKED;
+
+        if (w->question == QUESTION_LIST) {
+                settle_unlisted(pool, worker);
+                w->must_list = false;
+        }
+        w->question = QUESTION_NONE;
+        pool_unblock(pool, worker);
+        pool_update_credit(pool, worker);
+        pool->dirty = true;
+
+        return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "policy/pool.h"
+
+/* What pool.c offers to pool-adopt.c only. */
+
+/* Looks at a state that another process left: recounts it, and mends what a crash in the middle of
+ * a step leaves. Returns 0 or -EBADMSG. */
+int pool_recount(struct pool *pool);
+
+/* Call after each change of what makes a worker's credit. */
+void pool_update_credit(struct pool *pool, uint32_t worker);
+
+/* Returns 0 or POOL_FOREIGN_ID. */
+int pool_is_foreign(const struct pool *pool, uint64_t id);
+
+/* Releases the slot and counts what became of it. */
+void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome);
+
+/* Frees what a connection held of its worker. */
+void pool_forget(struct pool *pool, uint32_t worker);
