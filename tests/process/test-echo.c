@@ -191,6 +191,14 @@ static int teardown(void **state)
         return 0;
 }
 
+/* The worker makes itself undumpable: then much of it is for root to see. */
+static void check_visible(const void *opened)
+{
+        if (!opened && geteuid() != 0)
+                skip();
+        assert_non_null(opened);
+}
+
 static unsigned count_worker_fds(const struct fixture *f)
 {
         char path[64];
@@ -199,7 +207,7 @@ static unsigned count_worker_fds(const struct fixture *f)
 
         snprintf(path, sizeof(path), "/proc/%d/fd", (int)f->pid);
         d = opendir(path);
-        assert_non_null(d);
+        check_visible(d);
         while (readdir(d))
                 n++;
         closedir(d);
@@ -215,7 +223,7 @@ static size_t get_memory(const struct fixture *f, const char *file, const char *
 
         snprintf(path, sizeof(path), "/proc/%d/%s", (int)f->pid, file);
         stream = fopen(path, "re");
-        assert_non_null(stream);
+        check_visible(stream);
         while (fgets(line, sizeof(line), stream))
                 if (startswith(line, name))
                         sum += strtoul(strchr(line, ':') + 1, NULL, 10) * 1024;
