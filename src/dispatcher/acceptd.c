@@ -16,10 +16,12 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dispatcher/control.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/notify.h"
 #include "dispatcher/oom.h"
+#include "dispatcher/reload.h"
 #include "dispatcher/settings-file.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
@@ -119,8 +121,10 @@ static uint32_t count_cpus(void)
         return (uint32_t)CPU_COUNT(&set);
 }
 
-static int load_settings(struct settings *s, const struct arguments *a, char **ret_message)
+/* For struct reload, too. `userdata` is a struct arguments. */
+static int load_settings(struct settings *s, const void *userdata, char **ret_message)
 {
+        const struct arguments *a = userdata;
         int r = 0;
 
         if (a->file)
@@ -273,8 +277,29 @@ static void set_up_signals(void)
         (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would make waitid() fail */
 }
 
+static int run_dispatcher(struct dispatcher *d, struct settings *s, const struct arguments *a)
+{
+        struct reload reload = {
+                .dispatcher = d,
+                .settings = s,
+                .read = load_settings,
+                .userdata = a,
+        };
+        struct control_context context = {
+                .dispatcher = d,
+                .instance = a->instance,
+                .reload = reload_run,
+                .userdata = &reload,
+        };
+        struct control *control = control_open(&context);
+        int r = dispatcher_run(d);
+
+        control_close(control);
+        return r;
+}
+
 /* Returns the exit status. */
-static int serve(const struct settings *s, const struct arguments *a)
+static int serve(struct settings *s, const struct arguments *a)
 {
         _cleanup_(freep) char *message = NULL;
         _cleanup_(freep) char *echo = find_echo_worker();
@@ -303,7 +328,7 @@ static int serve(const struct settings *s, const struct arguments *a)
                                 JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_LISTENER", listeners[i].name),
                                         JOURNAL_TEXT("ACCEPTD_ADDRESS", listeners[i].address)),
                                 "Listening on %s (%s).", listeners[i].address, listeners[i].name);
-                r = dispatcher_run(&d);
+                r = run_dispatcher(&d, s, a);
                 dispatcher_deinit(&d);
         }
 

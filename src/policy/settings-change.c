@@ -26,7 +26,7 @@ static const struct {
         [SETTING_RESTART_MAX_DELAY] = LIVE(restart_max_delay),
 };
 
-const char *settings_key(enum setting setting)
+const char *settings_key(size_t setting)
 {
         return settings_table[setting].key;
 }

@@ -21,5 +21,5 @@ enum settings_change {
 int settings_change(struct settings *running, struct settings *fresh, uint32_t n_slots,
         enum settings_change ret_changes[static SETTING_COUNT]);
 
-/* The key's name, without `=`. */
-const char *settings_key(enum setting setting);
+/* The name of the key, by enum setting, without `=`. */
+const char *settings_key(size_t setting);

@@ -5,6 +5,7 @@
  * input or output.
  */
 
+#include "base/words.h"
 #include "varlink/message.h"
 
 bool varlink_call_parse(
@@ -81,6 +82,24 @@ json_t *varlink_make_error(const char *error, json_t *parameters_consume)
 json_t *varlink_make_reply(json_t *parameters_consume)
 {
         return json_pack("{s:o}", "parameters", parameters_consume);
+}
+
+json_t *varlink_make_text(const char *text)
+{
+        _cleanup_(freep) char *safe = NULL;
+        json_t *json = json_string(text);
+        size_t size;
+        FILE *f;
+
+        if (json)
+                return json;
+
+        f = open_memstream(&safe, &size);
+        if (!f)
+                return NULL;
+        words_print_safely(text, SIZE_MAX, f);
+
+        return fclose(f) == 0 ? json_string(safe) : NULL;
 }
 
 json_t *varlink_make_simple_error(const char *error, const char *parameter)

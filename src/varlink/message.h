@@ -30,6 +30,9 @@ json_t *varlink_make_call(const char *method, json_t *parameters_consume);
 json_t *varlink_make_reply(json_t *parameters_consume);
 json_t *varlink_make_error(const char *error, json_t *parameters_consume);
 
+/* A text that may be anything: what is not UTF-8, as all of JSON is, comes with escapes. */
+json_t *varlink_make_text(const char *text);
+
 /* Errors that every service has, each with one parameter: what was asked for. */
 
 #define VARLINK_INTERFACE_NOT_FOUND "org.varlink.service.InterfaceNotFound" /* interface */

@@ -5,6 +5,7 @@
  */
 
 #include <getopt.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 
@@ -192,8 +193,12 @@ int main(int argc, char **argv)
                 .idle_timeout = USEC_INFINITY,
                 .burst = 1,
         };
-        int r = parse_options(&worker, argc, argv);
+        int r;
 
+        /* One that was taken over by a client must not read or write the others' memory: prctl(2) */
+        (void)prctl(PR_SET_DUMPABLE, 0);
+
+        r = parse_options(&worker, argc, argv);
         if (r <= 0)
                 return r < 0 ? EX_USAGE : EX_OK;
 

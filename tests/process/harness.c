@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -28,6 +29,7 @@
 
 #define ARGUMENTS_MAX 64
 #define CHILDREN_MAX  256
+#define NOBODY        65534
 
 const char *harness_path(const char *relative)
 {
@@ -388,6 +390,11 @@ static void run_dispatcher(const struct harness *h, const struct harness_config 
                 (void)setrlimit(RLIMIT_NOFILE,
                         &(struct rlimit){ .rlim_cur = config->nofile, .rlim_max = config->nofile });
 
+        if (config->unprivileged && geteuid() == 0 &&
+                (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+                        setresuid(NOBODY, NOBODY, NOBODY) < 0))
+                _exit(126);
+
         execv(program, (char *const *)(uintptr_t)argv);
         dprintf(STDERR_FILENO, "harness: %s: %s\n", program, strerror(errno));
         _exit(127);
@@ -403,6 +410,18 @@ static size_t add_words(const char **argv, size_t n, const char *before, const c
         }
 
         return n;
+}
+
+/* What a dispatcher of another user needs of this test's folder. */
+static void admit_everybody(const struct harness *h)
+{
+        char notify[128];
+
+        (void)snprintf(notify, sizeof(notify), "%s/notify", h->dir);
+        assert_int_equal(chmod(h->dir, 0755), 0);
+        assert_int_equal(chmod(notify, 0666), 0);
+        assert_int_equal(chmod(h->marks + strlen("--marks="), 0777), 0);
+        assert_int_equal(chmod(h->fifo, 0666), 0);
 }
 
 void harness_start_config(struct harness *h, const struct harness_config *config)
@@ -423,6 +442,9 @@ void harness_start_config(struct harness *h, const struct harness_config *config
                 n = add_words(argv, n, NULL, WORDS("--", stub));
         n = add_words(argv, n, NULL, config->command ?: config->stub);
         argv[n] = NULL;
+
+        if (config->unprivileged)
+                admit_everybody(h);
 
         assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
         (void)fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);

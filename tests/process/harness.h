@@ -53,6 +53,7 @@ struct harness_config {
         const char *const *environment; /* "NAME=VALUE", besides the usual */
         rlim_t nofile;                  /* RLIMIT_NOFILE, soft and hard; 0: as it is */
         usec_t watchdog;                /* $WATCHDOG_USEC; 0: none */
+        bool unprivileged;              /* as user nobody, where the test is root */
 };
 
 struct counters {

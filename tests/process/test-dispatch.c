@@ -5,6 +5,8 @@
  * room.
  */
 
+#include <sys/socket.h>
+
 #include "client.h"
 
 static void test_answered_by_a_worker(void **state)
@@ -299,6 +301,62 @@ static void test_listeners_are_served_in_turn(void **state)
         harness_stop(h);
 }
 
+/* Clients that left while they were in the backlog are connections like all others. */
+static void test_clients_that_did_not_wait(void **state)
+{
+        struct harness *h = *state;
+        struct client first, gone[3], last;
+        struct counters c;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold"));
+        harness_await_ready(h);
+        client_open_served(h, &first, 0);
+        for (size_t i = 0; i < 3; i++)
+                client_open(h, &gone[i], 0);
+        client_open(h, &last, 0);
+        for (size_t i = 0; i < 3; i++)
+                client_close(&gone[i]);
+        assert_int_equal(harness_counters(h).accepted, 1);
+
+        client_close(&first);
+        client_await_greeting(h, &last);
+        c = harness_counters(h);
+        assert_int_equal(c.accepted, 5);
+        assert_int_equal(c.done, 4);
+        assert_int_equal(c.open, 1);
+        client_close(&last);
+        harness_stop(h);
+}
+
+/* The same over TCP, where the end is a reset. */
+static void test_clients_that_reset(void **state)
+{
+        const struct linger at_once = { .l_onoff = 1 };
+        struct harness *h = *state;
+        struct client first, gone[3], last;
+
+        if (!listener_available(LISTENER_TCP4))
+                harness_skip(h, "no IPv4 here");
+        (void)listener_add(h, LISTENER_TCP4, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold"));
+        harness_await_ready(h);
+        client_open_served(h, &first, 0);
+        for (size_t i = 0; i < 3; i++) {
+                client_open(h, &gone[i], 0);
+                assert_int_equal(
+                        setsockopt(gone[i].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)),
+                        0);
+                client_close(&gone[i]);
+        }
+
+        client_close(&first);
+        client_open_served(h, &last, 0);
+        client_close(&last);
+        (void)harness_await_counter(h, done, harness_counters(h).accepted);
+        harness_stop(h);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -312,6 +370,8 @@ int main(void)
                 HARNESS_TEST(test_connections_per_worker),
                 HARNESS_TEST(test_capacity_changes),
                 HARNESS_TEST(test_listeners_are_served_in_turn),
+                HARNESS_TEST(test_clients_that_did_not_wait),
+                HARNESS_TEST(test_clients_that_reset),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

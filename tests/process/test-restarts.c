@@ -6,6 +6,7 @@
  */
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "procfs.h"
@@ -108,6 +109,26 @@ static void test_program_that_is_not_there(void **state)
         harness_stop(h);
 }
 
+static void test_program_that_may_not_be_executed(void **state)
+{
+        struct harness *h = *state;
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "%s/worker", h->dir);
+        fclose(fopen(path, "we"));
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1", "RestartSec=50ms"), .command = WORDS(path));
+        harness_await_ready(h);
+        harness_await_notify(h, "STATUS=", "0/1", path, "Permission denied");
+
+        /* mended while it runs: the next try finds it */
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(symlink(harness_path("stub-worker"), path), 0);
+        harness_await_workers(h, 1);
+        harness_await_notify(h, "STATUS=1/1");
+        harness_stop(h);
+}
+
 /* No line a start: the same trouble is said once. */
 static void test_trouble_is_said_once(void **state)
 {
@@ -196,6 +217,7 @@ int main(void)
                 HARNESS_TEST(test_delay_has_a_bound),
                 HARNESS_TEST(test_ready_after_a_failed_start),
                 HARNESS_TEST(test_program_that_is_not_there),
+                HARNESS_TEST(test_program_that_may_not_be_executed),
                 HARNESS_TEST(test_trouble_is_said_once),
                 HARNESS_TEST(test_recovery),
                 HARNESS_TEST(test_start_timeout),

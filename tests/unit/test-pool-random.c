@@ -228,6 +228,8 @@ static void storm(struct world *w, int events)
         for (int i = 0; i < events; i++) {
                 if (i % WEATHER_EVENTS == 0)
                         weather = change_weather(w);
+                if (world_random(w, 500) == 0)
+                        world_change_settings(w);
                 happen(w, weather, pick_event(w, weather));
         }
 

@@ -205,7 +205,8 @@ static void test_lost_and_taken_back(void **state)
         world_receive(w, 0, 1);
         world_exit(w, 0);
         assert_int_equal(world_state(w, 0), WORKER_DEAD);
-        assert_int_equal(w->state.counters.lost, 0); /* what is lost is known when the queue is empty */
+        assert_int_equal(
+                w->state.counters.lost, 0); /* what is lost is known when the queue is empty */
         assert_false(w->listening);
 
         world_receive(w, 1, 4);

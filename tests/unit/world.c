@@ -168,6 +168,8 @@ static void take_back(struct world *w, uint32_t row)
         item = take_from_queue(v);
         w->in_hand = pool_take_back(&w->pool, row, item.id);
         world_expect(w, (w->in_hand == NULL) == item.settled);
+        if (v->n_queue == 0)
+                bury(w, row);
         if (!w->in_hand)
                 return;
 
@@ -346,6 +348,19 @@ void world_wait(struct world *w)
 {
         world_expect(w, w->timer != USEC_INFINITY);
         world_pass(w, w->timer > w->now ? w->timer - w->now : 0);
+}
+
+void world_change_settings(struct world *w)
+{
+        struct settings *s = &w->settings;
+
+        s->distribute =
+                world_chance(w, 128) ? DISTRIBUTE_ROUND_ROBIN : DISTRIBUTE_LEAST_CONNECTIONS;
+        s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
+        s->restart = 1000 + world_random(w, 100000);
+        s->restart_max_delay = s->restart + world_random(w, 1000000);
+        pool_settings_changed(&w->pool);
+        world_settle(w);
 }
 
 void world_stop(struct world *w)

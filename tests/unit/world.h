@@ -98,6 +98,9 @@ void world_exit(struct world *w, uint32_t row);
 void world_pass(struct world *w, usec_t t);
 void world_wait(struct world *w); /* up to the timer */
 
+/* Distribute=, delays and bounds become others. */
+void world_change_settings(struct world *w);
+
 void world_stop(struct world *w);
 
 /* --- Looking --- */

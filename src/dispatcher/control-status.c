@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How the instance is, as JSON: the Status of src/varlink/interfaces.c. Called by control-methods.c;
+ * changes nothing.
+ */
+
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dispatcher/control.h"
+#include "dispatcher/health.h"
+
+#define INTEGER(number) ((json_int_t)(number))
+
+static const char *const refusals[REFUSALS] = {
+        [REFUSED_STOPPING] = "stopping",
+};
+
+static int get_option(int fd, int option)
+{
+        int value = -1;
+        socklen_t len = sizeof(value);
+
+        return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
+}
+
+/* On a listening socket the kernel tells its backlog in two fields that mean something else on a
+ * connection: tcp_get_info() in net/ipv4/tcp.c. Only of TCP. */
+static json_t *make_listener(const struct listener *l)
+{
+        json_t *json = json_pack("{s:o, s:o, s:s, s:n, s:n, s:n}", "name",
+                varlink_make_text(l->name), "address", varlink_make_text(l->address), "kind",
+                get_option(l->fd, SO_TYPE) == SOCK_SEQPACKET ? "seqpacket" : "stream", "backlog",
+                "backlogLimit", "drops");
+        uint32_t memory[SK_MEMINFO_VARS] = {};
+        struct tcp_info info = {};
+        socklen_t len = sizeof(info);
+
+        if (!json || getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+                return json;
+        (void)json_object_set_new(json, "backlog", json_integer(info.tcpi_unacked));
+        (void)json_object_set_new(json, "backlogLimit", json_integer(info.tcpi_sacked));
+
+        len = sizeof(memory);
+        if (getsockopt(l->fd, SOL_SOCKET, SO_MEMINFO, memory, &len) == 0)
+                (void)json_object_set_new(json, "drops", json_integer(memory[SK_MEMINFO_DROPS]));
+
+        return json;
+}
+
+static json_t *make_listeners(const struct dispatcher *d)
+{
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < d->n_listeners; i++)
+                (void)json_array_append_new(list, make_listener(&d->listeners[i]));
+
+        return list;
+}
+
+static json_t *make_worker(const struct pool_worker *w, usec_t monotonic_to_real)
+{
+        const struct worker_row *row = w->row;
+
+        return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "number",
+                INTEGER(row->number), "pid", INTEGER(row->pid), "state",
+                worker_state_info(row->state)->name, "generation", INTEGER(row->generation),
+                "capacity", INTEGER(row->capacity), "open", INTEGER(w->open), "handedOver",
+                INTEGER(row->handed_over), "since", INTEGER(w->started_at + monotonic_to_real));
+}
+
+static json_t *make_workers(const struct pool *pool)
+{
+        json_t *list = json_array();
+        struct timespec real;
+        usec_t difference;
+
+        (void)clock_gettime(CLOCK_REALTIME, &real); /* cannot fail for this clock */
+        difference = (usec_t)real.tv_sec * USEC_PER_SEC + (usec_t)real.tv_nsec / 1000 - usec_now();
+
+        for (uint32_t i = 0; list && i < pool->n_rows; i++)
+                if (pool->workers[i].row->state != WORKER_NONE)
+                        (void)json_array_append_new(
+                                list, make_worker(&pool->workers[i], difference));
+
+        return list;
+}
+
+static json_t *make_counters(const struct counters *c, const struct pool_figures *figures)
+{
+        json_t *by_reason = json_object();
+
+        for (size_t i = 0; by_reason && i < REFUSALS; i++)
+                (void)json_object_set_new(
+                        by_reason, refusals[i], json_integer(INTEGER(c->refused[i])));
+
+        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted", INTEGER(c->accepted),
+                "open", INTEGER(figures->open), "done", INTEGER(c->done), "lost", INTEGER(c->lost),
+                "refused", INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
+                INTEGER(c->taken_back));
+}
+
+static const char *name_state(const struct dispatcher *d, const struct pool_figures *figures)
+{
+        if (d->pool.stopping)
+                return "stopping";
+        if (health_is_degraded(d, figures))
+                return "degraded";
+
+        return d->is_ready ? "ready" : "starting";
+}
+
+json_t *control_make_status(struct dispatcher *d, const char *instance)
+{
+        char text[STATUS_MAX];
+        struct pool_figures figures;
+
+        pool_get_figures(&d->pool, &figures);
+        health_format(d, text);
+
+        return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "instance",
+                varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID", INTEGER(getpid()), "state",
+                name_state(d, &figures), "statusText", varlink_make_text(text), "generation",
+                INTEGER(d->pool.state->generation), "workersReady", INTEGER(figures.workers_ready),
+                "workersWanted", INTEGER(d->settings->workers), "maxConnections",
+                INTEGER(d->settings->max_connections), "counters",
+                make_counters(d->pool.counters, &figures), "listeners", make_listeners(d),
+                "workers", make_workers(&d->pool));
+}

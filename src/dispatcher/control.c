@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The server behind io.acceptd.Pool: clients, their calls and answers. Called by acceptd.c; what a
+ * call does is control-methods.c's matter.
+ *
+ * Nothing here may harm the way of connections. A wake-up is one message of one client, in turn with
+ * the listeners, so it is answered while they are busy and does not stop them however much it is
+ * asked. What fails ends the client, at worst the control socket, never the dispatcher.
+ */
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "dispatcher/control.h"
+#include "dispatcher/journal.h"
+#include "varlink/interfaces.h"
+#include "varlink/message.h"
+#include "varlink/stream.h"
+
+/* More wait in the backlog. Their descriptors are a part of FDS_OWN in acceptd.c. */
+#define CLIENTS_MAX 8
+
+/* A client has this long for a call, from its first to its last byte and to the last of the answer;
+ * and for the next one. */
+#define CLIENT_USEC (5 * USEC_PER_SEC)
+
+/* Without a descriptor for a client, the next try. */
+#define EXHAUSTED_USEC USEC_PER_SEC
+
+struct control_call {
+        struct control *control;
+        struct varlink_stream stream; /* fd is -1: this place is free */
+        sd_event_source *source;
+        sd_event_source *timer;
+        bool waits;  /* for the answer; nothing is read until then */
+        bool oneway; /* the answer is for nobody */
+};
+
+struct control {
+        struct control_context context;
+        char *path;
+        int fd;
+        int spare_fd; /* looking is most wanted when there are no descriptors left */
+        sd_event_source *source;
+        sd_event_source *timer;
+        struct control_call clients[CLIENTS_MAX];
+};
+
+static struct control_call *find_free(struct control *c)
+{
+        for (size_t i = 0; i < CLIENTS_MAX; i++)
+                if (c->clients[i].stream.fd < 0)
+                        return &c->clients[i];
+
+        return NULL;
+}
+
+/* As listeners do: whoever was served goes behind all others. */
+static void go_to_the_end(struct control *c, sd_event_source *source)
+{
+        struct dispatcher *d = c->context.dispatcher;
+
+        if (d->n_listeners > 1)
+                d->listener_turn++;
+        (void)sd_event_source_set_priority(source, PRIORITY_LISTENER + d->listener_turn);
+}
+
+static void listen_on(struct control *c)
+{
+        if (c->spare_fd < 0)
+                c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        (void)sd_event_source_set_enabled(c->source, SD_EVENT_ON);
+}
+
+/* --- Clients --- */
+
+static int leave(struct control_call *client)
+{
+        struct control *c = client->control;
+        int fd;
+
+        client->source = sd_event_source_disable_unref(client->source);
+        client->timer = sd_event_source_disable_unref(client->timer);
+        fd = varlink_stream_take_fd(&client->stream);
+        client->waits = client->oneway = false;
+        if (c->source)
+                listen_on(c);
+
+        return fd;
+}
+
+static void close_client(struct control_call *client)
+{
+        /* first, so that there is a spare one again */
+        fd_close(client->stream.fd);
+        client->stream.fd = -1;
+        (void)leave(client);
+}
+
+/* Waits for what the client does next. Returns 0 or -errno. */
+static int expect(struct control_call *client, uint32_t events)
+{
+        int r;
+
+        /* While a call waits, not even for the client's end: whoever has the call answers it. */
+        r = sd_event_source_set_enabled(client->source, client->waits ? SD_EVENT_OFF : SD_EVENT_ON);
+        if (r < 0 || client->waits)
+                return r;
+
+        return sd_event_source_set_io_events(client->source, events);
+}
+
+static int start_timer(struct control_call *client)
+{
+        int r;
+
+        r = sd_event_source_set_time(client->timer, usec_add(usec_now(), CLIENT_USEC));
+        if (r < 0)
+                return r;
+
+        return sd_event_source_set_enabled(client->timer, SD_EVENT_ONESHOT);
+}
+
+/* An answer was sent, or a piece of it. */
+static void on_sent(struct control_call *client, int r)
+{
+        if (r == 0)
+                r = start_timer(client);
+        if (r == 0 || r == VARLINK_WAIT)
+                r = expect(client, r == 0 ? EPOLLIN : EPOLLOUT);
+        if (r != 0)
+                close_client(client);
+}
+
+static void answer(struct control_call *call, json_t *message_consume)
+{
+        json_auto_t *message = message_consume;
+
+        int r;
+
+        call->waits = false;
+        r = message ? start_timer(call) : -ENOMEM;
+        if (r >= 0 && !call->oneway)
+                r = varlink_stream_send(&call->stream, message);
+        on_sent(call, r);
+}
+
+void control_reply(struct control_call *call, json_t *parameters_consume)
+{
+        answer(call, varlink_make_reply(parameters_consume));
+}
+
+void control_fail(struct control_call *call, const char *error, json_t *parameters_consume)
+{
+        answer(call, varlink_make_error(error, parameters_consume));
+}
+
+void control_fail_simply(struct control_call *call, const char *error, const char *parameter)
+{
+        answer(call, varlink_make_simple_error(error, parameter));
+}
+
+int control_take_fd(struct control_call *call)
+{
+        return leave(call);
+}
+
+/* --- What happens --- */
+
+static int on_client(sd_event_source *source, int fd _unused_, uint32_t revents _unused_,
+        void *userdata)
+{
+        struct control_call *client = userdata;
+        json_auto_t *message = NULL;
+        struct varlink_call call;
+        const char *wrong;
+        bool good;
+        int r;
+
+        go_to_the_end(client->control, source);
+
+        if (varlink_stream_has_output(&client->stream)) {
+                on_sent(client, varlink_stream_flush(&client->stream));
+                return 0;
+        }
+
+        r = varlink_stream_receive(&client->stream, &message);
+        if (r == VARLINK_WAIT)
+                return 0;
+        if (r == 0) {
+                client->waits = true;
+                r = expect(client, 0);
+        }
+        if (r != 0) {
+                close_client(client);
+                return 0;
+        }
+
+        (void)sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
+        good = varlink_call_parse(message, &call, &wrong);
+        client->oneway = call.oneway;
+        if (good)
+                control_run(&client->control->context, client, &call);
+        else
+                control_fail_simply(client, VARLINK_INVALID_PARAMETER, wrong);
+        return 0;
+}
+
+static int on_client_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+        close_client(userdata);
+        return 0;
+}
+
+/* Returns a connection, -EAGAIN where nobody is there, or -errno. */
+static int accept_client(struct control *c)
+{
+        int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+                c->spare_fd = fd_close(c->spare_fd);
+                fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        }
+
+        return fd < 0 ? -errno : fd;
+}
+
+/* The dispatcher's own user is that of the workers, which have no business here. */
+static bool is_root(int fd)
+{
+        struct ucred peer;
+        socklen_t len = sizeof(peer);
+
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == 0;
+}
+
+static int watch(struct control *c, struct control_call *client)
+{
+        sd_event *event = c->context.dispatcher->event;
+        int r;
+
+        r = sd_event_add_io(
+                event, &client->source, client->stream.fd, EPOLLIN, on_client, client);
+        if (r < 0)
+                return r;
+        go_to_the_end(c, client->source);
+        r = sd_event_add_time(event, &client->timer, CLOCK_MONOTONIC, USEC_INFINITY, 0,
+                on_client_timer, client);
+        if (r < 0)
+                return r;
+
+        return start_timer(client);
+}
+
+static int on_socket(sd_event_source *source, int fd _unused_, uint32_t revents _unused_,
+        void *userdata)
+{
+        struct control *c = userdata;
+        struct control_call *client = find_free(c);
+        _cleanup_(fd_closep) int peer = -1;
+
+        go_to_the_end(c, source);
+        if (!client) {
+                (void)sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
+                return 0;
+        }
+
+        peer = accept_client(c);
+        if (peer == -EAGAIN || peer == -EINTR || peer == -ECONNABORTED)
+                return 0;
+        if (peer < 0) {
+                (void)sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
+                (void)sd_event_source_set_time(c->timer, usec_add(usec_now(), EXHAUSTED_USEC));
+                (void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+                return 0;
+        }
+
+        if (!is_root(peer)) {
+                peer = fd_close(peer);
+                listen_on(c);
+                return 0;
+        }
+        varlink_stream_init(&client->stream, TAKE_FD(peer), VARLINK_CALL_MAX);
+        if (watch(c, client) < 0)
+                close_client(client);
+
+        return 0;
+}
+
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+        listen_on(userdata);
+        return 0;
+}
+
+/* --- Opening and closing --- */
+
+/* Returns a socket or -errno. */
+static int bind_socket(const char *path)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_(fd_closep) int fd = -1;
+
+        if (strlen(path) >= sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+        strcpy(address.sun_path, path);
+
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return -errno;
+        /* Before it has a name: the file begins with this mode, less the umask. */
+        if (fchmod(fd, 0600) < 0)
+                return -errno;
+        /* What a predecessor left that crashed */
+        if (unlink(path) < 0 && errno != ENOENT)
+                return -errno;
+        if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+                return -errno;
+        if (listen(fd, CLIENTS_MAX) < 0)
+                return -errno;
+
+        return TAKE_FD(fd);
+}
+
+static int set_up(struct control *c, const char *folder)
+{
+        sd_event *event = c->context.dispatcher->event;
+        int r;
+
+        /* systemd.exec(5): a colon-separated list */
+        if (asprintf(&c->path, "%.*s/" VARLINK_POOL_SOCKET, (int)strcspn(folder, ":"), folder) < 0) {
+                c->path = NULL;
+                return -ENOMEM;
+        }
+        c->fd = bind_socket(c->path);
+        if (c->fd < 0)
+                return c->fd;
+
+        r = sd_event_add_io(event, &c->source, c->fd, EPOLLIN, on_socket, c);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(c->source, PRIORITY_LISTENER);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(event, &c->timer, CLOCK_MONOTONIC, USEC_INFINITY, 0, on_timer, c);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+
+        listen_on(c);
+        return 0;
+}
+
+struct control *control_open(const struct control_context *context)
+{
+        const char *folder = getenv("RUNTIME_DIRECTORY");
+        struct control *c;
+        int r = -ENOMEM;
+
+        if (!folder)
+                return NULL;
+
+        c = calloc(1, sizeof(*c));
+        if (c) {
+                *c = (struct control){
+                        .context = *context,
+                        .fd = -1,
+                        .spare_fd = -1,
+                };
+                for (size_t i = 0; i < CLIENTS_MAX; i++)
+                        c->clients[i] = (struct control_call){
+                                .control = c,
+                                .stream = VARLINK_STREAM_NULL,
+                        };
+                r = set_up(c, folder);
+        }
+        if (r >= 0)
+                return c;
+
+        (void)log_error_errno(r, "Cannot open the control socket in %s: %m", folder);
+        control_close(c);
+        return NULL;
+}
+
+void control_close(struct control *c)
+{
+        if (!c)
+                return;
+
+        c->source = sd_event_source_disable_unref(c->source);
+        c->timer = sd_event_source_disable_unref(c->timer);
+        for (size_t i = 0; i < CLIENTS_MAX; i++)
+                if (c->clients[i].stream.fd >= 0)
+                        close_client(&c->clients[i]);
+        if (c->fd >= 0)
+                (void)unlink(c->path);
+        c->fd = fd_close(c->fd);
+        c->spare_fd = fd_close(c->spare_fd);
+        free(c->path);
+        free(c);
+}

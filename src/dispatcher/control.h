@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <jansson.h>
+
+#include "dispatcher/dispatcher.h"
+#include "varlink/message.h"
+
+/*
+ * The Varlink socket of a running instance, for acceptctl(1) and varlinkctl(1): io.acceptd.Pool in
+ * $RUNTIME_DIRECTORY. The interface is src/varlink/interfaces.c.
+ */
+
+struct control;
+
+/*
+ * A call that waits for its answer. The one who has it gives exactly one answer, now or at any later
+ * time: control_reply(), control_fail() or control_take_fd(); then it is gone. A caller that went
+ * away meanwhile changes nothing about that.
+ */
+struct control_call;
+
+/* What the methods are about, all of it lent. */
+struct control_context {
+        struct dispatcher *dispatcher;
+        const char *instance;
+
+        /* Reload() */
+        void (*reload)(struct control_call *call, void *userdata);
+        void *userdata;
+};
+
+/*
+ * Opens the socket. Returns NULL where there is none, after a log line where there should be one:
+ * without it the instance serves all the same.
+ */
+struct control *control_open(const struct control_context *context);
+
+/* Closes it, and calls that were not answered. NULL is fine. */
+void control_close(struct control *control);
+
+/* `parameters_consume` is NULL when there was no memory for them: the caller sees end of file. */
+void control_reply(struct control_call *call, json_t *parameters_consume);
+void control_fail(struct control_call *call, const char *error, json_t *parameters_consume);
+
+/* For the errors of varlink/message.h. */
+void control_fail_simply(struct control_call *call, const char *error, const char *parameter);
+
+/* Gives away the caller's connection, non-blocking, on which somebody else will answer: the next
+ * image of this program. All that the caller sent behind the call is still in the socket. */
+int control_take_fd(struct control_call *call);
+
+/* --- For control.c: control-methods.c and control-status.c --- */
+
+void control_run(const struct control_context *context, struct control_call *call,
+        const struct varlink_call *what);
+
+/* The status as it goes over the socket. Returns NULL without memory. */
+json_t *control_make_status(struct dispatcher *d, const char *instance);

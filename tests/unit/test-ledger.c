@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The memory of the pool's records: src/dispatcher/ledger.c. */
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "dispatcher/ledger.h"
+#include "leaks.h"
+
+static struct ledger create(uint32_t n_rows, uint32_t n_slots)
+{
+        struct ledger ledger = LEDGER_NULL;
+
+        assert_int_equal(ledger_create(&ledger, n_rows, n_slots), 0);
+        return ledger;
+}
+
+static void test_done_takes_null(void **state)
+{
+        struct ledger ledger = LEDGER_NULL;
+
+        (void)state;
+        ledger_done(&ledger);
+        ledger_done(&ledger);
+}
+
+static void test_header(void **state)
+{
+        struct ledger ledger = create(10, 100);
+
+        (void)state;
+        assert_memory_equal(ledger.header->magic, "acceptd", 8);
+        assert_int_equal(ledger.header->version, LEDGER_VERSION);
+        assert_int_equal(ledger.header->n_rows, 10);
+        assert_int_equal(ledger.header->n_slots, 100);
+        assert_int_equal(fcntl(ledger.fd, F_GETFD), FD_CLOEXEC);
+        ledger_done(&ledger);
+        assert_int_equal(ledger.fd, -1);
+}
+
+/* Returns the distance of `p` from the header. */
+static size_t offset_of(const struct ledger *ledger, const void *p)
+{
+        return (size_t)((const uint8_t *)p - (const uint8_t *)ledger->header);
+}
+
+static void test_tables_fit_and_do_not_overlap(void **state)
+{
+        struct ledger ledger = create(7, 33);
+        size_t rows_at = offset_of(&ledger, ledger.rows);
+        size_t slots_at = offset_of(&ledger, ledger.slots);
+        struct stat st;
+
+        (void)state;
+        assert_true(rows_at >= sizeof(struct ledger_header));
+        assert_true(slots_at >= rows_at + 7 * sizeof(struct worker_row));
+        assert_true(ledger.size >= slots_at + 33 * sizeof(struct slot));
+        assert_int_equal(rows_at % 8, 0);
+        assert_int_equal(slots_at % 8, 0);
+        assert_int_equal(fstat(ledger.fd, &st), 0);
+        assert_int_equal(st.st_size, ledger.size);
+        memset(ledger.rows, 1, 7 * sizeof(struct worker_row));
+        memset(ledger.slots, 1, 33 * sizeof(struct slot));
+        ledger_done(&ledger);
+}
+
+static void test_is_sealed(void **state)
+{
+        struct ledger ledger = create(1, 1);
+
+        (void)state;
+        assert_int_equal(ftruncate(ledger.fd, 0), -1);
+        assert_int_equal(errno, EPERM);
+        assert_int_equal(ftruncate(ledger.fd, (off_t)ledger.size + 1), -1);
+        assert_int_equal(errno, EPERM);
+        assert_int_equal(fcntl(ledger.fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+        assert_int_equal(errno, EPERM);
+        ledger_done(&ledger);
+}
+
+/* Whoever gets the descriptor sees what is written. */
+static void test_is_shared(void **state)
+{
+        struct ledger ledger = create(1, 1);
+        _cleanup_(fd_closep) int fd = fcntl(ledger.fd, F_DUPFD_CLOEXEC, 0);
+        const struct ledger_header *header = mmap(NULL, ledger.size, PROT_READ, MAP_SHARED, fd, 0);
+
+        (void)state;
+        assert_true(header != MAP_FAILED);
+        ledger.header->version = 77;
+        assert_int_equal(header->version, 77);
+        assert_int_equal(munmap((void *)(uintptr_t)header, ledger.size), 0);
+        ledger_done(&ledger);
+}
+
+static void test_largest(void **state)
+{
+        struct ledger ledger = create(20000, SLOTS_MAX - 1);
+
+        (void)state;
+        ledger.slots[SLOTS_MAX - 2].id = 1; /* it is there */
+        ledger_done(&ledger);
+}
+
+static void test_no_descriptor(void **state)
+{
+        struct ledger ledger = LEDGER_NULL;
+
+        (void)state;
+        leave_descriptors(0);
+        assert_int_equal(ledger_create(&ledger, 1, 1), -EMFILE);
+        ledger_done(&ledger);
+}
+
+static void test_names(void **state)
+{
+        struct ledger ledger = create(1, 1);
+        _cleanup_(freep) char *none = ledger_join_names(&ledger);
+        _cleanup_(freep) char *joined = NULL;
+
+        (void)state;
+        assert_string_equal(none, "");
+        assert_int_equal(ledger_add_name(&ledger, "http"), 0);
+        assert_int_equal(ledger_add_name(&ledger, ""), 1);
+        assert_int_equal(ledger_add_name(&ledger, "http"), 0);
+        assert_int_equal(ledger_add_name(&ledger, "https"), 2);
+        joined = ledger_join_names(&ledger);
+        assert_string_equal(joined, "http::https");
+        ledger_done(&ledger);
+}
+
+static void test_too_many_names(void **state)
+{
+        struct ledger ledger = create(1, 1);
+        _cleanup_(freep) char *joined = NULL;
+        char name[LEDGER_NAME_SIZE + 1];
+
+        (void)state;
+        memset(name, 'x', sizeof(name));
+        name[LEDGER_NAME_SIZE] = '\0';
+        assert_int_equal(ledger_add_name(&ledger, name), -ENOSPC);
+        name[LEDGER_NAME_SIZE - 1] = '\0'; /* the longest that systemd has */
+        for (int i = 0; i < LEDGER_NAMES_MAX; i++) {
+                name[0] = (char)('!' + i);
+                assert_int_equal(ledger_add_name(&ledger, name), i);
+        }
+        name[0] = '\x7f';
+        assert_int_equal(ledger_add_name(&ledger, name), -ENOSPC);
+        name[0] = '!';
+        assert_int_equal(ledger_add_name(&ledger, name), 0);
+        joined = ledger_join_names(&ledger);
+        assert_int_equal(strlen(joined), LEDGER_NAMES_MAX * LEDGER_NAME_SIZE - 1);
+        ledger_done(&ledger);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                WITHOUT_LEAKS(test_done_takes_null),
+                WITHOUT_LEAKS(test_header),
+                WITHOUT_LEAKS(test_tables_fit_and_do_not_overlap),
+                WITHOUT_LEAKS(test_is_sealed),
+                WITHOUT_LEAKS(test_is_shared),
+                WITHOUT_LEAKS(test_largest),
+                WITHOUT_LEAKS(test_no_descriptor),
+                WITHOUT_LEAKS(test_names),
+                WITHOUT_LEAKS(test_too_many_names),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
