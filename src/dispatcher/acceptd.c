@@ -12,10 +12,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "dispatcher/adoption.h"
 #include "dispatcher/control.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/journal.h"
@@ -217,32 +217,26 @@ static size_t count_names(const struct listener *listeners, size_t n)
         return names;
 }
 
-/* Takes over the sockets that were passed. Returns 0 or -errno. */
-static int collect_listeners(
-        struct listener **ret_listeners, size_t *ret_n, char **ret_message)
+/* Takes the listeners out of what was inherited. Returns 0 or -errno. */
+static int collect_listeners(struct inheritance *inheritance, struct listener **ret_listeners,
+        size_t *ret_n, char **ret_message)
 {
-        char **names = NULL;
-        struct listener *listeners;
-        int n, r = 0;
+        struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
+        size_t n = 0;
+        int r = 0;
 
-        n = sd_listen_fds_with_names(true, &names);
-        if (n < 0)
-                return n;
-        listeners = calloc((size_t)n + 1, sizeof(*listeners));
         if (!listeners)
                 return -ENOMEM;
 
-        for (int i = 0; i < n; i++)
-                listeners[i] = LISTENER_NULL;
-        for (int i = 0; i < n; i++) {
-                if (r >= 0)
-                        r = listener_init(&listeners[i], SD_LISTEN_FDS_START + i, names[i],
-                                ret_message);
-                free(names[i]);
-        }
-        free(names);
+        for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
+                const char *name = inheritance_get_listener(inheritance, i);
 
-        if (r >= 0 && count_names(listeners, (size_t)n) > LEDGER_NAMES_MAX) {
+                if (name)
+                        r = listener_init(&listeners[n++],
+                                TAKE_FD(inheritance->entries[i].fd), name, ret_message);
+        }
+
+        if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
                 *ret_message = strdup("The sockets have too many names; allowed are 64 different "
                                       "FileDescriptorName=");
                 r = -ENOSPC;
@@ -254,12 +248,12 @@ static int collect_listeners(
                 r = -ENOTCONN;
         }
         if (r < 0) {
-                free_listeners(listeners, (size_t)n);
+                free_listeners(listeners, n);
                 return r;
         }
 
         *ret_listeners = listeners;
-        *ret_n = (size_t)n;
+        *ret_n = n;
         return 0;
 }
 
@@ -299,7 +293,8 @@ static int run_dispatcher(struct dispatcher *d, struct settings *s, const struct
 }
 
 /* Returns the exit status. */
-static int serve(struct settings *s, const struct arguments *a)
+static int serve(
+        struct settings *s, const struct arguments *a, struct inheritance *inheritance)
 {
         _cleanup_(freep) char *message = NULL;
         _cleanup_(freep) char *echo = find_echo_worker();
@@ -312,7 +307,7 @@ static int serve(struct settings *s, const struct arguments *a)
         if (!echo)
                 return refuse(NULL, -ENOMEM);
 
-        r = collect_listeners(&listeners, &n_listeners, &message);
+        r = collect_listeners(inheritance, &listeners, &n_listeners, &message);
         if (r >= 0)
                 r = check_limit(s, n_listeners, &message);
         if (r < 0) {
@@ -321,7 +316,7 @@ static int serve(struct settings *s, const struct arguments *a)
         }
 
         r = dispatcher_init(
-                &d, s, listeners, n_listeners, s->command ?: echo_argv, a->instance);
+                &d, s, listeners, n_listeners, s->command ?: echo_argv, a->instance, inheritance);
         if (r >= 0) {
                 for (size_t i = 0; i < n_listeners; i++)
                         journal_event(MESSAGE_STARTED,
@@ -336,8 +331,7 @@ static int serve(struct settings *s, const struct arguments *a)
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* Returns the exit status. */
-static int run(const struct arguments *a)
+static int check(const struct arguments *a)
 {
         _cleanup_(settings_done) struct settings settings = {};
         char *message = NULL;
@@ -348,17 +342,37 @@ static int run(const struct arguments *a)
         if (r < 0)
                 return refuse(message, r);
 
-        if (a->check) {
-                r = settings_print(&settings, stdout);
-                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        r = settings_print(&settings, stdout);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* Returns the exit status. */
+static int run(const struct arguments *a)
+{
+        _cleanup_(inheritance_done) struct inheritance inheritance = {};
+        _cleanup_(settings_done) struct settings settings = {};
+        char *message = NULL;
+        int r;
+
+        r = inheritance_collect(&inheritance);
+        if (r < 0)
+                return refuse(NULL, r);
+
+        /* After a crash, those that were in force: an edit that nobody reloaded changes nothing. */
+        settings_init(&settings);
+        if (!adoption_load_settings(&settings, &inheritance)) {
+                r = load_settings(&settings, a, &message);
+                if (r < 0)
+                        return refuse(message, r);
         }
+        adoption_store_settings(&settings);
 
         r = notify_open();
         if (r < 0)
                 return refuse(NULL, r);
         set_up_signals();
         oom_open(NULL);
-        return serve(&settings, a);
+        return serve(&settings, a, &inheritance);
 }
 
 int main(int argc, char **argv)
@@ -379,7 +393,7 @@ int main(int argc, char **argv)
         if (r == 0 && !arguments.done) {
                 arguments.instance = name_instance(arguments.file);
                 journal_open(arguments.instance);
-                r = run(&arguments);
+                r = arguments.check ? check(&arguments) : run(&arguments);
         }
 
         free(arguments.instance);

@@ -6,13 +6,63 @@
  * the process is ended. Called by setup.c.
  */
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "dispatcher/adoption.h"
 #include "dispatcher/journal.h"
+#include "dispatcher/settings-file.h"
 #include "dispatcher/store.h"
+
+bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
+{
+        _cleanup_(fd_closep) int fd = inheritance_take(inheritance, STORE_SETTINGS);
+        _cleanup_(freep) char *message = NULL;
+        char path[48];
+        int r;
+
+        if (fd < 0)
+                return false;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        r = settings_file_read(s, path, &message);
+        if (r >= 0)
+                r = settings_check(s, &message);
+        if (r >= 0)
+                return true;
+
+        journal_event(MESSAGE_LEDGER_DAMAGED,
+                JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", message)),
+                "The settings that were in force cannot be read: %s. They are read as at a start.",
+                message ?: strerror(-r));
+        settings_done(s);
+        settings_init(s);
+        return false;
+}
+
+void adoption_store_settings(const struct settings *s)
+{
+        _cleanup_(fd_closep) int fd = -1;
+        _cleanup_(fclosep) FILE *f = NULL;
+
+        if (store_get_size() == 0)
+                return;
+
+        fd = memfd_create(STORE_SETTINGS, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (fd >= 0)
+                f = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, 0), "w");
+        if (!f || settings_print(s, f) < 0 || fflush(f) != 0) {
+                (void)log_error_errno(-errno, "The settings cannot be kept for after a crash: %m");
+                return;
+        }
+
+        (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+        store_remove(STORE_SETTINGS);
+        store_add(STORE_SETTINGS, fd);
+}
 
 static int new_pool(struct dispatcher *d)
 {
@@ -149,9 +199,8 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 n_workers += (uint32_t)r;
         }
 
-        /* The connection between accept and send went with the process that had it. */
-        slot = pool_get_in_hand(&d->pool);
-        if (slot)
+        /* What was between accept and send went with the process that had it. */
+        while ((slot = pool_get_in_hand(&d->pool)))
                 pool_lost(&d->pool, slot);
 
         end_strangers(inheritance);

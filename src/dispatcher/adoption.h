@@ -7,6 +7,13 @@
  * Taking over from a dispatcher before this one: its ledger, its workers, its connections.
  */
 
+/* Reads the settings that were in force into `s`, which is settings_init()ed. Returns false where
+ * there are none, and `s` is as before. */
+bool adoption_load_settings(struct settings *s, struct inheritance *inheritance);
+
+/* Leaves these settings to the next dispatcher, should this one crash. */
+void adoption_store_settings(const struct settings *s);
+
 /* Opens the inherited ledger, and the pool on it; where there is none that can be used, new ones.
  * Returns 0 or -errno. */
 int adoption_open_pool(struct dispatcher *d, struct inheritance *inheritance);

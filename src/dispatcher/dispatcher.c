@@ -24,16 +24,17 @@
 
 /* --- The way of a connection --- */
 
-static void drop_from_hand(struct dispatcher *d)
+/* Closes the copy here. At once: while it is open, the client does not see the worker's close(). */
+static void drop_from_hand(struct dispatcher *d, uint32_t i)
 {
-        d->in_hand.fd = fd_close(d->in_hand.fd);
-        d->in_hand.slot = NULL;
+        fd_close(d->hand[i].fd);
+        memmove(&d->hand[i], &d->hand[i + 1], (POOL_HAND_MAX - 1 - i) * sizeof(d->hand[0]));
 }
 
-/* Gives the connection in hand to a worker. Where nobody has credit, it stays in hand. */
-static int hand_over(struct dispatcher *d)
+/* Returns true where it was sent; else nobody has credit, and it stays in hand. */
+static bool send_from_hand(struct dispatcher *d, uint32_t i)
 {
-        struct slot *slot = d->in_hand.slot;
+        struct slot *slot = d->hand[i].slot;
         int64_t row;
 
         while ((row = pool_choose(&d->pool)) >= 0) {
@@ -42,13 +43,11 @@ static int hand_over(struct dispatcher *d)
 
                 pool_assign(&d->pool, slot, (uint32_t)row);
                 r = channel_send_connection(&w->channel, slot->id, slot->listener,
-                        (uint32_t)slot->accepted_at, d->in_hand.fd);
+                        (uint32_t)slot->accepted_at, d->hand[i].fd);
                 if (r == 0) {
                         pool_sent(&d->pool, slot);
-                        /* At once: while a copy is open here, the client does not see the worker's
-                         * close(). */
-                        drop_from_hand(d);
-                        return 0;
+                        drop_from_hand(d, i);
+                        return true;
                 }
 
                 pool_not_sent(&d->pool, slot, usec_now());
@@ -59,7 +58,14 @@ static int hand_over(struct dispatcher *d)
                         worker_violates(w, "its end of the channel is shut down, or takes no descriptors");
         }
 
-        return 0;
+        return false;
+}
+
+static void hand_over(struct dispatcher *d)
+{
+        for (uint32_t i = 0; i < d->pool.n_in_hand;)
+                if (!send_from_hand(d, i))
+                        i++;
 }
 
 static void pause_for_descriptors(struct dispatcher *d, int error)
@@ -74,9 +80,10 @@ static void pause_for_descriptors(struct dispatcher *d, int error)
         pool_pause(&d->pool, usec_add(usec_now(), EXHAUSTED_USEC));
 }
 
+/* Returns 0, or enum accept_result. */
 static int accept_one(struct dispatcher *d, struct listener *l)
 {
-        int r = listener_accept(l, &d->in_hand.fd);
+        int r = listener_accept(l, &d->hand[0].fd);
 
         if (r == ACCEPT_EXHAUSTED)
                 pause_for_descriptors(d, errno);
@@ -85,8 +92,9 @@ static int accept_one(struct dispatcher *d, struct listener *l)
         if (r != 0)
                 return r;
 
-        d->in_hand.slot = pool_accepted(&d->pool, l->index, usec_now());
-        return hand_over(d);
+        d->hand[0].slot = pool_accepted(&d->pool, l->index, usec_now());
+        hand_over(d);
+        return 0;
 }
 
 /* The listener that was served longest ago goes first. sd-event alone is fair only while they stay
@@ -113,10 +121,7 @@ int dispatcher_on_listener(sd_event_source *source _unused_, int fd _unused_,
         int r;
 
         for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
-                r = accept_one(d, l);
-                if (r < 0)
-                        return r;
-                if (r == ACCEPT_EMPTY)
+                if (accept_one(d, l) == ACCEPT_EMPTY)
                         break;
         }
 
@@ -125,41 +130,46 @@ int dispatcher_on_listener(sd_event_source *source _unused_, int fd _unused_,
         return r < 0 ? r : dispatcher_settle(d);
 }
 
-static int take_back(struct dispatcher *d, struct worker *w)
+static void take_back(struct dispatcher *d, struct worker *w)
 {
+        uint32_t i = d->pool.n_in_hand;
+        struct slot *slot;
         uint64_t id;
-        int r;
+        int fd, r;
 
-        r = channel_take_back(&w->channel, &id, &d->in_hand.fd);
+        r = channel_take_back(&w->channel, &id, &fd);
         if (r == WIRE_EMPTY) {
                 worker_bury(w);
-                return 0;
+                return;
         }
         if (r < 0) {
                 pause_for_descriptors(d, -r);
-                return 0;
+                return;
         }
 
         d->exhausted = false;
-        d->in_hand.slot = pool_take_back(&d->pool, w->row, id);
+        slot = pool_take_back(&d->pool, w->row, id);
         if (channel_count_queued(&w->channel) == 0)
                 worker_bury(w);
-        if (!d->in_hand.slot) {
-                /* The worker said DONE for it without having received it. */
-                drop_from_hand(d);
-                return 0;
+        if (!slot) { /* the worker said DONE for it without having received it */
+                fd_close(fd);
+                return;
         }
 
-        return hand_over(d);
+        d->hand[i].fd = fd;
+        d->hand[i].slot = slot;
+        hand_over(d);
 }
 
 /* --- Decisions and deeds --- */
 
 static void refuse(struct dispatcher *d)
 {
-        pool_refused(&d->pool, d->in_hand.slot,
-                d->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
-        drop_from_hand(d);
+        while (d->pool.n_in_hand > 0) {
+                pool_refused(&d->pool, d->hand[0].slot,
+                        d->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
+                drop_from_hand(d, 0);
+        }
 }
 
 static int listen_on_off(struct dispatcher *d, bool on)
@@ -210,12 +220,14 @@ static int carry_out(struct dispatcher *d, const struct pool_action *action)
                 worker_kill(w);
                 return 0;
         case POOL_TAKE_BACK:
-                return take_back(d, w);
+                take_back(d, w);
+                return 0;
         case POOL_ASK_LIST:
                 worker_ask_list(w);
                 return 0;
         case POOL_HAND_OVER:
-                return hand_over(d);
+                hand_over(d);
+                return 0;
         case POOL_REFUSE:
                 refuse(d);
                 return 0;
@@ -309,7 +321,7 @@ void dispatcher_start_failed(struct dispatcher *d, const char *format, ...)
         if (!streq(trouble, d->trouble))
                 journal_event(MESSAGE_POOL_DEGRADED,
                         JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", trouble)),
-                        "Workers do not start: %s. The next try waits, longer each time, up to "
+                        "Workers fail: %s. The next start waits, longer each time, up to "
                         "RestartMaxDelaySec=.",
                         trouble);
         memcpy(d->trouble, trouble, sizeof(trouble));

@@ -37,17 +37,19 @@ struct dispatcher {
 
         struct wire_batch batch; /* what a worker said, while it is heard */
 
-        /* The connection that is with no worker: just accepted or taken back. slot: NULL if none */
+        /* Connections that are with no worker: just accepted or taken back. The first n_in_hand of
+         * the pool are in use. */
         struct {
                 int fd;
                 struct slot *slot;
-        } in_hand;
+        } hand[POOL_HAND_MAX];
 
         sd_event_source *timer; /* of pool_decide() */
         sd_event_source *status_timer;
         sd_event_source *watchdog_timer;
         usec_t watchdog; /* WatchdogSec= of the unit; 0: none */
         usec_t status_sent_at;
+        char status[STATUS_MAX]; /* as it was sent last */
         bool status_is_due;
         bool is_ready;  /* the service manager knows */
         bool listening; /* the listeners are in the loop */

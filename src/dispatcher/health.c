@@ -28,7 +28,7 @@ static void format_trouble(const struct dispatcher *d, const struct pool_figures
         const char *trouble = "";
 
         if (health_is_degraded(d, f)) {
-                (void)snprintf(text, STATUS_MAX / 2, "; workers do not start: %s", d->trouble);
+                (void)snprintf(text, STATUS_MAX / 2, "; workers fail: %s", d->trouble);
                 return;
         }
 
@@ -83,8 +83,9 @@ static void send_status(struct dispatcher *d)
         health_format(d, text);
         if (d->pool.stopping)
                 notify_stopping(text, STOPPING_EXTEND_USEC);
-        else if (d->is_ready)
+        else if (d->is_ready && !streq(text, d->status))
                 notify_status(text);
+        memcpy(d->status, text, sizeof(text));
         d->status_sent_at = usec_now();
 }
 

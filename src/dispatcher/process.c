@@ -150,16 +150,26 @@ static pid_t spawn(char **argv, char **environment, int channel_fd)
 
 /* Descriptors in flight are counted over all processes of a user, against the limit of the one that
  * sends: unix(7), ETOOMANYREFS. A worker that floods itself with them reaches its own limit before
- * it comes to the dispatcher's. */
-static void lower_limit(pid_t pid)
+ * it comes to the dispatcher's. The soft one is inherited, so that the worker never sees another. */
+static pid_t spawn_with_lower_limit(const struct process_template *template, int channel_fd)
 {
-        struct rlimit limit;
+        struct rlimit limit, lower;
+        pid_t pid;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                return;
+                return -errno;
 
-        limit.rlim_cur = limit.rlim_max = limit.rlim_cur - limit.rlim_cur / 8;
-        (void)prlimit(pid, RLIMIT_NOFILE, &limit, NULL);
+        lower = limit;
+        lower.rlim_cur -= lower.rlim_cur / 8;
+        (void)setrlimit(RLIMIT_NOFILE, &lower);
+        pid = spawn(template->argv, template->environment, channel_fd);
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+
+        if (pid > 0) {
+                lower.rlim_max = lower.rlim_cur;
+                (void)prlimit(pid, RLIMIT_NOFILE, &lower, NULL);
+        }
+        return pid;
 }
 
 int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
@@ -171,7 +181,7 @@ int process_spawn(const struct process_template *template, uint32_t number, int 
 
         (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%u", number);
         template->environment[template->worker_at] = worker;
-        pid = spawn(template->argv, template->environment, channel_fd);
+        pid = spawn_with_lower_limit(template, channel_fd);
         template->environment[template->worker_at] = NULL;
         if (pid < 0)
                 return pid;
@@ -186,7 +196,6 @@ int process_spawn(const struct process_template *template, uint32_t number, int 
                 return r;
         }
 
-        lower_limit(pid);
         *ret_pid = pid;
         *ret_pidfd = pidfd;
         return 0;

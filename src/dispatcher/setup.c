@@ -166,7 +166,6 @@ int dispatcher_init(struct dispatcher *d, const struct settings *settings,
                 .listeners = listeners,
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,
-                .in_hand.fd = -1,
         };
 
         r = adoption_open_pool(d, inheritance);
@@ -195,7 +194,8 @@ void dispatcher_deinit(struct dispatcher *d)
         d->status_timer = sd_event_source_disable_unref(d->status_timer);
         d->watchdog_timer = sd_event_source_disable_unref(d->watchdog_timer);
         d->event = sd_event_unref(d->event);
-        d->in_hand.fd = fd_close(d->in_hand.fd);
+        for (uint32_t i = 0; i < d->pool.n_in_hand; i++)
+                fd_close(d->hand[i].fd);
         pool_deinit(&d->pool);
         process_template_done(&d->process);
         ledger_done(&d->ledger);

@@ -202,7 +202,7 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
                 strcat(words, " (out of memory)");
         log_end(w, &end, words);
         if (pool_exited(pool_of(w), w->row, usec_now()))
-                dispatcher_start_failed(w->dispatcher, "the last one %s", words);
+                dispatcher_start_failed(w->dispatcher, "the last one %s before it had served", words);
         if (channel_count_queued(&w->channel) == 0)
                 worker_bury(w);
         else

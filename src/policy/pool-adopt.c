@@ -39,7 +39,7 @@ static int recount_slot(struct pool *pool, const struct slot *slot)
 
         if (slot->worker == SLOT_NO_WORKER) {
                 pool->n_in_hand++;
-                return slot->state == SLOT_RESERVED && pool->n_in_hand == 1 ? 0 : -EBADMSG;
+                return slot->state == SLOT_RESERVED && pool->n_in_hand <= POOL_HAND_MAX ? 0 : -EBADMSG;
         }
 
         if (slot->worker >= pool->n_rows ||

@@ -99,15 +99,13 @@ static void decide_waiting(
 {
         bool hopeless = is_hopeless(pool, census, now);
 
-        if (pool->n_in_hand > 0) {
-                if (pool->n_heap > 0)
-                        act(pool, d, POOL_HAND_OVER, 0);
-                else if (hopeless)
-                        act(pool, d, POOL_REFUSE, 0);
-        } else if (pool->n_dead > 0 && pool->paused_until == 0) {
-                if (pool->n_heap > 0 || hopeless)
-                        act(pool, d, POOL_TAKE_BACK, smallest_dead(pool));
-        }
+        if (pool->n_heap == 0 && !hopeless)
+                return;
+
+        if (pool->n_dead > 0 && pool->n_in_hand < POOL_HAND_MAX && pool->paused_until == 0)
+                act(pool, d, POOL_TAKE_BACK, smallest_dead(pool));
+        else if (pool->n_in_hand > 0)
+                act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
 }
 
 static void decide_spawn(

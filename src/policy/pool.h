@@ -30,6 +30,10 @@ struct worker_row {
         usec_t deadline;      /* of its state, or USEC_INFINITY */
 };
 
+/* Connections in the dispatcher's hand. The second place is for one that is taken back while the
+ * first cannot be sent: too many descriptors are in flight, perhaps just those in that queue. */
+#define POOL_HAND_MAX 2
+
 #define POOL_NOT_IN_HEAP UINT32_MAX
 
 enum pool_question {
@@ -62,8 +66,8 @@ enum pool_action_type {
         POOL_KILL,
         POOL_TAKE_BACK,  /* one connection from the queue of a dead worker */
         POOL_ASK_LIST,   /* what an adopted worker holds */
-        POOL_HAND_OVER,  /* the connection in hand: there is a credit again */
-        POOL_REFUSE,     /* the connection in hand: nobody will ever take it */
+        POOL_HAND_OVER,  /* what is in hand: there is a credit again */
+        POOL_REFUSE,     /* what is in hand: nobody will ever take it */
         POOL_LISTEN_ON,  /* exactly one of these two stands in each decision */
         POOL_LISTEN_OFF,
 };
@@ -108,7 +112,7 @@ struct pool {
         struct backoff backoff;
         uint64_t adopted_serial; /* ids up to here are older than this process */
         uint32_t n_questions;
-        uint32_t n_in_hand; /* accepted or taken back, and given to no worker: 0 or 1 */
+        uint32_t n_in_hand; /* accepted or taken back, and given to no worker */
         usec_t paused_until; /* no new descriptor before; 0: not paused */
         usec_t stop_deadline; /* of waiting for credits when stopping */
         bool stopping;
@@ -164,7 +168,7 @@ struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now);
 /* Returns the row of the worker that the next connection goes to, or -1 where nobody has credit. */
 int64_t pool_choose(struct pool *pool);
 
-/* The connection in hand is about to be sent to `worker`. */
+/* A connection in hand is about to be sent to `worker`. */
 void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker);
 
 /* The worker's channel was full: it gets nothing for a while, or until it says something. */
@@ -203,7 +207,7 @@ int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now
 /* The worker in this row was found, with its channel. */
 void pool_adopted(struct pool *pool, uint32_t worker);
 
-/* Returns the slot of the connection that is with no worker, or NULL. */
+/* Returns the slot of a connection that is with no worker, or NULL. */
 struct slot *pool_get_in_hand(struct pool *pool);
 
 /* That connection is gone. */

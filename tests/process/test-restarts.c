@@ -138,7 +138,7 @@ static void test_trouble_is_said_once(void **state)
                 WORDS("--exit=7", "--at=start"));
         for (int i = 0; i < 10; i++)
                 (void)harness_await_stub(h, "starts");
-        assert_int_equal(harness_count_lines(h, "do not start", "status 7"), 1);
+        assert_int_equal(harness_count_lines(h, "Workers fail", "status 7"), 1);
         harness_stop(h);
 }
 
