@@ -8,6 +8,8 @@ BINDIR      ?= $(PREFIX)/bin
 SBINDIR     ?= $(PREFIX)/sbin
 LIBEXECDIR  ?= $(PREFIX)/libexec
 SYSCONFDIR  ?= /etc
+MANDIR      ?= $(PREFIX)/share/man
+CATALOGDIR  ?= $(PREFIX)/lib/systemd/catalog
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 PKG_CONFIG  ?= pkg-config
 INSTALL     ?= install
@@ -157,13 +159,17 @@ install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sb
         -e 's|/usr/libexec/|$(LIBEXECDIR)/|g' $(1) > $(2) && \
         chmod 644 $(2)
 
-UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket systemd/*.target))
+UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
+        systemd/*.d/*.conf))
+PAGES := $(wildcard man/*.[1-8])
 
 install: all
 	$(say) INSTALL $(or $(DESTDIR),/)
 	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(COMPLETIONDIR) \
-	        $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(UNITDIR) \
-	        $(DESTDIR)$(UNITDIR)/acceptd@echo.socket.d $(DESTDIR)$(SYSCONFDIR)/acceptd
+	        $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(CATALOGDIR) \
+	        $(addprefix $(DESTDIR)$(UNITDIR)/,$(sort $(dir $(UNITS)))) \
+	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
+	        $(DESTDIR)$(SYSCONFDIR)/acceptd
 	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
@@ -171,8 +177,10 @@ install: all
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
 	done
-	$(Q)$(INSTALL) -m 644 systemd/acceptd@echo.socket.d/ports.conf \
-	        $(DESTDIR)$(UNITDIR)/acceptd@echo.socket.d
+	$(Q)for p in $(PAGES); do \
+	        $(call install_text,$$p,$(DESTDIR)$(MANDIR)/man$${p##*.}/$${p#man/}) || exit; \
+	done
+	$(Q)$(INSTALL) -m 644 systemd/acceptd.catalog $(DESTDIR)$(CATALOGDIR)
 	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf || \
 	        { $(call install_text,systemd/echo.conf,$(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf); }
 
