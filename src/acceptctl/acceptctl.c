@@ -14,7 +14,7 @@
 #include "varlink/interfaces.h"
 #include "varlink/message.h"
 
-#define STATUS_TIMEOUT (10 * USEC_PER_SEC)
+#define STATUS_TIMEOUT (5 * USEC_PER_SEC)
 #define RELOAD_TIMEOUT (90 * USEC_PER_SEC) /* as long as systemctl reload waits by default */
 
 /* As systemctl's, which are those of init scripts. */
@@ -233,7 +233,7 @@ static int do_list(const struct arguments *a, char **names _unused_)
 
 /* --- status --- */
 
-/* Shows one, or adds it to `list` where there is one. Returns an exit status. */
+/* Shows one; with JSON, adds it to `list`. Returns an exit status. */
 static int show_one(const struct arguments *a, const char *name, bool only_running, json_t *list)
 {
         json_auto_t *status = NULL;
@@ -244,23 +244,22 @@ static int show_one(const struct arguments *a, const char *name, bool only_runni
         if (r < 0)
                 return explain(a, name, r);
 
-        if (list) {
-                (void)json_array_append(list, status);
-                return 0;
-        }
+        if (json_array_append(list, status) < 0)
+                return out_of_memory();
         if (a->json)
-                return print_json(status);
+                return 0;
 
+        if (json_array_size(list) > 1)
+                fputc('\n', stdout);
         return show_status(name, status) < 0 ? out_of_memory() : 0;
 }
 
 /* All that run. */
 static int show_all(const struct arguments *a)
 {
-        json_auto_t *list = a->json ? json_array() : NULL;
+        json_auto_t *list = json_array();
         _cleanup_(words_freep) char **all = NULL;
         int r, status = EXIT_NOT_RUNNING;
-        bool shown = false;
 
         r = instance_list(&a->places, &all);
         if (r < 0) {
@@ -269,10 +268,7 @@ static int show_all(const struct arguments *a)
         }
 
         for (size_t i = 0; all[i]; i++) {
-                if (shown && !a->json)
-                        fputc('\n', stdout);
                 r = show_one(a, all[i], true, list);
-                shown = r == 0;
                 if (r != EXIT_NOT_RUNNING)
                         status = status == EXIT_NOT_RUNNING ? r : MAX(status, r);
         }
@@ -286,19 +282,21 @@ static int show_all(const struct arguments *a)
 
 static int do_status(const struct arguments *a, char **names)
 {
-        json_auto_t *list = a->json && names[0] && names[1] ? json_array() : NULL;
+        json_auto_t *list = json_array();
+        bool one = names[0] && !names[1];
         int status = 0;
 
         if (!names[0])
                 return show_all(a);
 
-        for (size_t i = 0; names[i]; i++) {
-                if (i > 0 && !a->json)
-                        fputc('\n', stdout);
+        for (size_t i = 0; names[i]; i++)
                 status = MAX(status, show_one(a, names[i], false, list));
-        }
+        /* One that was asked for by its name is not put into a list. */
+        if (a->json && (!one || status == 0) &&
+                print_json(one ? json_array_get(list, 0) : list) != 0)
+                return EXIT_FAILURE;
 
-        return list && print_json(list) != 0 ? EXIT_FAILURE : status;
+        return status;
 }
 
 /* --- reload --- */
@@ -317,10 +315,12 @@ static int do_reload(const struct arguments *a, char **names)
                 complain("Instance %s did not reload: %s", name, reason ?: error);
                 return EXIT_FAILURE;
         }
-        if (r < 0)
-                return explain(a, name, r) == EXIT_UNKNOWN && r == INSTANCE_STOPPED
-                        ? EXIT_NO_INSTANCE
-                        : EXIT_FAILURE;
+        if (r < 0) {
+                int status = explain(a, name, r);
+
+                return r == INSTANCE_STOPPED && status == EXIT_UNKNOWN ? EXIT_NO_INSTANCE
+                                                                       : EXIT_FAILURE;
+        }
 
         if (a->json)
                 return print_json(parameters);

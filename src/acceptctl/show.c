@@ -40,7 +40,7 @@ static void add_age(struct table *table, const json_t *object, const char *membe
         (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail for this clock */
         now = (usec_t)ts.tv_sec * USEC_PER_SEC;
         now = now > since ? now - since : 0; /* the clock may have been set */
-        table_add(table, usec_format(now - now % USEC_PER_SEC, text));
+        table_add(table, now < USEC_PER_SEC ? "0s" : usec_format(now - now % USEC_PER_SEC, text));
 }
 
 static void print_text(const char *before, const char *text)
