@@ -4,9 +4,13 @@
 # SAN=address,undefined (a sanitizer build, in a folder of its own), CI=1 (-Werror).
 
 PREFIX      ?= /usr
+BINDIR      ?= $(PREFIX)/bin
 SBINDIR     ?= $(PREFIX)/sbin
 LIBEXECDIR  ?= $(PREFIX)/libexec
 SYSCONFDIR  ?= /etc
+MANDIR      ?= $(PREFIX)/share/man
+CATALOGDIR  ?= $(PREFIX)/lib/systemd/catalog
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 PKG_CONFIG  ?= pkg-config
 INSTALL     ?= install
 CFLAGS      ?= -O2 -g
@@ -55,6 +59,7 @@ ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fno-common -fno-strict-aliasing -fvisibilit
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDSAN) $(LDFLAGS)
 
 DAEMON_LIBS = $(call once,DAEMON_LIBS,$(shell $(PKG_CONFIG) --libs libsystemd inih jansson))
+CTL_LIBS    = $(call once,CTL_LIBS,$(shell $(PKG_CONFIG) --libs jansson))
 TEST_LIBS   = $(call once,TEST_LIBS,$(shell $(PKG_CONFIG) --libs cmocka))
 UNITDIR     = $(call once,UNITDIR,$(or $(shell $(PKG_CONFIG) \
         --variable=systemdsystemunitdir systemd 2>/dev/null),/usr/lib/systemd/system))
@@ -71,12 +76,14 @@ LIB     := $(call objects,src/libacceptd/*.c)
 # all of the dispatcher but its main, so that tests can link it
 DAEMON  := $(filter-out %/acceptd.o,$(call objects,src/dispatcher/*.c))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptd-echo
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
 $(O)/acceptd: $(O)/src/dispatcher/acceptd.o $(DAEMON) $(POLICY) $(VARLINK) $(WIRE) $(BASE)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
+$(O)/acceptctl: $(call objects,src/acceptctl/*.c) $(VARLINK) $(BASE)
+$(O)/acceptctl: LDLIBS = $(CTL_LIBS)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
@@ -148,22 +155,32 @@ run: all
 	$(Q)tests/try-echo $(O)/acceptd
 
 # units and settings name the places of the programs as they are in a package
-install_text = sed -e 's|/usr/sbin/|$(SBINDIR)/|g' -e 's|/usr/libexec/|$(LIBEXECDIR)/|g' $(1) > $(2) && \
+install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sbin/|$(SBINDIR)/|g' \
+        -e 's|/usr/libexec/|$(LIBEXECDIR)/|g' $(1) > $(2) && \
         chmod 644 $(2)
 
-UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket systemd/*.target))
+UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
+        systemd/*.d/*.conf))
+PAGES := $(wildcard man/*.[1-8])
 
 install: all
 	$(say) INSTALL $(or $(DESTDIR),/)
-	$(Q)$(INSTALL) -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(UNITDIR) \
-	        $(DESTDIR)$(UNITDIR)/acceptd@echo.socket.d $(DESTDIR)$(SYSCONFDIR)/acceptd
+	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(COMPLETIONDIR) \
+	        $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(CATALOGDIR) \
+	        $(addprefix $(DESTDIR)$(UNITDIR)/,$(sort $(dir $(UNITS)))) \
+	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
+	        $(DESTDIR)$(SYSCONFDIR)/acceptd
 	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
+	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
+	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
 	$(Q)$(INSTALL) $(O)/acceptd-echo $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
 	done
-	$(Q)$(INSTALL) -m 644 systemd/acceptd@echo.socket.d/ports.conf \
-	        $(DESTDIR)$(UNITDIR)/acceptd@echo.socket.d
+	$(Q)for p in $(PAGES); do \
+	        $(call install_text,$$p,$(DESTDIR)$(MANDIR)/man$${p##*.}/$${p#man/}) || exit; \
+	done
+	$(Q)$(INSTALL) -m 644 systemd/acceptd.catalog $(DESTDIR)$(CATALOGDIR)
 	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf || \
 	        { $(call install_text,systemd/echo.conf,$(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf); }
 

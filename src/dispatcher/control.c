@@ -28,7 +28,7 @@
 
 /* A client has this long for a call, from its first to its last byte and to the last of the answer;
  * and for the next one. */
-#define CLIENT_USEC (5 * USEC_PER_SEC)
+#define CLIENT_USEC (3 * USEC_PER_SEC)
 
 /* Without a descriptor for a client, the next try. */
 #define EXHAUSTED_USEC USEC_PER_SEC

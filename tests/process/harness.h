@@ -18,7 +18,8 @@
  * it leaves behind. All functions fail the running cmocka test when something does not happen; all
  * of them that wait do so for an event, up to a deadline that only a failing test ever reaches.
  *
- * A test is: listen, start, await_ready, ... , stop.
+ * A test is: listen, start, await_ready, ... , stop. What was written is shown when it fails before
+ * its end, and always with HARNESS_DUMP=1 in the environment.
  */
 
 #define HARNESS_DEADLINE (20 * USEC_PER_SEC)

@@ -74,6 +74,7 @@ void leave_descriptors(int n)
 {
         struct rlimit low = limit;
 
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0); /* it may be low already */
         /* Numbers below the next one are all in use, but numbers above it may be, too. */
         low.rlim_cur = (rlim_t)(next_fd() + n);
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/time.h"
+
+/*
+ * Instances: which there are, and talking to one that runs.
+ */
+
+/* Where they are looked for. */
+struct places {
+        const char *root; /* "" */
+};
+
+/* Returns the names of all instances that run or have a settings file, sorted and
+ * NULL-terminated, for words_free(). Returns 0 or -errno. */
+int instance_list(const struct places *places, char ***ret_names);
+
+/* The name as it stands in the unit's: cuts acceptd@ and .service or .socket off. Returns NULL
+ * without memory, or where it cannot be one. */
+char *instance_parse_name(const char *text);
+
+/* Whether its settings file is there. */
+bool instance_is_configured(const struct places *places, const char *name);
+
+/*
+ * Calls a method of a running instance; that never starts it. Returns 0 and its reply as
+ * varlink_call() does, or -errno: INSTANCE_STOPPED, -EACCES, -ETIMEDOUT, ...
+ */
+#define INSTANCE_STOPPED (-ESRCH)
+int instance_call(const struct places *places, const char *name, const char *method, usec_t timeout,
+        json_t **ret_reply);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Tables on standard output. Called by show.c; knows nothing of what is in them.
+ */
+
+#include "acceptctl/table.h"
+#include "base/words.h"
+
+static void add(struct table *t, const char *text)
+{
+        size_t column = t->n_cells % t->n_columns, size = 0;
+        char **larger = realloc(t->cells, (t->n_cells + 1) * sizeof(*t->cells));
+        char *cell = NULL;
+        FILE *f;
+
+        if (!larger) {
+                t->failed = true;
+                return;
+        }
+        t->cells = larger;
+
+        f = open_memstream(&cell, &size);
+        if (!f) {
+                t->failed = true;
+                return;
+        }
+        words_print_safely(text, SIZE_MAX, f);
+        if (fclose(f) != 0) {
+                free(cell);
+                t->failed = true;
+                return;
+        }
+
+        t->cells[t->n_cells++] = cell;
+        t->widths[column] = MAX(t->widths[column], size);
+}
+
+void table_init(struct table *t, const char *const *columns)
+{
+        *t = (struct table){};
+
+        while (columns[t->n_columns] && t->n_columns < TABLE_COLUMNS_MAX)
+                t->n_columns++;
+        for (size_t i = 0; i < t->n_columns; i++) {
+                t->right[i] = columns[i][0] == '>';
+                add(t, columns[i] + t->right[i]);
+        }
+}
+
+void table_done(struct table *t)
+{
+        for (size_t i = 0; i < t->n_cells; i++)
+                free(t->cells[i]);
+        free(t->cells);
+        *t = (struct table){};
+}
+
+void table_add(struct table *t, const char *text)
+{
+        if (!t->failed) /* or the rows would shift */
+                add(t, text);
+}
+
+void table_add_number(struct table *t, long long number)
+{
+        char text[24];
+
+        (void)snprintf(text, sizeof(text), "%lld", number);
+        table_add(t, text);
+}
+
+int table_print(const struct table *t, const char *indent)
+{
+        if (t->failed)
+                return -ENOMEM;
+
+        for (size_t i = 0; i < t->n_cells; i++) {
+                size_t column = i % t->n_columns;
+                bool last = column + 1 == t->n_columns;
+                int width = (int)t->widths[column];
+
+                if (column == 0)
+                        fputs(indent, stdout);
+                if (t->right[column])
+                        printf("%*s", width, t->cells[i]);
+                else
+                        printf("%-*s", last ? 0 : width, t->cells[i]);
+                fputs(last ? "\n" : "  ", stdout);
+        }
+
+        return 0;
+}

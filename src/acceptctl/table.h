@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/base.h"
+
+/*
+ * A table for people: columns as wide as their widest cell. What is not printable ASCII in a cell
+ * is shown as an escape, since the terminal is root's and the text is not.
+ */
+
+#define TABLE_COLUMNS_MAX 8
+
+struct table {
+        size_t n_columns;
+        bool right[TABLE_COLUMNS_MAX]; /* aligned so */
+        size_t widths[TABLE_COLUMNS_MAX];
+        char **cells; /* the first row is the head */
+        size_t n_cells;
+        bool failed; /* no memory for a cell */
+};
+
+/* Starts a table whose columns have these names (NULL-terminated); one that starts with `>` is
+ * for numbers. */
+void table_init(struct table *table, const char *const *columns);
+void table_done(struct table *table);
+
+/* Adds the next cell, row by row. */
+void table_add(struct table *table, const char *text);
+void table_add_number(struct table *table, long long number);
+
+/* Prints all, each row behind `indent`. Returns 0 or -ENOMEM. */
+int table_print(const struct table *table, const char *indent);
