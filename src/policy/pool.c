@@ -273,7 +273,9 @@ void pool_unblock(struct pool *pool, uint32_t worker)
  * process before this one had heard. */
 int pool_is_foreign(const struct pool *pool, uint64_t id)
 {
-        return id >> SLOT_BITS > pool->adopted_serial ? POOL_FOREIGN_ID : 0;
+        uint64_t serial = id >> SLOT_BITS;
+
+        return serial > 0 && serial <= pool->adopted_serial ? 0 : POOL_FOREIGN_ID;
 }
 
 int pool_done(struct pool *pool, uint32_t worker, uint64_t id)

@@ -61,7 +61,7 @@ void world_check_may_accept(struct world *w)
                 world_expect(w, !w->workers[i].has_row || w->workers[i].alive);
         }
         world_expect(w, credit);
-        world_expect(w, !w->in_hand);
+        world_expect(w, w->n_hand == 0);
         world_expect(w, !w->pool.stopping);
 }
 
@@ -98,7 +98,7 @@ void world_check_is_first_to_take_back(struct world *w, uint32_t row)
 static void check_counters(struct world *w)
 {
         const struct counters *c = &w->state.counters, *e = &w->expected;
-        uint64_t open = 0, refused = 0, queued_or_held = w->in_hand ? 1 : 0;
+        uint64_t open = 0, refused = 0, queued_or_held = w->n_hand;
         struct pool_figures figures;
 
         for (size_t i = 0; i < ELEMENTSOF(w->slots); i++)
@@ -161,7 +161,7 @@ static void check_rows(struct world *w)
         }
         world_expect(w, w->pool.n_heap == n_heap);
         world_expect(w, w->pool.n_dead == world_count(w, WORKER_DEAD));
-        world_expect(w, w->pool.n_in_hand == (w->in_hand ? 1 : 0));
+        world_expect(w, w->pool.n_in_hand == w->n_hand);
         world_expect(w, world_count(w, WORKER_STARTING) + world_count(w, WORKER_READY) <=
                                 w->settings.workers);
 }
@@ -194,5 +194,5 @@ void world_check(struct world *w)
         if (!w->pool.dirty && w->now < w->timer)
                 check_nothing_is_due(w);
         if (w->finished)
-                world_expect(w, world_count(w, WORKER_NONE) == w->pool.n_rows && !w->in_hand);
+                world_expect(w, world_count(w, WORKER_NONE) == w->pool.n_rows && w->n_hand == 0);
 }

@@ -99,19 +99,35 @@ static bool send(struct world *w, uint32_t row, struct slot *slot)
         return true;
 }
 
-static void hand_over(struct world *w)
+static void drop_from_hand(struct world *w, size_t i)
+{
+        w->n_hand--;
+        for (; i < w->n_hand; i++)
+                w->hand[i] = w->hand[i + 1];
+}
+
+static bool send_from_hand(struct world *w, size_t i)
 {
         int64_t row;
 
         while ((row = pool_choose(&w->pool)) >= 0) {
                 world_check_choice(w, (uint32_t)row);
-                pool_assign(&w->pool, w->in_hand, (uint32_t)row);
+                pool_assign(&w->pool, w->hand[i], (uint32_t)row);
                 w->workers[row].last_chosen = ++w->n_choices;
-                if (send(w, (uint32_t)row, w->in_hand)) {
-                        w->in_hand = NULL;
-                        return;
+                if (send(w, (uint32_t)row, w->hand[i])) {
+                        drop_from_hand(w, i);
+                        return true;
                 }
         }
+
+        return false;
+}
+
+static void hand_over(struct world *w)
+{
+        for (size_t i = 0; i < w->n_hand;)
+                if (!send_from_hand(w, i))
+                        i++;
 }
 
 static void spawn(struct world *w, uint32_t row)
@@ -153,8 +169,9 @@ static void take_back(struct world *w, uint32_t row)
 {
         struct world_worker *v = &w->workers[row];
         struct world_item item;
+        struct slot *slot;
 
-        world_expect(w, !w->in_hand);
+        world_expect(w, w->n_hand < POOL_HAND_MAX);
         world_check_is_first_to_take_back(w, row);
         if (v->n_queue == 0) {
                 bury(w, row);
@@ -166,13 +183,14 @@ static void take_back(struct world *w, uint32_t row)
         }
 
         item = take_from_queue(v);
-        w->in_hand = pool_take_back(&w->pool, row, item.id);
-        world_expect(w, (w->in_hand == NULL) == item.settled);
+        slot = pool_take_back(&w->pool, row, item.id);
+        world_expect(w, (slot == NULL) == item.settled);
         if (v->n_queue == 0)
                 bury(w, row);
-        if (!w->in_hand)
+        if (!slot)
                 return;
 
+        w->hand[w->n_hand++] = slot;
         w->expected.taken_back++;
         hand_over(w);
 }
@@ -181,10 +199,13 @@ static void refuse(struct world *w)
 {
         enum refusal reason = w->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED;
 
-        world_expect(w, w->in_hand);
+        world_expect(w, w->n_hand > 0);
         world_expect(w, w->pool.stopping || world_count(w, WORKER_DEAD) == w->pool.n_rows);
-        pool_refused(&w->pool, TAKE_PTR(w->in_hand), reason);
-        w->expected.refused[reason]++;
+        while (w->n_hand > 0) {
+                pool_refused(&w->pool, w->hand[0], reason);
+                drop_from_hand(w, 0);
+                w->expected.refused[reason]++;
+        }
 }
 
 static void carry_out(struct world *w, const struct pool_action *action)
@@ -206,11 +227,14 @@ static void carry_out(struct world *w, const struct pool_action *action)
                 take_back(w, action->worker);
                 return;
         case POOL_HAND_OVER:
-                world_expect(w, w->in_hand);
+                world_expect(w, w->n_hand > 0);
                 hand_over(w);
                 return;
         case POOL_REFUSE:
                 refuse(w);
+                return;
+        case POOL_ASK_LIST: /* only of adopted workers */
+                world_expect(w, false);
                 return;
         case POOL_LISTEN_ON:
         case POOL_LISTEN_OFF:
@@ -255,7 +279,7 @@ uint32_t world_accept(struct world *w, uint32_t burst)
                         break;
                 }
                 w->backlog--;
-                w->in_hand = pool_accepted(&w->pool, 3, w->now);
+                w->hand[w->n_hand++] = pool_accepted(&w->pool, 3, w->now);
                 w->expected.accepted++;
                 hand_over(w);
         }

@@ -55,7 +55,8 @@ struct world {
 
         struct world_worker workers[WORLD_ROWS_MAX];
         uint32_t backlog; /* clients that nobody accepted yet */
-        struct slot *in_hand;
+        struct slot *hand[POOL_HAND_MAX]; /* the first n_hand */
+        size_t n_hand;
         bool listening;
         bool finished;
         usec_t timer;
