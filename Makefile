@@ -128,13 +128,13 @@ $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
 
-# the load generator
-LOAD := $(O)/tests/bench/load
-$(LOAD): $(O)/tests/bench/load.o $(BASE)
+# The load generator and other programs of the benchmark
+BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+$(BENCH): $(O)/%: $(O)/%.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(LOAD)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(BENCH)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined

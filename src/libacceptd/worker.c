@@ -37,6 +37,7 @@ struct acceptd_worker {
         uint32_t place;    /* how far the HELDs of the answer are sent */
         uint32_t question; /* value of the PONG still to be sent, if */
         bool asked;
+        bool full;    /* the last attempt to say something found no room */
         bool drained; /* nothing will come */
         bool gone;    /* nobody reads */
 };
@@ -145,7 +146,8 @@ int acceptd_worker_flush(struct acceptd_worker *worker)
 
                 if (r < 0)
                         return r;
-                if (r == WIRE_FULL)
+                worker->full = r == WIRE_FULL;
+                if (worker->full)
                         break;
                 if (r == WIRE_GONE) {
                         worker->gone = true;
@@ -324,6 +326,10 @@ int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection
                         return ACCEPTD_CONNECTION;
                 }
 
+                /* what was queued meanwhile was not tried yet */
+                if (is_pending(worker) && !worker->full)
+                        continue;
+
                 pollfd.events = (short)acceptd_worker_get_events(worker);
                 if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
                         return -errno;
@@ -351,7 +357,7 @@ uint32_t acceptd_worker_get_events(const struct acceptd_worker *worker)
 
         if (!worker->drained && !worker->asked)
                 events |= POLLIN;
-        if (is_pending(worker))
+        if (worker->full && is_pending(worker))
                 events |= POLLOUT;
 
         return events;

@@ -17,12 +17,24 @@
 /* New connections in one turn, so that they do not starve those that are there. */
 #define RECEIVE_MAX 32
 
+/* New connections within this time of those before are a crowd. */
+#define CROWD_USEC 500
+
+/* How long the dispatcher may be left without news then: so many ends, so many turns. More would
+ * make it take this worker for busier than it is. */
+#define UNTOLD_MAX 8
+#define DEFER_MAX  16
+
 struct worker {
         struct acceptd_worker *channel;
         unsigned capacity;
         usec_t idle_timeout;
-        unsigned burst;    /* new connections to take in this turn */
-        int *socket_types; /* by listener; 0: not yet known */
+        unsigned burst;      /* new connections to take in this turn */
+        usec_t heard_at;     /* when the last ones came */
+        bool crowded;        /* soon after those before */
+        unsigned n_untold;   /* connections whose end was not told yet */
+        unsigned n_deferred; /* turns since an end was told */
+        int *socket_types;   /* by listener; 0: not yet known */
         struct echo echo;
 };
 
@@ -40,6 +52,7 @@ static int on_end(void *userdata, uint64_t id)
 {
         struct worker *w = userdata;
 
+        w->n_untold++;
         return acceptd_worker_done(w->channel, id);
 }
 
@@ -83,18 +96,44 @@ static int watch_channel(struct worker *w)
                 acceptd_worker_get_events(w->channel));
 }
 
+/* While connections come in one soon after the other, what ended is told together with what will end
+ * next: each datagram wakes the dispatcher. It waits for 1 ms without any event, and for few turns;
+ * and never while credits are short. */
+static bool may_tell_later(struct worker *w, bool heard, int n_events)
+{
+        unsigned used = acceptd_worker_get_n_held(w->channel) + w->n_untold;
+        usec_t before = w->heard_at;
+
+        if (heard) {
+                w->heard_at = usec_now();
+                w->crowded = w->heard_at - before < CROWD_USEC;
+        }
+
+        return w->crowded && n_events > 0 && w->n_untold < UNTOLD_MAX &&
+               w->n_deferred < DEFER_MAX && used < w->capacity / 2;
+}
+
 static int turn(struct worker *w)
 {
         bool heard;
-        int r;
+        int n, r = 0;
 
-        r = echo_turn(&w->echo, &heard);
-        if (r >= 0 && heard)
+        n = echo_turn(&w->echo, w->n_untold > 0, &heard);
+        if (n < 0)
+                return n;
+        if (heard)
                 r = on_channel(w);
-        if (!heard)
+        else
                 w->burst = 1;
-        if (r >= 0)
+        if (r < 0)
+                return r;
+
+        if (may_tell_later(w, heard, n)) {
+                w->n_deferred++;
+        } else {
+                w->n_deferred = w->n_untold = 0;
                 r = acceptd_worker_flush(w->channel);
+        }
 
         return r < 0 ? r : watch_channel(w);
 }
@@ -115,7 +154,8 @@ static int worker_run(struct worker *w)
         if (r < 0)
                 return r;
         /* libacceptd lets no connection through beyond the capacity */
-        r = echo_set_capacity(&w->echo, (unsigned)r);
+        w->capacity = (unsigned)r;
+        r = echo_set_capacity(&w->echo, w->capacity);
         if (r < 0)
                 return r;
         w->socket_types = calloc(acceptd_worker_get_n_listeners(w->channel) + 1U, sizeof(int));

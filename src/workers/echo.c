@@ -289,11 +289,13 @@ int echo_start(struct echo *echo, int fd_consume, uint64_t id, bool seqpacket)
 }
 
 /* For epoll_wait: milliseconds, rounded up, or -1. */
-static int get_timeout(const struct echo *echo)
+static int get_timeout(const struct echo *echo, bool briefly)
 {
         const struct echo_connection *first = TAILQ_FIRST(&echo->idle);
         usec_t now, deadline;
 
+        if (briefly)
+                return 1;
         if (echo->idle_timeout == USEC_INFINITY || !first)
                 return -1;
 
@@ -314,13 +316,13 @@ static int end_idle(struct echo *echo)
         return r;
 }
 
-int echo_turn(struct echo *echo, bool *ret_source)
+int echo_turn(struct echo *echo, bool briefly, bool *ret_source)
 {
         struct epoll_event events[EVENTS_MAX];
         int n, r = 0;
 
         *ret_source = false;
-        n = epoll_wait(echo->epoll, events, EVENTS_MAX, get_timeout(echo));
+        n = epoll_wait(echo->epoll, events, EVENTS_MAX, get_timeout(echo, briefly));
         if (n < 0 && errno != EINTR)
                 return -errno;
         if (echo->idle_timeout != USEC_INFINITY)
@@ -335,5 +337,7 @@ int echo_turn(struct echo *echo, bool *ret_source)
                         r = serve(echo, c);
         }
 
-        return r < 0 ? r : end_idle(echo);
+        if (r >= 0)
+                r = end_idle(echo);
+        return r < 0 ? r : MAX(n, 0);
 }

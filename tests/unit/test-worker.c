@@ -934,8 +934,9 @@ static void model_step(const struct fixture *f, struct model *m, unsigned what)
 
         if (what < 50 && m->n_held + m->n_unsaid < MODEL_SIZE) {
                 /* as the dispatcher's: a slot in the low bits, a serial above */
-                uint64_t id = (m->next_id++ << 24) | (m->next_id % 7);
+                uint64_t id = (m->next_id << 24) | (m->next_id % 7);
 
+                m->next_id++;
                 hold_range(f, id, id);
                 m->held[m->n_held++] = id;
         } else if (what < 95 && m->n_held > 0) {

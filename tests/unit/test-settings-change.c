@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What a reload changes under a running pool, and what it leaves for the next start.
+ */
+
+#include "leaks.h"
+#include "policy/pool.h"
+#include "policy/settings-change.h"
+
+#define SLOTS 100
+
+/* Settings as after a start; `assignments` are one word each, NULL-terminated. */
+static void make(struct settings *s, const char *const *assignments)
+{
+        char *message = NULL;
+
+        settings_init(s);
+        for (; *assignments; assignments++)
+                if (settings_assign(s, *assignments, "the test", &message) < 0)
+                        fail_msg("%s", message);
+        settings_resolve(s, 4);
+        assert_int_equal(settings_check(s, &message), 0);
+}
+
+#define MAKE(s, ...) make(s, (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+static void test_nothing_changed(void **state _unused_)
+{
+        _cleanup_(settings_done) struct settings running, fresh;
+        enum settings_change changes[SETTING_COUNT];
+
+        /* the same in other words */
+        MAKE(&running, "Workers=4", "Command=/bin/a 'b c'", "TimeoutStopSec=5s", "MaxConnections=90");
+        MAKE(&fresh, "Workers=auto", "Command=/bin/a b\\sc", "TimeoutStopSec=5000ms",
+                "MaxConnections=90");
+        assert_int_equal(settings_change(&running, &fresh, SLOTS, changes), 0);
+        for (size_t i = 0; i < SETTING_COUNT; i++)
+                assert_int_equal(changes[i], SETTING_UNCHANGED);
+}
+
+static void test_what_needs_no_new_worker(void **state _unused_)
+{
+        _cleanup_(settings_done) struct settings running, fresh;
+        enum settings_change changes[SETTING_COUNT];
+
+        MAKE(&running, "MaxConnections=90", "Workers=2", "Command=/bin/a");
+        MAKE(&fresh, "MaxConnections=50", "Workers=3", "Command=/bin/b", "Distribute=round-robin",
+                "ConnectionsPerWorker=7", "TimeoutStartSec=1", "DrainTimeoutSec=2",
+                "TimeoutStopSec=3", "RestartSec=4", "RestartMaxDelaySec=50");
+        assert_int_equal(settings_change(&running, &fresh, SLOTS, changes), 0);
+
+        assert_int_equal(running.max_connections, 50);
+        assert_int_equal(running.distribute, DISTRIBUTE_ROUND_ROBIN);
+        assert_int_equal(running.timeout_start, 1 * USEC_PER_SEC);
+        assert_int_equal(running.drain_timeout, 2 * USEC_PER_SEC);
+        assert_int_equal(running.timeout_stop, 3 * USEC_PER_SEC);
+        assert_int_equal(running.restart, 4 * USEC_PER_SEC);
+        assert_int_equal(running.restart_max_delay, 50 * USEC_PER_SEC);
+        assert_int_equal(changes[SETTING_RESTART], SETTING_APPLIED);
+        assert_string_equal(running.sources[SETTING_RESTART], "the test");
+
+        assert_int_equal(running.workers, 2);
+        assert_string_equal(running.command[0], "/bin/a");
+        assert_int_equal(running.connections_per_worker, UINT32_MAX);
+        assert_int_equal(changes[SETTING_WORKERS], SETTING_PENDING);
+        assert_int_equal(changes[SETTING_COMMAND], SETTING_PENDING);
+        assert_int_equal(changes[SETTING_CONNECTIONS_PER_WORKER], SETTING_PENDING);
+}
+
+static void test_more_connections_than_the_ledger_has_room_for(void **state _unused_)
+{
+        _cleanup_(settings_done) struct settings running, fresh, less;
+        enum settings_change changes[SETTING_COUNT];
+
+        MAKE(&running, "MaxConnections=90");
+        MAKE(&fresh, "MaxConnections=101");
+        assert_int_equal(settings_change(&running, &fresh, SLOTS, changes), 0);
+        assert_int_equal(changes[SETTING_MAX_CONNECTIONS], SETTING_PENDING);
+        assert_int_equal(running.max_connections, 90);
+
+        MAKE(&less, "MaxConnections=100");
+        assert_int_equal(settings_change(&running, &less, SLOTS, changes), 0);
+        assert_int_equal(changes[SETTING_MAX_CONNECTIONS], SETTING_APPLIED);
+        assert_int_equal(running.max_connections, 100);
+}
+
+static void test_back_to_the_default(void **state _unused_)
+{
+        _cleanup_(settings_done) struct settings running, fresh;
+        enum settings_change changes[SETTING_COUNT];
+
+        MAKE(&running, "TimeoutStopSec=1");
+        MAKE(&fresh);
+        assert_int_equal(settings_change(&running, &fresh, SLOTS, changes), 0);
+        assert_int_equal(running.timeout_stop, 5 * USEC_PER_SEC);
+        assert_null(running.sources[SETTING_TIMEOUT_STOP]);
+}
+
+/* --- The pool --- */
+
+struct world {
+        struct settings settings;
+        struct pool_state state;
+        struct worker_row rows[8];
+        struct slot slots[SLOTS];
+        struct pool pool;
+};
+
+static void connect_to(struct world *w, uint32_t worker)
+{
+        struct slot *slot;
+
+        assert_true(pool_may_accept(&w->pool));
+        slot = pool_accepted(&w->pool, 0, 1);
+        assert_int_equal(pool_choose(&w->pool), worker);
+        pool_assign(&w->pool, slot, worker);
+        pool_sent(&w->pool, slot);
+}
+
+static void open_world(struct world *w)
+{
+        const struct pool_memory memory = {
+                .state = &w->state,
+                .rows = w->rows,
+                .n_rows = ELEMENTSOF(w->rows),
+                .slots = w->slots,
+                .n_slots = SLOTS,
+        };
+
+        *w = (struct world){};
+        MAKE(&w->settings, "Workers=2", "MaxConnections=3");
+        assert_int_equal(pool_init(&w->pool, &w->settings, &memory), 0);
+        for (uint32_t i = 0; i < 2; i++) {
+                pool_spawned(&w->pool, i, 100 + (int32_t)i, 1);
+                assert_int_equal(pool_ready(&w->pool, i, 10, 1), 0);
+        }
+}
+
+static void close_world(struct world *w)
+{
+        pool_deinit(&w->pool);
+        settings_done(&w->settings);
+}
+
+static void test_pool_takes_another_order(void **state _unused_)
+{
+        struct world w;
+
+        open_world(&w);
+        connect_to(&w, 0);
+        connect_to(&w, 1);
+        assert_int_equal(pool_done(&w.pool, 1, w.slots[1].id), 0);
+        assert_int_equal(pool_choose(&w.pool), 1); /* it has the fewest */
+
+        w.settings.distribute = DISTRIBUTE_ROUND_ROBIN;
+        pool_settings_changed(&w.pool);
+        assert_int_equal(pool_choose(&w.pool), 0); /* it waits for longest */
+        assert_int_equal(w.pool.n_heap, 2);
+        close_world(&w);
+}
+
+static void test_pool_opens_and_shuts(void **state _unused_)
+{
+        struct pool_decision decision;
+        struct world w;
+
+        open_world(&w);
+        connect_to(&w, 0);
+        connect_to(&w, 1);
+        pool_decide(&w.pool, 2, &decision);
+
+        w.settings.max_connections = 1; /* fewer than there are */
+        pool_settings_changed(&w.pool);
+        assert_false(pool_may_accept(&w.pool));
+        assert_true(w.pool.dirty);
+        pool_decide(&w.pool, 2, &decision);
+        assert_int_equal(
+                decision.actions[decision.n_actions - 1].type, POOL_LISTEN_OFF);
+
+        w.settings.max_connections = 3;
+        pool_settings_changed(&w.pool);
+        pool_decide(&w.pool, 2, &decision);
+        assert_int_equal(decision.actions[decision.n_actions - 1].type, POOL_LISTEN_ON);
+        close_world(&w);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_nothing_changed),
+                cmocka_unit_test(test_what_needs_no_new_worker),
+                cmocka_unit_test(test_more_connections_than_the_ledger_has_room_for),
+                cmocka_unit_test(test_back_to_the_default),
+                cmocka_unit_test(test_pool_takes_another_order),
+                cmocka_unit_test(test_pool_opens_and_shuts),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
