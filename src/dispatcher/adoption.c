@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "dispatcher/adoption.h"
+#include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/settings-file.h"
 #include "dispatcher/store.h"
@@ -204,12 +205,14 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 pool_lost(&d->pool, slot);
 
         end_strangers(inheritance);
-        if (n_workers > 0)
+        if (n_workers > 0) {
+                health_ready(d);
                 journal_event(MESSAGE_ADOPTED,
                         JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_WORKERS", n_workers),
                                 JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
                         "Took over %" PRIu32 " worker%s with %" PRIu32 " open connections.",
                         n_workers, n_workers == 1 ? "" : "s", d->pool.slots.n_used);
+        }
 
         return 0;
 }
