@@ -34,13 +34,10 @@ static void add_number(struct table *table, const json_t *object, const char *me
 static void add_age(struct table *table, const json_t *object, const char *member)
 {
         char text[USEC_FORMAT_SIZE];
-        struct timespec ts;
-        usec_t now, since = (usec_t)number_of(object, member);
+        usec_t now = usec_now(), since = (usec_t)number_of(object, member);
+        usec_t age = now > since ? now - since : 0;
 
-        (void)clock_gettime(CLOCK_REALTIME, &ts); /* cannot fail for this clock */
-        now = (usec_t)ts.tv_sec * USEC_PER_SEC;
-        now = now > since ? now - since : 0; /* the clock may have been set */
-        table_add(table, now < USEC_PER_SEC ? "0s" : usec_format(now - now % USEC_PER_SEC, text));
+        table_add(table, age < USEC_PER_SEC ? "0s" : usec_format(age - age % USEC_PER_SEC, text));
 }
 
 static void print_text(const char *before, const char *text)

@@ -62,7 +62,7 @@ static json_t *make_listeners(const struct dispatcher *d)
         return list;
 }
 
-static json_t *make_worker(const struct pool_worker *w, usec_t monotonic_to_real)
+static json_t *make_worker(const struct pool_worker *w)
 {
         const struct worker_row *row = w->row;
 
@@ -70,22 +70,16 @@ static json_t *make_worker(const struct pool_worker *w, usec_t monotonic_to_real
                 INTEGER(row->number), "pid", INTEGER(row->pid), "state",
                 worker_state_info(row->state)->name, "generation", INTEGER(row->generation),
                 "capacity", INTEGER(row->capacity), "open", INTEGER(w->open), "handedOver",
-                INTEGER(row->handed_over), "since", INTEGER(w->started_at + monotonic_to_real));
+                INTEGER(row->handed_over), "since", INTEGER(w->started_at));
 }
 
 static json_t *make_workers(const struct pool *pool)
 {
         json_t *list = json_array();
-        struct timespec real;
-        usec_t difference;
-
-        (void)clock_gettime(CLOCK_REALTIME, &real); /* cannot fail for this clock */
-        difference = (usec_t)real.tv_sec * USEC_PER_SEC + (usec_t)real.tv_nsec / 1000 - usec_now();
 
         for (uint32_t i = 0; list && i < pool->n_rows; i++)
                 if (pool->workers[i].row->state != WORKER_NONE)
-                        (void)json_array_append_new(
-                                list, make_worker(&pool->workers[i], difference));
+                        (void)json_array_append_new(list, make_worker(&pool->workers[i]));
 
         return list;
 }

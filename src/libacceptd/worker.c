@@ -37,7 +37,6 @@ struct acceptd_worker {
         uint32_t place;    /* how far the HELDs of the answer are sent */
         uint32_t question; /* value of the PONG still to be sent, if */
         bool asked;
-        bool full;    /* the last attempt to say something found no room */
         bool drained; /* nothing will come */
         bool gone;    /* nobody reads */
 };
@@ -146,8 +145,7 @@ int acceptd_worker_flush(struct acceptd_worker *worker)
 
                 if (r < 0)
                         return r;
-                worker->full = r == WIRE_FULL;
-                if (worker->full)
+                if (r == WIRE_FULL)
                         break;
                 if (r == WIRE_GONE) {
                         worker->gone = true;
@@ -326,10 +324,6 @@ int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection
                         return ACCEPTD_CONNECTION;
                 }
 
-                /* what was queued meanwhile was not tried yet */
-                if (is_pending(worker) && !worker->full)
-                        continue;
-
                 pollfd.events = (short)acceptd_worker_get_events(worker);
                 if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
                         return -errno;
@@ -357,7 +351,7 @@ uint32_t acceptd_worker_get_events(const struct acceptd_worker *worker)
 
         if (!worker->drained && !worker->asked)
                 events |= POLLIN;
-        if (worker->full && is_pending(worker))
+        if (is_pending(worker))
                 events |= POLLOUT;
 
         return events;

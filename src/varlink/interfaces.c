@@ -68,7 +68,7 @@ static const char pool_text[] =
         "\tcapacity: int,\n"
         "\topen: int,\n"
         "\thandedOver: int,\n"
-        "\t# when it was started: microseconds since 1970, UTC\n"
+        "\t# when it was started: microseconds of CLOCK_MONOTONIC\n"
         "\tsince: int\n"
         ")\n"
         "\n"

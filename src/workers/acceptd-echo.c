@@ -5,6 +5,7 @@
  */
 
 #include <getopt.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sysexits.h>
@@ -110,7 +111,8 @@ static bool may_tell_later(struct worker *w, bool heard, int n_events)
         }
 
         return w->crowded && n_events > 0 && w->n_untold < UNTOLD_MAX &&
-               w->n_deferred < DEFER_MAX && used < w->capacity / 2;
+               w->n_deferred < DEFER_MAX && used < w->capacity / 2 &&
+               acceptd_worker_get_events(w->channel) & EPOLLIN; /* not when draining */
 }
 
 static int turn(struct worker *w)
@@ -130,11 +132,11 @@ static int turn(struct worker *w)
 
         if (may_tell_later(w, heard, n)) {
                 w->n_deferred++;
-        } else {
-                w->n_deferred = w->n_untold = 0;
-                r = acceptd_worker_flush(w->channel);
+                return 0; /* and no look at get_events(), which asks for a flush */
         }
 
+        w->n_deferred = w->n_untold = 0;
+        r = acceptd_worker_flush(w->channel);
         return r < 0 ? r : watch_channel(w);
 }
 

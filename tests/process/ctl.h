@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <jansson.h>
+
+#include "client.h"
+
+/*
+ * The control socket of a dispatcher under test, as a client and through acceptctl. The folder of
+ * the test stands for the root of the file system: the instance is "test".
+ */
+
+struct ctl {
+        char root[80];     /* "--root=FOLDER" */
+        char settings[96]; /* the file */
+        char folder[96];   /* the runtime directory */
+        char environment[128];
+        char path[128]; /* of the socket */
+};
+
+/* Skips the test where this is not root, whom alone the dispatcher answers. */
+void ctl_init(struct harness *h, struct ctl *ctl);
+
+void ctl_write_settings(const struct ctl *ctl, const char *text);
+
+/* Starts the dispatcher on that file, with its runtime directory. */
+#define ctl_start(h, ctl, ...)                                                                     \
+        harness_start(h, .arguments = WORDS("-c", (ctl)->settings),                                \
+                .environment = WORDS((ctl)->environment) __VA_OPT__(, ) __VA_ARGS__)
+
+/* Returns a connected socket. */
+int ctl_connect(const struct ctl *ctl);
+
+/* Sends bytes as they are. */
+void ctl_send(int fd, const char *data, size_t size);
+
+/* Waits for a whole message; NULL at the end of the connection. */
+json_t *ctl_receive(struct harness *h, int fd);
+
+/* Sends one message on a connection of its own, and waits as ctl_receive(). */
+json_t *ctl_call(struct harness *h, const struct ctl *ctl, const char *message);
+
+/* GetStatus, for json_decref(). */
+json_t *ctl_status(struct harness *h, const struct ctl *ctl);
+
+/* A number in it, by names with dots: "counters.open". */
+long long ctl_number(const json_t *status, const char *names);
+
+/* Runs acceptctl, and keeps what it wrote until the next call. Returns its exit status. */
+#define ctl_run(h, ctl, ...) ctl_run_words(h, ctl, WORDS(__VA_ARGS__))
+int ctl_run_words(struct harness *h, const struct ctl *ctl, const char *const *words);
+extern char ctl_out[65536], ctl_err[4096];
