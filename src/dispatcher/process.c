@@ -86,7 +86,9 @@ void process_template_done(struct process_template *template)
         free(TAKE_PTR(template->environment));
 }
 
-/* Own session, default signal handlers, empty mask. */
+/* Own process group, default signal handlers, empty mask. Not an own session: the scheduler would
+ * take each worker for a group of its own (autogroup: sched(7)), with as much weight as all else
+ * together, and let it preempt the dispatcher for every single connection. */
 static int set_attributes(posix_spawnattr_t *attributes)
 {
         sigset_t all, none;
@@ -99,8 +101,10 @@ static int set_attributes(posix_spawnattr_t *attributes)
         if (r == 0)
                 r = posix_spawnattr_setsigmask(attributes, &none);
         if (r == 0)
+                r = posix_spawnattr_setpgroup(attributes, 0);
+        if (r == 0)
                 r = posix_spawnattr_setflags(attributes,
-                        POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+                        POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 
         return r;
 }

@@ -80,10 +80,13 @@ static bool comes_before(const struct pool *pool, uint32_t a, uint32_t b)
 {
         const struct pool_worker *x = &pool->workers[a], *y = &pool->workers[b];
 
-        if (pool->settings->distribute == DISTRIBUTE_LEAST_CONNECTIONS && x->open != y->open)
+        if (pool->settings->distribute == DISTRIBUTE_ROUND_ROBIN)
+                return x->last_chosen < y->last_chosen;
+        if (x->open != y->open)
                 return x->open < y->open;
 
-        return x->last_chosen < y->last_chosen;
+        /* Among equals the one that is still warm, so that few workers serve what few can serve. */
+        return x->last_chosen > y->last_chosen;
 }
 
 static void heap_place(struct pool *pool, uint32_t position, uint32_t worker)

@@ -46,7 +46,7 @@ struct pool_worker {
         struct worker_row *row;
         uint32_t open; /* slots that name this worker */
         uint32_t heap_position;
-        uint64_t last_chosen; /* counts choices; the longest ago is the smallest */
+        uint64_t last_chosen; /* number of the choice; 0: never */
         usec_t started_at;
         usec_t blocked_until; /* its channel was full; 0: it was not */
         usec_t readys_since;  /* begin of the second in which n_readys are counted */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What a worker finds when it starts: descriptors, session, signals, environment; and what the
+ * What a worker finds when it starts: descriptors, process group, signals, environment; and what the
  * dispatcher tells the service manager.
  */
 
@@ -87,7 +87,7 @@ static void test_descriptors(void **state)
         harness_stop(h);
 }
 
-static void test_session_and_signals(void **state)
+static void test_process_group_and_signals(void **state)
 {
         struct harness *h = *state;
         _cleanup_(freep) char *report = get_report(h, NULL);
@@ -96,7 +96,7 @@ static void test_session_and_signals(void **state)
         assert_int_equal(
                 sscanf(report, "process pid=%d sid=%d pgid=%d ppid=%d", &pid, &sid, &pgid, &ppid),
                 4);
-        assert_int_equal(sid, pid);
+        assert_int_equal(sid, getsid(0));
         assert_int_equal(pgid, pid);
         assert_int_equal(ppid, h->pid);
         assert_int_equal(strtoull(find_line(report, "status SigBlk:"), NULL, 16), 0);
@@ -252,7 +252,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_descriptors),
-                HARNESS_TEST(test_session_and_signals),
+                HARNESS_TEST(test_process_group_and_signals),
                 HARNESS_TEST(test_environment),
                 HARNESS_TEST(test_instance),
                 HARNESS_TEST(test_numbers_count_up),

@@ -78,6 +78,8 @@ void world_check_choice(struct world *w, uint32_t row)
                         continue;
                 if (by_load && count_open(v) != count_open(chosen))
                         world_expect(w, count_open(chosen) < count_open(v));
+                else if (by_load)
+                        world_expect(w, chosen->last_chosen >= v->last_chosen);
                 else
                         world_expect(w, chosen->last_chosen <= v->last_chosen);
         }
@@ -143,11 +145,12 @@ static void check_heap(struct world *w)
                 const struct pool_worker *child = &p->workers[p->heap[i]];
                 const struct pool_worker *parent = &p->workers[p->heap[(i - 1) / 2]];
 
-                if (w->settings.distribute == DISTRIBUTE_LEAST_CONNECTIONS &&
-                        parent->open != child->open)
+                if (w->settings.distribute == DISTRIBUTE_ROUND_ROBIN)
+                        world_expect(w, parent->last_chosen <= child->last_chosen);
+                else if (parent->open != child->open)
                         world_expect(w, parent->open < child->open);
                 else
-                        world_expect(w, parent->last_chosen <= child->last_chosen);
+                        world_expect(w, parent->last_chosen >= child->last_chosen);
         }
 }
 
