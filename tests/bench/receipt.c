@@ -57,8 +57,8 @@ static int run(struct acceptd_worker *worker)
         while (r >= 0 && !acceptd_worker_is_finished(worker)) {
                 bool heard = false;
 
-                r = echo_watch_source(&echo, acceptd_worker_get_fd(worker),
-                        acceptd_worker_get_events(worker));
+                r = echo_watch_source(
+                        &echo, acceptd_worker_get_fd(worker), acceptd_worker_get_events(worker));
                 if (r >= 0)
                         r = echo_turn(&echo, false, &heard);
                 if (r >= 0 && heard)
