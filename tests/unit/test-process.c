@@ -4,104 +4,13 @@
  * what they were given is read from /proc. */
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/process.h"
-#include "raw.h"
-
-struct started {
-        pid_t pid;
-        int pidfd;
-        int here; /* the test's end of the channel; the worker has the only copy of the other one */
-};
-
-/* Stops itself. When posix_spawn() returns the program is still being loaded, and /proc has not all
- * of it. */
-static char shell[] = "/bin/sh", option[] = "-c", stay[] = "kill -STOP $$";
-static char *const stay_argv[] = { shell, option, stay, NULL };
-
-/* --- Helpers --- */
-
-static struct process_template make_template(char *const *argv)
-{
-        struct process_template template;
-
-        assert_int_equal(
-                process_template_init(&template, (char **)(uintptr_t)argv, "web", "http:https"), 0);
-        return template;
-}
-
-static void wait_until_readable(int fd)
-{
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-
-        assert_int_equal(poll(&p, 1, -1), 1);
-}
-
-static void wait_until_stopped(int pidfd)
-{
-        siginfo_t info;
-
-        assert_int_equal(waitid(P_PIDFD, (id_t)pidfd, &info, WSTOPPED), 0);
-        assert_int_equal(info.si_code, CLD_STOPPED);
-}
-
-static int try_start(char *const *argv, uint32_t number, struct started *ret)
-{
-        struct process_template template = make_template(argv);
-        int pair[2], r;
-
-        open_pair(SOCK_SEQPACKET, pair);
-        ret->here = pair[0];
-        r = process_spawn(&template, number, pair[1], &ret->pid, &ret->pidfd);
-        process_template_done(&template);
-        fd_close(pair[1]);
-        if (r < 0)
-                fd_close(pair[0]);
-        else if (argv == stay_argv)
-                wait_until_stopped(ret->pidfd);
-
-        return r;
-}
-
-static struct started start(char *const *argv)
-{
-        struct started s;
-
-        assert_int_equal(try_start(argv, 7, &s), 0);
-        return s;
-}
-
-static struct started start_shell(char *script)
-{
-        char *argv[] = { shell, option, script, NULL };
-
-        return start(argv);
-}
-
-/* Waits for its death. */
-static struct process_end reap(struct started *s)
-{
-        struct process_end end;
-
-        wait_until_readable(s->pidfd);
-        end = process_reap(s->pid, s->pidfd);
-        fd_close(s->pidfd);
-        fd_close(s->here);
-        return end;
-}
-
-static struct process_end end_it(struct started *s)
-{
-        process_signal(s->pidfd, SIGKILL);
-        return reap(s);
-}
+#include "started.h"
 
 /* Reads /proc/PID/NAME, with a 0 after it. Returns its size. */
 static size_t read_proc(pid_t pid, const char *name, char *text, size_t size)
