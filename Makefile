@@ -135,13 +135,21 @@ $(BENCH): $(O)/%: $(O)/%.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(BENCH)
+# What the system tests run in the container
+SYSTEM := $(patsubst %.c,$(O)/%,$(wildcard tests/system/*.c))
+$(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
+	$(say) LD $@
+	$(Q)$(link)
+
+system-programs: $(SYSTEM) $(STUBS)
+
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(BENCH) $(SYSTEM)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined
 SAN_TESTS := $(TESTS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)
 # Debian releases that are booted in a container with the package installed
-RELEASES  := bookworm
+RELEASES  := bookworm trixie
 
 check-unit: tests
 	$(Q)tests/run $(TESTS)
@@ -262,6 +270,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all bench bench-quick check check-unit clean deb deps help install lint run tests
+.PHONY: all bench bench-quick check check-unit clean deb deps help install lint run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:
