@@ -5,6 +5,7 @@
  * running workers is policy/settings-change.c's to say.
  */
 
+#include "dispatcher/connection-log.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/reload.h"
@@ -65,6 +66,7 @@ static int reload(const struct reload *what, enum settings_change *changes, char
                 return r;
 
         pool_settings_changed(&d->pool);
+        connection_log_set(d);
         /* From the timer and not from here, where a failure would not end the dispatcher */
         (void)sd_event_source_set_time(d->timer, 0);
         (void)sd_event_source_set_enabled(d->timer, SD_EVENT_ONESHOT);

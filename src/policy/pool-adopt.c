@@ -100,6 +100,8 @@ void pool_adopted(struct pool *pool, uint32_t worker)
 
         w->served = true; /* perhaps; its end says nothing about how workers start now */
         w->must_list = w->row->state == WORKER_READY;
+        w->leaves = w->row->state > WORKER_READY;
+        pool_update_credit(pool, worker);
         pool->dirty = true;
 }
 

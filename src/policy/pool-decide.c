@@ -7,34 +7,30 @@
 
 #include <assert.h>
 
-#include "policy/pool.h"
-
-struct census {
-        uint32_t starting;
-        uint32_t ready;
-        uint32_t alive;
-        uint32_t in_use; /* rows that are not free */
-        uint32_t dying;  /* killed with connections, some of which may be in its queue */
-};
+#include "policy/pool-inside.h"
 
 static struct census count_workers(const struct pool *pool)
 {
         struct census census = {};
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
-                enum worker_state state = pool->workers[i].row->state;
+                const struct pool_worker *w = &pool->workers[i];
+                enum worker_state state = w->row->state;
 
                 census.starting += state == WORKER_STARTING;
                 census.ready += state == WORKER_READY;
                 census.alive += worker_state_info(state)->alive;
                 census.in_use += state != WORKER_NONE;
-                census.dying += state == WORKER_KILLED && pool->workers[i].open > 0;
+                census.dying += state == WORKER_KILLED && w->open > 0;
+                census.leaving += worker_state_info(state)->alive && state > WORKER_READY &&
+                        w->row->generation == pool->state->generation;
+                census.with_room += w->heap_position != POOL_NOT_IN_HEAP || w->must_list;
         }
 
         return census;
 }
 
-static void act(
+void pool_act(
         struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker)
 {
         if (d->n_actions < POOL_ACTIONS_MAX - 1) /* the last place is for LISTEN_ON or LISTEN_OFF */
@@ -43,7 +39,7 @@ static void act(
                 pool->dirty = true;
 }
 
-static void wake(struct pool_decision *d, usec_t at)
+void pool_wake(struct pool_decision *d, usec_t at)
 {
         d->wake_at = MIN(d->wake_at, at);
 }
@@ -54,7 +50,7 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
         if (pool->paused_until != 0 && now >= pool->paused_until)
                 pool->paused_until = 0;
         if (pool->paused_until != 0)
-                wake(d, pool->paused_until);
+                pool_wake(d, pool->paused_until);
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 struct pool_worker *w = &pool->workers[i];
@@ -64,7 +60,7 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
                 if (now >= w->blocked_until)
                         pool_unblock(pool, i);
                 else
-                        wake(d, w->blocked_until);
+                        pool_wake(d, w->blocked_until);
         }
 }
 
@@ -103,37 +99,9 @@ static void decide_waiting(
                 return;
 
         if (pool->n_dead > 0 && pool->n_in_hand < POOL_HAND_MAX && pool->paused_until == 0)
-                act(pool, d, POOL_TAKE_BACK, smallest_dead(pool));
+                pool_act(pool, d, POOL_TAKE_BACK, smallest_dead(pool));
         else if (pool->n_in_hand > 0)
-                act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
-}
-
-static void decide_spawn(
-        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
-{
-        uint32_t wanted = pool->settings->workers;
-        uint32_t running = census->starting + census->ready;
-
-        if (pool->stopping || running >= wanted)
-                return;
-
-        if (backoff_is_failing(&pool->backoff)) {
-                /* one at a time, until one serves: a probe */
-                if (census->starting > 0)
-                        return;
-                if (!pool_may_spawn(pool, now)) {
-                        wake(d, pool->backoff.not_before);
-                        return;
-                }
-                wanted = running + 1;
-        }
-
-        for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
-                if (pool->workers[i].row->state != WORKER_NONE)
-                        continue;
-                act(pool, d, POOL_SPAWN, i);
-                running++;
-        }
+                pool_act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
 }
 
 static void decide_worker(
@@ -148,19 +116,19 @@ static void decide_worker(
 
         if (w->must_list && w->question == QUESTION_NONE && w->blocked_until == 0 &&
                 row->state == WORKER_READY)
-                act(pool, d, POOL_ASK_LIST, worker);
+                pool_act(pool, d, POOL_ASK_LIST, worker);
 
         if (drain && row->state == WORKER_READY) {
-                act(pool, d, POOL_DRAIN, worker);
+                pool_act(pool, d, POOL_DRAIN, worker);
         } else if (drain && row->state == WORKER_STARTING) {
                 /* It holds nothing, so there is nothing to wait for. */
-                act(pool, d, POOL_TERMINATE, worker);
+                pool_act(pool, d, POOL_TERMINATE, worker);
         } else if (now < row->deadline) {
-                wake(d, row->deadline);
+                pool_wake(d, row->deadline);
         } else if (state->overdue == STEP_TERMINATE) {
-                act(pool, d, POOL_TERMINATE, worker);
+                pool_act(pool, d, POOL_TERMINATE, worker);
         } else if (state->overdue == STEP_KILL) {
-                act(pool, d, POOL_KILL, worker);
+                pool_act(pool, d, POOL_KILL, worker);
         }
 }
 
@@ -176,13 +144,13 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
 
         census = count_workers(pool);
         decide_waiting(pool, &census, now, ret);
-        decide_spawn(pool, &census, now, ret);
+        pool_decide_size(pool, &census, now, ret);
 
         /* What waits for a credit gets its chance before the workers are drained. */
         waits = pool->n_in_hand > 0 || pool->n_dead > 0 || census.dying > 0;
         drain = pool->stopping && (!waits || now >= pool->stop_deadline);
         if (pool->stopping && !drain)
-                wake(ret, pool->stop_deadline);
+                pool_wake(ret, pool->stop_deadline);
         for (uint32_t i = 0; i < pool->n_rows; i++)
                 decide_worker(pool, i, drain, now, ret);
 
@@ -200,9 +168,14 @@ void pool_stop(struct pool *pool, usec_t now)
                 pool->stop_deadline = usec_add(now, pool->settings->drain_timeout);
         } else {
                 pool->stop_deadline = now;
-                for (uint32_t i = 0; i < pool->n_rows; i++)
-                        if (pool->workers[i].row->state == WORKER_DRAINING)
-                                pool->workers[i].row->deadline = now;
+        }
+
+        /* Those that were on their way out already have no more time than all. */
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                struct worker_row *row = pool->workers[i].row;
+
+                if (row->state == WORKER_DRAINING)
+                        row->deadline = MIN(row->deadline, pool->stop_deadline);
         }
 
         pool->dirty = true;

@@ -3,7 +3,7 @@
 
 #include "policy/pool.h"
 
-/* What pool.c offers to pool-adopt.c only. */
+/* What the pool's files offer to each other only. */
 
 /* Looks at a state that another process left: recounts it, and mends what a crash in the middle of
  * a step leaves. Returns 0 or -EBADMSG. */
@@ -20,3 +20,33 @@ void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome);
 
 /* Frees what a connection held of its worker. */
 void pool_forget(struct pool *pool, uint32_t worker);
+
+/* True where the worker has had RecycleAfter= connections. */
+static inline bool pool_is_due(const struct pool *pool, const struct pool_worker *w)
+{
+        return pool->settings->recycle_after > 0 &&
+                w->row->handed_over >= pool->settings->recycle_after;
+}
+
+/* --- Deciding --- */
+
+struct census {
+        uint32_t starting;
+        uint32_t ready;
+        uint32_t alive;
+        uint32_t in_use;    /* rows that are not free */
+        uint32_t dying;     /* killed with connections, some of which may be in its queue */
+        uint32_t leaving;   /* of this generation: drained or worse, and still there */
+        uint32_t with_room; /* they have credit, or will say whether they have */
+};
+
+/* Adds an action to the decision, or has it made again when there is no room for it. */
+void pool_act(
+        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker);
+
+/* The decision has to be made again at this time. */
+void pool_wake(struct pool_decision *d, usec_t at);
+
+/* How many workers there should be: starts, retires and recycles them. */
+void pool_decide_size(
+        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d);

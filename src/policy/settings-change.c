@@ -17,11 +17,16 @@
 static const struct {
         size_t offset, size;
 } live[SETTING_COUNT] = {
+        [SETTING_WORKERS_SPARE] = LIVE(workers_spare),
+        [SETTING_WORKER_IDLE_TIMEOUT] = LIVE(worker_idle_timeout),
         [SETTING_MAX_CONNECTIONS] = LIVE(max_connections),
         [SETTING_DISTRIBUTE] = LIVE(distribute),
+        [SETTING_LOG_CONNECTIONS] = LIVE(log_connections),
         [SETTING_TIMEOUT_START] = LIVE(timeout_start),
         [SETTING_DRAIN_TIMEOUT] = LIVE(drain_timeout),
+        [SETTING_RELOAD_DRAIN_TIMEOUT] = LIVE(reload_drain_timeout),
         [SETTING_TIMEOUT_STOP] = LIVE(timeout_stop),
+        [SETTING_RECYCLE_AFTER] = LIVE(recycle_after),
         [SETTING_RESTART] = LIVE(restart),
         [SETTING_RESTART_MAX_DELAY] = LIVE(restart_max_delay),
 };

@@ -32,6 +32,7 @@ static void make_settings(struct world *w)
 {
         static const usec_t restart[] = { 1000, 20000, 100000, 1000000 };
         static const usec_t timeout[] = { 1000, 50000, 1000000, 30000000 };
+        static const usec_t idle[] = { 1000, 50000, 1000000, 60000000, USEC_INFINITY };
         static const usec_t drain[] = { 0, 1000, 1000000, 30000000, USEC_INFINITY };
 
         world_default_settings(w, 1 + world_random(w, 6), UINT32_MAX);
@@ -49,6 +50,14 @@ static void make_settings(struct world *w)
         w->settings.timeout_start = pick(w, timeout, ELEMENTSOF(timeout));
         w->settings.timeout_stop = pick(w, timeout, ELEMENTSOF(timeout));
         w->settings.drain_timeout = pick(w, drain, ELEMENTSOF(drain));
+        w->settings.reload_drain_timeout = pick(w, drain, ELEMENTSOF(drain));
+        w->settings.worker_idle_timeout = pick(w, idle, ELEMENTSOF(idle));
+        if (world_chance(w, 128))
+                w->settings.workers_max += world_random(w, 7);
+        if (world_chance(w, 64))
+                w->settings.workers_spare = world_random(w, 1 + w->settings.workers_max);
+        if (world_chance(w, 128))
+                w->settings.recycle_after = 1 + world_random(w, 12);
 }
 
 enum event {
@@ -187,6 +196,8 @@ static bool exit_when_told(struct world *w, enum worker_state state)
 
 static void happen(struct world *w, const struct weather *weather, enum event event)
 {
+        static const enum worker_state told[] = { WORKER_DRAINING, WORKER_TERMINATING,
+                WORKER_KILLED };
         int64_t row;
 
         switch (event) {
@@ -197,7 +208,7 @@ static void happen(struct world *w, const struct weather *weather, enum event ev
                 (void)world_accept(w, 1 + world_random(w, 16));
                 return;
         case EXIT_WHEN_TOLD:
-                (void)exit_when_told(w, world_chance(w, 128) ? WORKER_KILLED : WORKER_TERMINATING);
+                (void)exit_when_told(w, told[world_random(w, ELEMENTSOF(told))]);
                 return;
         case PASS_TIME:
                 world_pass(w, world_random(w, world_chance(w, 32) ? 2000000 : 5000));
@@ -296,6 +307,29 @@ static void calm(struct world *w)
         world_expect(w, world_count(w, WORKER_READY) > 0);
 }
 
+/* Nobody comes any more: the pool gets as small as it may be, and not smaller. */
+static void shrink(struct world *w)
+{
+        uint32_t smallest = MIN(w->settings.workers_spare, w->settings.workers_max);
+        usec_t begin = w->now;
+        int step = 0;
+
+        smallest = MAX(smallest, w->settings.workers);
+        if (w->settings.worker_idle_timeout == USEC_INFINITY)
+                return;
+
+        do {
+                world_expect(w, step++ < CALM_STEPS);
+                if (!behave_all(w) && w->timer != USEC_INFINITY)
+                        world_wait(w);
+        } while (w->timer != USEC_INFINITY &&
+                 w->now - begin <= 2 * w->settings.worker_idle_timeout);
+
+        /* while starts fail, one is tried at a time, and the next when that has served */
+        if (!backoff_is_failing(&w->pool.backoff))
+                world_expect(w, world_count(w, WORKER_READY) == smallest);
+}
+
 /* --- The end --- */
 
 /* Nobody does anything but die of SIGKILL. */
@@ -349,6 +383,7 @@ static void run_episode(uint64_t seed)
         world_init(&w, seed);
         storm(&w, STORM_EVENTS / 2);
         calm(&w);
+        shrink(&w);
         storm(&w, STORM_EVENTS / 2);
         if (world_chance(&w, 128))
                 calm(&w);

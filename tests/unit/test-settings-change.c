@@ -47,7 +47,9 @@ static void test_what_needs_no_new_worker(void **state _unused_)
         MAKE(&running, "MaxConnections=90", "Workers=2", "Command=/bin/a");
         MAKE(&fresh, "MaxConnections=50", "Workers=3", "Command=/bin/b", "Distribute=round-robin",
                 "ConnectionsPerWorker=7", "TimeoutStartSec=1", "DrainTimeoutSec=2",
-                "TimeoutStopSec=3", "RestartSec=4", "RestartMaxDelaySec=50");
+                "TimeoutStopSec=3", "RestartSec=4", "RestartMaxDelaySec=50", "WorkersSpare=1",
+                "WorkerIdleTimeoutSec=6", "LogConnections=yes", "ReloadDrainTimeoutSec=7",
+                "RecycleAfter=8");
         assert_int_equal(settings_change(&running, &fresh, SLOTS, changes), 0);
 
         assert_int_equal(running.max_connections, 50);
@@ -55,6 +57,11 @@ static void test_what_needs_no_new_worker(void **state _unused_)
         assert_int_equal(running.timeout_start, 1 * USEC_PER_SEC);
         assert_int_equal(running.drain_timeout, 2 * USEC_PER_SEC);
         assert_int_equal(running.timeout_stop, 3 * USEC_PER_SEC);
+        assert_int_equal(running.workers_spare, 1);
+        assert_int_equal(running.worker_idle_timeout, 6 * USEC_PER_SEC);
+        assert_true(running.log_connections);
+        assert_int_equal(running.reload_drain_timeout, 7 * USEC_PER_SEC);
+        assert_int_equal(running.recycle_after, 8);
         assert_int_equal(running.restart, 4 * USEC_PER_SEC);
         assert_int_equal(running.restart_max_delay, 50 * USEC_PER_SEC);
         assert_int_equal(changes[SETTING_RESTART], SETTING_APPLIED);
@@ -64,6 +71,8 @@ static void test_what_needs_no_new_worker(void **state _unused_)
         assert_string_equal(running.command[0], "/bin/a");
         assert_int_equal(running.connections_per_worker, UINT32_MAX);
         assert_int_equal(changes[SETTING_WORKERS], SETTING_PENDING);
+        assert_int_equal(running.workers_max, 2);
+        assert_int_equal(changes[SETTING_WORKERS_MAX], SETTING_PENDING);
         assert_int_equal(changes[SETTING_COMMAND], SETTING_PENDING);
         assert_int_equal(changes[SETTING_CONNECTIONS_PER_WORKER], SETTING_PENDING);
 }

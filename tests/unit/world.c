@@ -30,6 +30,9 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
 {
         w->settings = (struct settings){
                 .workers = workers,
+                .workers_max = workers,
+                .worker_idle_timeout = 60 * USEC_PER_SEC,
+                .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
                 .distribute = DISTRIBUTE_LEAST_CONNECTIONS,
                 .connections_per_worker = connections,
@@ -95,6 +98,7 @@ static bool send(struct world *w, uint32_t row, struct slot *slot)
         }
 
         v->queue[v->n_queue++] = (struct world_item){ .id = slot->id };
+        v->handed_over++;
         pool_sent(&w->pool, slot);
         return true;
 }
@@ -217,6 +221,14 @@ static void carry_out(struct world *w, const struct pool_action *action)
         case POOL_DRAIN:
                 pool_drained(&w->pool, action->worker, w->now);
                 return;
+        case POOL_RETIRE:
+                world_check_may_retire(w, action->worker);
+                pool_drained(&w->pool, action->worker, w->now);
+                return;
+        case POOL_RECYCLE:
+                world_check_may_recycle(w, action->worker);
+                pool_drained(&w->pool, action->worker, w->now);
+                return;
         case POOL_TERMINATE:
                 pool_terminated(&w->pool, action->worker, w->now);
                 return;
@@ -290,6 +302,8 @@ uint32_t world_accept(struct world *w, uint32_t burst)
 
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
+        if (world_state(w, row) == WORKER_STARTING)
+                w->workers[row].idle_since = w->now;
         if (pool_ready(&w->pool, row, capacity, w->now) != 0)
                 kill_worker(w, row);
         else
@@ -316,6 +330,7 @@ static void expect_done(struct world *w, uint32_t row, uint64_t id)
         world_expect(w, pool_done(&w->pool, row, id) == 0);
         w->expected.done++;
         w->workers[row].served = true;
+        w->workers[row].idle_since = w->now;
         world_settle(w);
 }
 
@@ -383,6 +398,10 @@ void world_change_settings(struct world *w)
         s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
         s->restart = 1000 + world_random(w, 100000);
         s->restart_max_delay = s->restart + world_random(w, 1000000);
+        s->workers_spare = world_random(w, 5);
+        s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
+        s->worker_idle_timeout = 1000 + world_random(w, 1000000);
+        s->reload_drain_timeout = world_chance(w, 128) ? USEC_INFINITY : world_random(w, 1000000);
         pool_settings_changed(&w->pool);
         world_settle(w);
 }

@@ -17,7 +17,7 @@
  */
 
 #define WORLD_WORKERS_MAX 40
-#define WORLD_ROWS_MAX    (2 * WORLD_WORKERS_MAX + 8)
+#define WORLD_ROWS_MAX    (3 * WORLD_WORKERS_MAX + 8)
 #define WORLD_SLOTS_MAX   64
 #define WORLD_QUEUE_MAX   12 /* datagrams that a channel takes */
 #define WORLD_HELD_MAX    128
@@ -39,6 +39,8 @@ struct world_worker {
         size_t n_queue;
         uint64_t held[WORLD_HELD_MAX];
         size_t n_held;
+        uint64_t handed_over;
+        usec_t idle_since; /* its last connection ended then */
 };
 
 struct world {
@@ -99,7 +101,7 @@ void world_exit(struct world *w, uint32_t row);
 void world_pass(struct world *w, usec_t t);
 void world_wait(struct world *w); /* up to the timer */
 
-/* Distribute=, delays and bounds become others. */
+/* Distribute=, delays, bounds and what the pool's size goes by become others. */
 void world_change_settings(struct world *w);
 
 void world_stop(struct world *w);
