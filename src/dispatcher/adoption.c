@@ -130,6 +130,13 @@ static int take(struct inheritance *inheritance, const char *what, uint32_t numb
         return inheritance_take(inheritance, store_name(name, what, number));
 }
 
+static int take_in_hand(struct inheritance *inheritance, uint64_t id)
+{
+        char name[STORE_NAME_MAX];
+
+        return inheritance_take(inheritance, store_name(name, STORE_IN_HAND, id));
+}
+
 /* Returns 1 where the worker goes on, 0 where it is gone, or -errno. */
 static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance *inheritance)
 {
@@ -188,6 +195,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
 {
         uint32_t n_workers = 0;
         struct slot *slot;
+        uint32_t in_hand = 0;
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++) {
                 int r;
@@ -200,9 +208,17 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 n_workers += (uint32_t)r;
         }
 
-        /* What was between accept and send went with the process that had it. */
-        while ((slot = pool_get_in_hand(&d->pool)))
-                pool_lost(&d->pool, slot);
+        /* What was between accept and send: after a crash it is gone with the process that had it. */
+        while ((slot = pool_get_in_hand(&d->pool, in_hand))) {
+                int fd = take_in_hand(inheritance, slot->id);
+
+                if (fd < 0) {
+                        pool_lost(&d->pool, slot);
+                        continue;
+                }
+                d->hand[in_hand].fd = fd;
+                d->hand[in_hand++].slot = slot;
+        }
 
         end_strangers(inheritance);
         if (n_workers > 0) {

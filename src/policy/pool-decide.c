@@ -7,11 +7,13 @@
 
 #include <assert.h>
 
-#include "policy/pool.h"
+#include "policy/pool-inside.h"
 
 struct census {
-        uint32_t starting;
-        uint32_t ready;
+        uint32_t starting; /* of the current generation */
+        uint32_t current;  /* ready, of the current generation */
+        uint32_t old;      /* ready, of earlier ones */
+        uint32_t ready;    /* all */
         uint32_t alive;
         uint32_t in_use; /* rows that are not free */
         uint32_t dying;  /* killed with connections, some of which may be in its queue */
@@ -24,7 +26,11 @@ static struct census count_workers(const struct pool *pool)
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 enum worker_state state = pool->workers[i].row->state;
 
-                census.starting += state == WORKER_STARTING;
+                enum pool_age age = pool_age(pool, i);
+
+                census.starting += state == WORKER_STARTING && age == POOL_CURRENT;
+                census.current += state == WORKER_READY && age == POOL_CURRENT;
+                census.old += state == WORKER_READY && age == POOL_OLD;
                 census.ready += state == WORKER_READY;
                 census.alive += worker_state_info(state)->alive;
                 census.in_use += state != WORKER_NONE;
@@ -111,8 +117,8 @@ static void decide_waiting(
 static void decide_spawn(
         struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
 {
-        uint32_t wanted = pool->settings->workers;
-        uint32_t running = census->starting + census->ready;
+        uint32_t wanted = pool->state->trial ? 1 : pool->settings->workers;
+        uint32_t running = census->starting + census->current;
 
         if (pool->stopping || running >= wanted)
                 return;
@@ -136,6 +142,23 @@ static void decide_spawn(
         }
 }
 
+/* True for a ready worker that the current generation replaces. */
+static bool is_surplus(const struct pool *pool, uint32_t worker, uint32_t *surplus)
+{
+        if (pool->workers[worker].row->state != WORKER_READY)
+                return false;
+
+        switch (pool_age(pool, worker)) {
+        case POOL_ABANDONED:
+                return true;
+        case POOL_OLD:
+                return *surplus > 0 && (*surplus)-- > 0;
+        case POOL_CURRENT:
+        default:
+                return false;
+        }
+}
+
 static void decide_worker(
         struct pool *pool, uint32_t worker, bool drain, usec_t now, struct pool_decision *d)
 {
@@ -152,7 +175,8 @@ static void decide_worker(
 
         if (drain && row->state == WORKER_READY) {
                 act(pool, d, POOL_DRAIN, worker);
-        } else if (drain && row->state == WORKER_STARTING) {
+        } else if ((drain || pool_age(pool, worker) != POOL_CURRENT) &&
+                row->state == WORKER_STARTING) {
                 /* It holds nothing, so there is nothing to wait for. */
                 act(pool, d, POOL_TERMINATE, worker);
         } else if (now < row->deadline) {
@@ -167,6 +191,7 @@ static void decide_worker(
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
 {
         struct census census;
+        uint32_t surplus;
         bool waits, drain;
 
         *ret = (struct pool_decision){ .wake_at = USEC_INFINITY };
@@ -183,8 +208,12 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         drain = pool->stopping && (!waits || now >= pool->stop_deadline);
         if (pool->stopping && !drain)
                 wake(ret, pool->stop_deadline);
-        for (uint32_t i = 0; i < pool->n_rows; i++)
-                decide_worker(pool, i, drain, now, ret);
+        surplus = pool_count_surplus(pool, census.current, census.old);
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                bool retire = is_surplus(pool, i, &surplus);
+
+                decide_worker(pool, i, drain || retire, now, ret);
+        }
 
         pool->listening = pool_may_accept(pool);
         ret->actions[ret->n_actions++] =

@@ -3,7 +3,19 @@
 
 #include "policy/pool.h"
 
-/* What pool.c offers to pool-adopt.c only. */
+/* What the files of the pool share, and nobody else uses. */
+
+enum pool_age {
+        POOL_CURRENT,   /* of the generation that is in force, or on trial */
+        POOL_OLD,       /* of one before */
+        POOL_ABANDONED, /* of a trial that is over */
+};
+
+enum pool_age pool_age(const struct pool *pool, uint32_t worker);
+
+/* Returns how many of the `n_old` ready workers of old generations are to be drained now, when
+ * `n_new` of the current one are ready: capacity never falls below what it was. */
+uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old);
 
 /* Looks at a state that another process left: recounts it, and mends what a crash in the middle of
  * a step leaves. Returns 0 or -EBADMSG. */
