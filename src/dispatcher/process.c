@@ -28,6 +28,7 @@ static const char *const private_variables[] = {
         "FDSTORE=",
         "SYSTEMD_EXEC_PID=",
         "JOURNAL_STREAM=",
+        "ACCEPTD_ADOPT=",
         "ACCEPTD_CHANNEL=",
         "ACCEPTD_LISTENERS=",
         "ACCEPTD_WORKER=",
