@@ -129,21 +129,37 @@ $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(Q)$(link)
 
 # The load generator and other programs of the benchmark
-BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+PRELOAD := tests/bench/no-pidfd
+BENCH   := $(patsubst %.c,$(O)/%,$(filter-out $(PRELOAD).c,$(wildcard tests/bench/*.c)))
 $(BENCH): $(O)/%: $(O)/%.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(BENCH)
+# What the system tests run in the container
+SYSTEM := $(patsubst %.c,$(O)/%,$(wildcard tests/system/*.c))
+$(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
+	$(say) LD $@
+	$(Q)$(link)
+
+system-programs: $(SYSTEM) $(STUBS)
+
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(BENCH) $(SYSTEM)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined
 SAN_TESTS := $(TESTS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)
 # Debian releases that are booted in a container with the package installed
-RELEASES  := bookworm
+RELEASES  := bookworm trixie
 
 check-unit: tests
 	$(Q)tests/run $(TESTS)
+
+$(O)/$(PRELOAD).so: $(PRELOAD).c
+	$(say) LD $@
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -o $@ $<
+
+bench bench-quick: all $(BENCH) $(O)/$(PRELOAD).so
+	$(Q)tests/bench/run $(if $(filter bench-quick,$@),--quick) $(O)
 
 check: tests
 	$(Q)$(MAKE) --no-print-directory SAN=$(SANITIZE) tests
@@ -217,11 +233,12 @@ clean:
 # Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all.
 DEPS_build := gcc libc6-dev pkgconf libsystemd-dev libinih-dev libjansson-dev libcmocka-dev
 DEPS_run   := systemd
+DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
 DEPS_check := mmdebstrap systemd-container
 DEPS_deb   := dpkg-dev debhelper systemd
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
-deps_for := $(or $(filter run check deb lint,$(MAKECMDGOALS)),run check deb lint)
+deps_for := $(or $(filter run check deb lint bench,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
 
 deps:
@@ -245,6 +262,7 @@ help:
 	@echo 'make check       every test: unit and process, again with sanitizers, and system'
 	@echo 'make check-unit  the tests that need no network, no root and no container'
 	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
+	@echo 'make bench       compare with direct accept and with others; bench-quick: in one minute'
 	@echo 'make install     into $$DESTDIR$$PREFIX ($(DESTDIR)$(PREFIX))'
 	@echo 'make deb         Debian packages, into build/'
 	@echo 'make clean       remove build/'
@@ -252,6 +270,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all check check-unit clean deb deps help install lint run tests
+.PHONY: all bench bench-quick check check-unit clean deb deps help install lint run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -98,6 +98,8 @@ struct load {
         double rate;
         uint64_t count;
         bool half_close;
+        bool held_fixed; /* each exchange is held_bytes */
+        bool unchecked;  /* any bytes will do */
 
         int epoll_fd, signal_fd;
         struct connection *connections;
@@ -427,7 +429,7 @@ static void take_turn(struct load *l, struct connection *c)
                 return;
 
         c->begun = l->now;
-        c->goal += 1 + next_random(&l->random) % l->held_bytes;
+        c->goal += l->held_fixed ? l->held_bytes : 1 + next_random(&l->random) % l->held_bytes;
         set_state(l, c, STATE_EXCHANGE);
         r = send_due(l, c);
         if (r < 0 && r != -EAGAIN)
@@ -480,8 +482,8 @@ static void receive(struct load *l, struct connection *c)
                 return;
         }
 
-        if (c->received + (uint64_t)n > c->sent ||
-                memcmp(data, bytes_at(c, c->received), (size_t)n) != 0) {
+        if (!l->unchecked && (c->received + (uint64_t)n > c->sent ||
+                                     memcmp(data, bytes_at(c, c->received), (size_t)n) != 0)) {
                 finish(l, c, OUTCOME_WRONG);
                 return;
         }
@@ -751,12 +753,15 @@ static void help(void)
              "\n"
              "  --held=N            connections that last (0)\n"
              "  --held-bytes=N      each exchange is 1 to N bytes (4096)\n"
+             "  --held-fixed        each exchange is N bytes\n"
              "  --held-interval=MS  between two exchanges of one connection; 0: none (100)\n"
              "\n"
              "  --rate=R            short connections a second, whatever becomes of them\n"
              "  --clients=C         or: C clients, each with one short connection after another\n"
              "  --count=N           end after so many short connections\n"
              "  --bytes=N           each sends N bytes and gets them back (64)\n"
+             "  --unchecked         any bytes are taken for the right ones: for a service that\n"
+             "                      answers something else\n"
              "  --half-close        says that that was all, and waits for the end of file\n"
              "\n"
              "Prints one line of key=value. Exit status 0: no failure, 1: some.");
@@ -779,6 +784,8 @@ static void parse_options(struct load *l, int argc, char *argv[])
                 { "count", required_argument, NULL, 'n' },
                 { "bytes", required_argument, NULL, 'b' },
                 { "half-close", no_argument, NULL, 'x' },
+                { "held-fixed", no_argument, NULL, 'f' },
+                { "unchecked", no_argument, NULL, 'u' },
                 {},
         };
         int c, at;
@@ -827,6 +834,12 @@ static void parse_options(struct load *l, int argc, char *argv[])
                         break;
                 case 'x':
                         l->half_close = true;
+                        break;
+                case 'f':
+                        l->held_fixed = true;
+                        break;
+                case 'u':
+                        l->unchecked = true;
                         break;
                 default:
                         exit(EX_USAGE);

@@ -60,6 +60,18 @@ has_workers() {
         [ "$(workers "$1" | wc -l)" = "$2" ]
 }
 
+# A connection that is served and stays open, on descriptor 3
+hold() {
+        exec 3<>/dev/tcp/127.0.0.1/7
+        echo held >&3
+        read -r -t 10 _ <&3
+}
+
+# Processes of all instances, whatever they are called
+in_control_group() {
+        find /sys/fs/cgroup -path '*acceptd@*.service/cgroup.procs' -exec cat {} + 2>/dev/null | sort -u
+}
+
 processes() {
         pgrep -a '^acceptd' | grep -v acceptd.deb
 }
@@ -75,6 +87,45 @@ unit_settings() {
         mkdir -p /run/systemd/system/acceptd@echo.service.d
         echo "$1" >/run/systemd/system/acceptd@echo.service.d/test.conf
         systemctl daemon-reload
+}
+
+# profile strict|generic: which one the instance echo has, until the end of the test
+profile() {
+        local masked=/run/systemd/system/acceptd@echo.service.d/10-strict.conf
+        if [ "$1" = generic ]; then
+                mkdir -p "${masked%/*}"
+                ln -sf /dev/null "$masked"
+        else
+                rm -f "$masked"
+        fi
+        systemctl daemon-reload
+}
+
+# The MESSAGE_ID of a message, by the name above its text in the catalog
+message_id() {
+        awk -v name="$1" '$1 == "#" { found = $2 == name } found && $1 == "--" { print $2; exit }' \
+                /usr/lib/systemd/catalog/acceptd.catalog
+}
+
+# said NAME FIELD[=VALUE]...: since the test began there is a message of this kind, of which the
+# latest has these fields, and `journalctl -x` explains it. Sets SAID_PID to its sender.
+said() {
+        local id entry field
+        id=$(message_id "$1")
+        [ -n "$id" ] || return
+        shift
+        journalctl --sync
+        entry=$(journalctl --quiet --after-cursor="$cursor" -n 1 -o json MESSAGE_ID="$id")
+        SAID_PID=$(sed -n 's/.*"_PID":"\([0-9]*\)".*/\1/p' <<<"$entry")
+        for field; do
+                case $field in
+                *=*) grep -F "\"${field%%=*}\":\"${field#*=}\"" <<<"$entry" || return ;;
+                *) grep -F "\"$field\":\"" <<<"$entry" || return ;;
+                esac
+        done >/dev/null
+        entry=$(journalctl --quiet --after-cursor="$cursor" -n 1 -x MESSAGE_ID="$id")
+        grep -q '^.. Subject: ' <<<"$entry" && grep -q 'Defined-By: acceptd' <<<"$entry" &&
+                not grep @ACCEPTD_ <<<"$entry"
 }
 
 # expect REGEX: this may stand in the journal at warning or above
@@ -93,9 +144,10 @@ unexpected() {
         journal --priority=warning | grep -v -E -f /root/expected
 }
 
-# Sets `trouble` to what went wrong, or to nothing
+# run_test NAME [:generic]: sets `trouble` to what went wrong, or to nothing
 run_test() {
         trouble=
+        [ -z "$2" ] || profile "${2#:}"
         echo '^$' >/root/expected
         cursor=$(journalctl --quiet -n 0 --show-cursor | sed 's/^-- cursor: //')
         # not in a condition, where -e would not hold
@@ -115,6 +167,8 @@ run_test() {
 
         eventually 5 not processes || trouble="${trouble:-processes are left:
 $(processes)}"
+        eventually 5 [ -z "$(in_control_group)" ] || trouble="${trouble:-in the control group is left:
+$(in_control_group | xargs ps)}"
         [ -z "$(unexpected)" ] || trouble="${trouble:-the journal says:
 $(unexpected)}"
 }

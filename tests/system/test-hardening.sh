@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash disable=SC2154 # lib.sh sets what is not set here
+#
+# How much is open, by systemd's count and by trying: probe.c says what it tries.
+
+probe=/usr/local/libexec/probe
+
+# exposure UNIT LIMIT: not above it
+exposure() {
+        local score
+        score=$(systemd-analyze --no-pager security "$1" |
+                sed -n 's/.*Overall exposure level for .*: \([0-9.]*\) .*/\1/p')
+        echo "$1: $score"
+        awk -v score="$score" -v limit="$2" 'BEGIN { exit !(score != "" && score <= limit) }'
+}
+
+test_exposure() {
+        ask 127.0.0.1 7
+        exposure acceptd@echo.service 0.5
+        cp /etc/acceptd/echo.conf /etc/acceptd/other.conf
+        systemctl start acceptd@other.socket
+        ask_unix /run/acceptd/other.sock
+        exposure acceptd@other.service 1.7
+        rm /etc/acceptd/other.conf
+}
+
+# Has the worker with the even number try: the other one is its neighbour, and echoes.
+attack() {
+        settings "[Pool]
+Workers=2
+[Worker]
+Command=$probe /usr/libexec/acceptd/acceptd-echo"
+        local try
+        for try in 1 2 3 4; do
+                echo "connection $try"
+                socat -t 60 - UNIX-CONNECT:/run/acceptd/echo.sock </dev/null >/root/report
+                [ -s /root/report ] && break
+        done
+        cat /root/report
+        grep -x end /root/report
+}
+
+allowed() {
+        sed -n 's/^ALLOWED \(.*\): .*/\1/p' /root/report
+}
+
+# The one place where files can be made is the folder of the control socket, which the dispatcher,
+# of the same user, made itself.
+test_worker_of_echo_reaches_nothing() {
+        attack
+        grep -E '^ALLOWED written file: /run/acceptd/echo/[^ ]* \(1 of ' /root/report &&
+                sed -i '/^ALLOWED written file/d' /root/report
+        [ -z "$(allowed)" ]
+}
+
+test_worker_of_another_instance_does_not_reach_the_dispatcher() {
+        profile generic
+        attack
+        not grep 'ALLOWED.*dispatcher' /root/report
+        not grep "ALLOWED.*another process" /root/report
+        not grep ALLOWED.*io_uring /root/report
+}
+
+# Otherwise the above would show nothing
+test_probe_reaches_everything_where_nothing_is_closed() {
+        profile generic
+        unit_settings '[Service]
+DynamicUser=no
+User=root
+CapabilityBoundingSet=~
+NoNewPrivileges=no
+RestrictSUIDSGID=no
+ProtectSystem=no
+PrivateTmp=no
+ProtectHome=no
+PrivateDevices=no
+ProtectProc=default
+ProtectControlGroups=no
+ProtectKernelLogs=no
+ProtectKernelModules=no
+ProtectKernelTunables=no
+RestrictAddressFamilies=
+PrivateIPC=no
+SystemCallFilter=
+SystemCallArchitectures=
+LockPersonality=no
+ProtectClock=no
+ProtectHostname=no
+RestrictNamespaces=no
+RestrictRealtime=no'
+        attack
+        # the kernel of a container's host may have none
+        sed -i '/io_uring/d' /root/report
+        not grep ^denied /root/report
+}

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash disable=SC2154 # lib.sh sets what is not set here
+#
+# What the journal says, with which fields, and what `journalctl -x` explains: the situation of each
+# message that can be brought about.
+
+stub=/usr/local/libexec/stub-worker
+
+test_catalog_has_all_messages() {
+        [ "$(journalctl --list-catalog | grep -c ' acceptd: ')" = \
+                "$(grep -c '^-- ' /usr/lib/systemd/catalog/acceptd.catalog)" ]
+}
+
+test_messages_of_an_ordinary_day() {
+        settings $'[Pool]\nWorkers=2'
+        ask 127.0.0.1 7
+        said STARTED ACCEPTD_INSTANCE=echo ACCEPTD_LISTENER=echo ACCEPTD_ADDRESS PRIORITY=6
+        local main=$SAID_PID
+        eventually 5 said WORKER_READY ACCEPTD_INSTANCE=echo ACCEPTD_WORKER=2 ACCEPTD_WORKER_PID \
+                ACCEPTD_GENERATION ACCEPTD_CAPACITY=1024
+        [ "$main" = "$(main_pid)" ]
+        kill -USR1 "$main"
+        eventually 5 said COUNTERS ACCEPTD_ACCEPTED=1 ACCEPTD_OPEN ACCEPTD_DONE ACCEPTD_LOST=0 \
+                ACCEPTD_REFUSED=0 ACCEPTD_TAKEN_BACK=0
+        systemctl stop acceptd@echo.service
+        said STOPPING ACCEPTD_OPEN=0
+        said WORKER_ENDED ACCEPTD_WORKER ACCEPTD_WORKER_PID ACCEPTD_GENERATION ACCEPTD_COUNT=0 \
+                'ACCEPTD_END=exited with status 0' ACCEPTD_END_CODE=1 ACCEPTD_END_STATUS=0
+        said STOPPED ACCEPTD_ACCEPTED=1 ACCEPTD_OPEN=0 ACCEPTD_DONE=1 ACCEPTD_LOST=0 \
+                ACCEPTD_REFUSED=0 ACCEPTD_TAKEN_BACK=0
+}
+
+test_messages_of_a_death() {
+        settings $'[Pool]\nWorkers=1'
+        hold
+        local worker
+        worker=$(workers "$(main_pid)")
+        expect 'was ended by SIGKILL|is lost'
+        kill -KILL "$worker"
+        eventually 5 said CONNECTIONS_LOST ACCEPTD_INSTANCE=echo ACCEPTD_WORKER=1 \
+                ACCEPTD_WORKER_PID="$worker" ACCEPTD_GENERATION ACCEPTD_COUNT=1 PRIORITY=4
+        said WORKER_DIED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID="$worker" ACCEPTD_GENERATION \
+                ACCEPTD_COUNT=1 'ACCEPTD_END=was ended by SIGKILL' ACCEPTD_END_CODE=2 \
+                ACCEPTD_END_STATUS=9 PRIORITY=4
+}
+
+test_messages_of_a_worker_that_does_not_end() {
+        settings "[Pool]
+Workers=1
+[Worker]
+Command=$stub --serve=hold --ignore-drain --ignore-term
+DrainTimeoutSec=100ms
+TimeoutStopSec=100ms"
+        exec 3<>/dev/tcp/127.0.0.1/7
+        read -r _ <&3
+        expect 'in time|SIGKILL|is lost'
+        systemctl stop acceptd@echo.service
+        said WORKER_TERMINATED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID ACCEPTD_GENERATION PRIORITY=4
+        said WORKER_KILLED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID ACCEPTD_GENERATION PRIORITY=4
+}
+
+test_message_of_a_violation() {
+        settings "[Pool]
+Workers=1
+[Worker]
+Command=$stub --serve=line --foreign --at=1"
+        expect 'broke the protocol|was ended by SIGKILL|is lost'
+        exec 3<>/dev/tcp/127.0.0.1/7
+        cat <&3
+        eventually 5 said WORKER_VIOLATED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID ACCEPTD_GENERATION \
+                ACCEPTD_REASON PRIORITY=4
+}
+
+test_messages_of_a_degraded_pool() {
+        rm -f /run/good
+        printf '#!/bin/sh\ntest -e /run/good || exit 3\nexec /usr/libexec/acceptd/acceptd-echo\n' \
+                >/usr/local/libexec/moody-worker
+        chmod +x /usr/local/libexec/moody-worker
+        settings $'[Worker]\nCommand=/usr/local/libexec/moody-worker\nRestartMaxDelaySec=200ms'
+        expect 'exited with status 3|Workers do not start'
+        exec 3<>/dev/tcp/127.0.0.1/7
+        echo one >&3
+        eventually 5 said POOL_DEGRADED 'ACCEPTD_REASON=the last one exited with status 3' PRIORITY=4
+        is acceptd@echo.service active
+        systemctl --no-pager status acceptd@echo.service | grep 'Status: .*do not start'
+        touch /run/good
+        read -r answer <&3
+        [ "$answer" = one ]
+        exec 3>&-
+        eventually 5 said POOL_RECOVERED PRIORITY=5
+        rm /run/good /usr/local/libexec/moody-worker
+}
+
+test_message_of_missing_descriptors() {
+        ask 127.0.0.1 7
+        eventually 5 [ "$(workers "$(main_pid)" | wc -l)" -ge 1 ]
+        local limit
+        limit=$(prlimit --pid "$(main_pid)" --nofile --noheadings -o SOFT)
+        expect 'New connections wait'
+        prlimit --pid "$(main_pid)" --nofile=4:
+        exec 3<>/dev/tcp/127.0.0.1/7
+        echo one >&3
+        eventually 5 said EXHAUSTED ACCEPTD_REASON=EMFILE PRIORITY=4
+        prlimit --pid "$(main_pid)" --nofile="$limit":
+        read -r answer <&3
+        [ "$answer" = one ]
+        exec 3>&-
+}
+
+test_message_of_settings_that_cannot_work() {
+        settings $'[Pool]\nWorkres=3'
+        expect 'Workres|acceptd@echo.service'
+        not systemctl start acceptd@echo.service
+        said REFUSED_TO_START ACCEPTD_INSTANCE=echo PRIORITY=3
+}
+
+test_messages_of_reloads() {
+        ask 127.0.0.1 7
+        settings $'[Pool]\nMaxConnections=100'
+        systemctl reload acceptd@echo.service
+        said RELOADED ACCEPTD_INSTANCE=echo
+        settings $'[Pool]\nMaxConnections=none'
+        expect '[Rr]eload'
+        not systemctl reload acceptd@echo.service
+        said RELOAD_FAILED ACCEPTD_INSTANCE=echo ACCEPTD_REASON PRIORITY=3
+        ask 127.0.0.1 7
+}
+
+# Each connection takes its worker along
+deaths() {
+        local i fd
+        set +x
+        for ((i = 0; i < $1; i++)); do
+                exec {fd}<>/dev/tcp/127.0.0.1/7
+                read -r -t 10 _ <&"$fd" || return
+                exec {fd}>&-
+        done
+        set -x
+}
+
+# sum FIELD MATCH...: of all messages since the test began
+sum() {
+        local field=$1
+        shift
+        journalctl --quiet --after-cursor="$cursor" -o json --output-fields="$field" "$@" |
+                sed -n "s/.*\"$field\":\"\\([0-9]*\\)\".*/\\1/p" | awk '{ n += $1 } END { print n + 0 }'
+}
+
+test_journal_that_does_not_read_holds_up_nothing() {
+        settings "[Pool]
+Workers=4
+[Worker]
+Command=/bin/sh -c \"exec $stub --serve=line --exit=3 --at=1 2>/dev/null\""
+        expect 'exited with status 3|messages'
+        local journald began reading stopped died
+        journald=$(property systemd-journald.service MainPID)
+        trap 'kill -CONT $journald' EXIT
+
+        deaths 100
+        began=${EPOCHREALTIME/.}
+        deaths 400
+        reading=$((${EPOCHREALTIME/.} - began))
+
+        kill -STOP "$journald"
+        began=${EPOCHREALTIME/.}
+        deaths 2000
+        stopped=$((${EPOCHREALTIME/.} - began))
+        kill -CONT "$journald"
+        trap - EXIT
+
+        echo "with the journal: $((reading / 400)) us a death, without: $((stopped / 2000)) us"
+        [ $((stopped / 2000)) -lt $((reading / 400 * 2)) ]
+        [ "$(property acceptd@echo.service NRestarts)" = 0 ]
+        eventually 10 said DROPPED ACCEPTD_COUNT PRIORITY=4
+        eventually 20 said SUPPRESSED ACCEPTD_COUNT ACCEPTD_SUPPRESSED_ID PRIORITY=4
+        died=$(message_id WORKER_DIED)
+        echo "$(sum PRIORITY MESSAGE_ID="$died") / 4 deaths were logged," \
+                "$(sum ACCEPTD_COUNT ACCEPTD_SUPPRESSED_ID="$died") not for being too many," \
+                "$(sum ACCEPTD_COUNT MESSAGE_ID="$(message_id DROPPED)") messages were dropped"
+        [ $(($(sum PRIORITY MESSAGE_ID="$died") / 4 +
+                $(sum ACCEPTD_COUNT ACCEPTD_SUPPRESSED_ID="$died") +
+                $(sum ACCEPTD_COUNT MESSAGE_ID="$(message_id DROPPED)"))) -ge 2500 ]
+}
