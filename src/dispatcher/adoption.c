@@ -44,23 +44,47 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
         return false;
 }
 
+int adoption_make_settings(const struct settings *s)
+{
+        _cleanup_(fd_closep) int fd = memfd_create(STORE_SETTINGS, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        _cleanup_(fclosep) FILE *f = NULL;
+        int copy, r;
+
+        if (fd < 0)
+                return -errno;
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+                return -errno;
+        f = fdopen(copy, "w");
+        if (!f) {
+                fd_close(copy);
+                return -ENOMEM;
+        }
+
+        r = settings_print(s, f);
+        if (r < 0)
+                return r;
+        if (fflush(f) != 0)
+                return -errno;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                return -errno;
+
+        return TAKE_FD(fd);
+}
+
 void adoption_store_settings(const struct settings *s)
 {
         _cleanup_(fd_closep) int fd = -1;
-        _cleanup_(fclosep) FILE *f = NULL;
 
         if (store_get_size() == 0)
                 return;
 
-        fd = memfd_create(STORE_SETTINGS, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd >= 0)
-                f = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, 0), "w");
-        if (!f || settings_print(s, f) < 0 || fflush(f) != 0) {
-                (void)log_error_errno(-errno, "The settings cannot be kept for after a crash: %m");
+        fd = adoption_make_settings(s);
+        if (fd < 0) {
+                (void)log_error_errno(fd, "The settings cannot be kept for after a crash: %m");
                 return;
         }
 
-        (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
         store_remove(STORE_SETTINGS);
         store_add(STORE_SETTINGS, fd);
 }
@@ -181,7 +205,8 @@ static void end_strangers(struct inheritance *inheritance)
         for (size_t i = 0; i < inheritance->n; i++) {
                 struct inherited *entry = &inheritance->entries[i];
 
-                if (entry->fd < 0 || !startswith(entry->name, STORE_PREFIX))
+                if (entry->fd < 0 || !startswith(entry->name, STORE_PREFIX) ||
+                        streq(entry->name, STORE_CONTROL) || streq(entry->name, STORE_CALLER))
                         continue;
 
                 if (startswith(entry->name, STORE_CHANNEL))

@@ -34,6 +34,13 @@ void process_template_done(struct process_template *template);
 int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd);
 
+/*
+ * Starts a program that checks something and tells on stderr, which is `output_fd`, with the
+ * workers' environment. Returns as process_spawn() does.
+ */
+int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
+        pid_t *ret_pid, int *ret_pidfd);
+
 /* Sends a signal to a process. One that is already gone is no error. */
 void process_signal(int pidfd, int signal);
 
