@@ -183,13 +183,14 @@ struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows)
 {
         uint32_t used = ledger->header->n_rows;
 
-        while (used > 0 && ledger->rows[used - 1].state == WORKER_NONE)
+        n_rows = MIN(n_rows, used);
+        while (used > n_rows && ledger->rows[used - 1].state == WORKER_NONE)
                 used--;
 
         return (struct pool_memory){
                 .state = &ledger->header->pool,
                 .rows = ledger->rows,
-                .n_rows = MIN(MAX(n_rows, used), ledger->header->n_rows),
+                .n_rows = used,
                 .slots = ledger->slots,
                 .n_slots = ledger->header->n_slots,
         };
