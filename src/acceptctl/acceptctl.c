@@ -37,7 +37,7 @@ static void print_help(void)
                "\n"
                "  list              all instances\n"
                "  status [NAME...]  one or all that run, with listeners, workers and counters\n"
-               "  reload NAME       have it read its settings again, and wait for that\n"
+               "  reload NAME       new workers with the settings read again, nothing is lost\n"
                "\n"
                "  --json            print JSON\n"
                "  --root=DIR        look below DIR for /run/acceptd and /etc/acceptd\n"
@@ -324,12 +324,9 @@ static int do_reload(const struct arguments *a, char **names)
 
         if (a->json)
                 return print_json(parameters);
-        if (json_array_size(json_object_get(parameters, "applied")) +
-                        json_array_size(json_object_get(parameters, "pending")) ==
-                0)
-                printf("Nothing has changed.\n");
-        show_keys("In force now:", json_object_get(parameters, "applied"));
-        show_keys("At the next start:", json_object_get(parameters, "pending"));
+        printf("Generation %" JSON_INTEGER_FORMAT " of the workers is starting.\n",
+                json_integer_value(json_object_get(parameters, "generation")));
+        show_keys("Settings that changed:", json_object_get(parameters, "changed"));
         return 0;
 }
 

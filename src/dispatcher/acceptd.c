@@ -1,36 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * main of the dispatcher: command line, settings, sockets, limits, and then dispatcher.c.
+ * main of the dispatcher: command line and settings; the rest is start.c's.
  */
 
 #include <getopt.h>
-#include <inttypes.h>
-#include <libgen.h>
+#include <limits.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "dispatcher/adoption.h"
-#include "dispatcher/control.h"
-#include "dispatcher/dispatcher.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/notify.h"
-#include "dispatcher/oom.h"
-#include "dispatcher/reload.h"
 #include "dispatcher/settings-file.h"
-#include "dispatcher/store.h"
-
-/* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
- * connection in hand, and some air. */
-#define FDS_OWN 32
-
-#define FDS_PER_WORKER 3 /* channel, queue, pidfd */
-#define STORE_OWN      2 /* ledger, settings */
+#include "dispatcher/start.h"
 
 struct arguments {
         const char *file;
@@ -55,17 +40,6 @@ static void print_help(void)
                "  --version      print the version\n"
                "\n"
                "In a terminal: systemd-socket-activate -l 127.0.0.1:7777 acceptd\n");
-}
-
-/* Logs a message that says what cannot work, also for `systemctl status`. Returns EX_CONFIG. */
-static int refuse(char *message_consume, int error)
-{
-        _cleanup_(freep) char *message = message_consume;
-        const char *text = message ?: strerror(-error);
-
-        journal_event(MESSAGE_REFUSED_TO_START, NULL, "%s", text);
-        notify_status(text);
-        return EX_CONFIG;
 }
 
 /* Returns 0 or an exit status. */
@@ -123,10 +97,8 @@ static uint32_t count_cpus(void)
         return (uint32_t)CPU_COUNT(&set);
 }
 
-/* For struct reload, too. `userdata` is a struct arguments. */
-static int load_settings(struct settings *s, const void *userdata, char **ret_message)
+static int load_settings(struct settings *s, const struct arguments *a, char **ret_message)
 {
-        const struct arguments *a = userdata;
         int r = 0;
 
         if (a->file)
@@ -142,26 +114,6 @@ static int load_settings(struct settings *s, const void *userdata, char **ret_me
         return settings_check(s, ret_message);
 }
 
-/* The bundled echo worker: beside this program where that was not installed. Returns a string for
- * the caller to free, or NULL without memory. */
-static char *find_echo_worker(void)
-{
-        char self[4096];
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *path;
-
-        if (n > 0) {
-                self[n] = '\0';
-                if (asprintf(&path, "%s/acceptd-echo", dirname(self)) < 0)
-                        return NULL;
-                if (access(path, X_OK) == 0)
-                        return path;
-                free(path);
-        }
-
-        return strdup(ACCEPTD_LIBEXECDIR "/acceptd-echo");
-}
-
 /* NAME of /etc/acceptd/NAME.conf. */
 static char *name_instance(const char *file)
 {
@@ -175,235 +127,106 @@ static char *name_instance(const char *file)
         return strndup(name, n);
 }
 
-/* The setting that says how many workers there can be. */
-static const char *name_of_most(const struct settings *s)
-{
-        return s->workers_max > s->workers ? "WorkersMax" : "Workers";
-}
-
-/* Makes sure that the descriptors of all workers fit the limit, which is raised as far as it goes. */
-static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
-{
-        uint64_t needed = FDS_OWN + n_listeners +
-                (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-                return -errno;
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-        if (needed <= limit.rlim_cur)
-                return 0;
-
-        if (asprintf(ret_message,
-                    "%s=%" PRIu32 " need up to %" PRIu64 " descriptors, and RLIMIT_NOFILE is %" PRIu64
-                    "; raise LimitNOFILE= or lower %s=",
-                    name_of_most(s), s->workers_max, needed, (uint64_t)limit.rlim_cur,
-                    name_of_most(s)) < 0)
-                return -ENOMEM;
-        return -EMFILE;
-}
-
-/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
- * one that is recycled: what does not fit would be killed after a crash of the dispatcher. */
-static int check_store(const struct settings *s, char **ret_message)
-{
-        uint64_t needed = STORE_OWN + (uint64_t)FDS_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
-        uint64_t size = store_get_size();
-
-        if (size == 0 || needed <= size)
-                return 0;
-
-        if (asprintf(ret_message,
-                    "%s=%" PRIu32 " need room for %" PRIu64
-                    " descriptors in the descriptor store, and FDSTORE is %" PRIu64
-                    "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
-                    "lower %s=",
-                    name_of_most(s), s->workers_max, needed, size, name_of_most(s)) < 0)
-                return -ENOMEM;
-        return -ENOSPC;
-}
-
-static void free_listeners(struct listener *listeners, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                listener_done(&listeners[i]);
-        free(listeners);
-}
-
-static size_t count_names(const struct listener *listeners, size_t n)
-{
-        size_t names = 0;
-
-        for (size_t i = 0; i < n; i++) {
-                size_t k = 0;
-
-                while (k < i && !streq(listeners[k].name, listeners[i].name))
-                        k++;
-                names += k == i;
-        }
-
-        return names;
-}
-
-/* Takes the listeners out of what was inherited. Returns 0 or -errno. */
-static int collect_listeners(struct inheritance *inheritance, struct listener **ret_listeners,
-        size_t *ret_n, char **ret_message)
-{
-        struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
-        size_t n = 0;
-        int r = 0;
-
-        if (!listeners)
-                return -ENOMEM;
-
-        for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
-                const char *name = inheritance_get_listener(inheritance, i);
-
-                if (name)
-                        r = listener_init(&listeners[n++],
-                                TAKE_FD(inheritance->entries[i].fd), name, ret_message);
-        }
-
-        if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
-                *ret_message = strdup("The sockets have too many names; allowed are 64 different "
-                                      "FileDescriptorName=");
-                r = -ENOSPC;
-        }
-        if (r >= 0 && n == 0) {
-                *ret_message = strdup("No socket was passed; allowed are listening stream and "
-                                      "seqpacket sockets from a .socket unit, or, in a terminal: "
-                                      "systemd-socket-activate -l 127.0.0.1:7777 acceptd");
-                r = -ENOTCONN;
-        }
-        if (r < 0) {
-                free_listeners(listeners, n);
-                return r;
-        }
-
-        *ret_listeners = listeners;
-        *ret_n = n;
-        return 0;
-}
-
-static void set_up_signals(void)
-{
-        sigset_t handled;
-
-        sigemptyset(&handled);
-        sigaddset(&handled, SIGTERM);
-        sigaddset(&handled, SIGINT);
-        sigaddset(&handled, SIGHUP);
-        sigaddset(&handled, SIGUSR1);
-        (void)sigprocmask(SIG_BLOCK, &handled, NULL);
-        (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
-        (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would make waitid() fail */
-}
-
-static int run_dispatcher(struct dispatcher *d, struct settings *s, const struct arguments *a)
-{
-        struct reload reload = {
-                .dispatcher = d,
-                .settings = s,
-                .read = load_settings,
-                .userdata = a,
-        };
-        struct control_context context = {
-                .dispatcher = d,
-                .instance = a->instance,
-                .reload = reload_run,
-                .userdata = &reload,
-        };
-        struct control *control = control_open(&context);
-        int r = dispatcher_run(d);
-
-        control_close(control);
-        return r;
-}
-
 /* Returns the exit status. */
-static int serve(
-        struct settings *s, const struct arguments *a, struct inheritance *inheritance)
-{
-        _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = find_echo_worker();
-        char *echo_argv[] = { echo, NULL };
-        struct listener *listeners = NULL;
-        size_t n_listeners = 0;
-        struct dispatcher d;
-        int r;
-
-        if (!echo)
-                return refuse(NULL, -ENOMEM);
-
-        r = collect_listeners(inheritance, &listeners, &n_listeners, &message);
-        if (r >= 0)
-                r = check_limit(s, n_listeners, &message);
-        if (r >= 0)
-                r = check_store(s, &message);
-        if (r < 0) {
-                free_listeners(listeners, n_listeners);
-                return refuse(TAKE_PTR(message), r);
-        }
-
-        r = dispatcher_init(
-                &d, s, listeners, n_listeners, s->command ?: echo_argv, a->instance, inheritance);
-        if (r >= 0) {
-                for (size_t i = 0; i < n_listeners; i++)
-                        journal_event(MESSAGE_STARTED,
-                                JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_LISTENER", listeners[i].name),
-                                        JOURNAL_TEXT("ACCEPTD_ADDRESS", listeners[i].address)),
-                                "Listening on %s (%s).", listeners[i].address, listeners[i].name);
-                r = run_dispatcher(&d, s, a);
-                dispatcher_deinit(&d);
-        }
-
-        free_listeners(listeners, n_listeners);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
 static int check(const struct arguments *a)
 {
         _cleanup_(settings_done) struct settings settings = {};
-        char *message = NULL;
+        _cleanup_(freep) char *message = NULL;
         int r;
 
         settings_init(&settings);
         r = load_settings(&settings, a, &message);
         if (r < 0)
-                return refuse(message, r);
+                return start_refuse(message, r);
 
         r = settings_print(&settings, stdout);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Returns a path for the caller to free, or NULL. Now, since a program that is replaced by a newer one
+ * is still this one, and cannot be found any more. */
+static char *find_program(void)
+{
+        char path[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+
+        return n > 0 && n < (ssize_t)sizeof(path) ? strndup(path, (size_t)n) : NULL;
+}
+
+/* Returns the arguments with --check, for the caller to free, or NULL without memory. */
+static char **make_check_argv(int argc, char **argv)
+{
+        static char option[] = "--check";
+        char **copy = calloc((size_t)argc + 2, sizeof(char *));
+
+        if (!copy)
+                return NULL;
+
+        copy[0] = argv[0];
+        copy[1] = option;
+        for (int i = 1; i < argc; i++)
+                copy[i + 1] = argv[i];
+        return copy;
+}
+
+/*
+ * Which settings to begin with. After a crash those that were in force: an edit that nobody reloaded
+ * changes nothing. After a reload the new ones, with those in force as `old`; where the new ones
+ * cannot be read after all, those in force, and `trouble` says why. Returns 0 or -errno.
+ */
+static int choose_settings(struct start *start, struct settings *s, struct settings *old,
+        const struct arguments *a, char **ret_message)
+{
+        bool had = adoption_load_settings(old, start->inheritance);
+        int r = 0;
+
+        if (had && !start->inheritance->from_reload) {
+                *s = TAKE(*old, (struct settings){});
+                return 0;
+        }
+
+        r = load_settings(s, a, ret_message);
+        if (!had)
+                return r;
+        if (r < 0) {
+                start->trouble = *ret_message ?: strerror(-r);
+                settings_done(s);
+                *s = TAKE(*old, (struct settings){});
+                return 0;
+        }
+
+        start->old = old;
+        return 0;
+}
+
 /* Returns the exit status. */
-static int run(const struct arguments *a)
+static int run(const struct arguments *a, const struct reload_image *image)
 {
         _cleanup_(inheritance_done) struct inheritance inheritance = {};
-        _cleanup_(settings_done) struct settings settings = {};
-        char *message = NULL;
+        _cleanup_(settings_done) struct settings settings = {}, old = {};
+        _cleanup_(freep) char *message = NULL;
+        struct start start = {
+                .settings = &settings,
+                .instance = a->instance,
+                .image = image,
+                .inheritance = &inheritance,
+        };
         int r;
 
         r = inheritance_collect(&inheritance);
         if (r < 0)
-                return refuse(NULL, r);
-
-        /* After a crash, those that were in force: an edit that nobody reloaded changes nothing. */
-        settings_init(&settings);
-        if (!adoption_load_settings(&settings, &inheritance)) {
-                r = load_settings(&settings, a, &message);
-                if (r < 0)
-                        return refuse(message, r);
-        }
-        adoption_store_settings(&settings);
-
+                return start_refuse(NULL, r);
         r = notify_open();
         if (r < 0)
-                return refuse(NULL, r);
-        set_up_signals();
-        oom_open(NULL);
-        return serve(&settings, a, &inheritance);
+                return start_refuse(NULL, r);
+
+        settings_init(&settings);
+        settings_init(&old);
+        r = choose_settings(&start, &settings, &old, a, &message);
+        if (r < 0)
+                return start_refuse(message, r);
+
+        return start_serving(&start);
 }
 
 int main(int argc, char **argv)
@@ -422,9 +245,20 @@ int main(int argc, char **argv)
 
         r = parse_options(argc, argv, &arguments);
         if (r == 0 && !arguments.done) {
+                struct reload_image image = {
+                        .path = find_program(),
+                        .argv = argv,
+                        .check_argv = make_check_argv(argc, argv),
+                };
+
                 arguments.instance = name_instance(arguments.file);
                 journal_open(arguments.instance);
-                r = arguments.check ? check(&arguments) : run(&arguments);
+                if (!image.path || !image.check_argv || !arguments.instance)
+                        r = EX_OSERR;
+                else
+                        r = arguments.check ? check(&arguments) : run(&arguments, &image);
+                free(image.path);
+                free(image.check_argv);
         }
 
         free(arguments.instance);

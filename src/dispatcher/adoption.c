@@ -46,23 +46,47 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
         return false;
 }
 
+int adoption_make_settings(const struct settings *s)
+{
+        _cleanup_(fd_closep) int fd = memfd_create(STORE_SETTINGS, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        _cleanup_(fclosep) FILE *f = NULL;
+        int copy, r;
+
+        if (fd < 0)
+                return -errno;
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+                return -errno;
+        f = fdopen(copy, "w");
+        if (!f) {
+                fd_close(copy);
+                return -ENOMEM;
+        }
+
+        r = settings_print(s, f);
+        if (r < 0)
+                return r;
+        if (fflush(f) != 0)
+                return -errno;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+                return -errno;
+
+        return TAKE_FD(fd);
+}
+
 void adoption_store_settings(const struct settings *s)
 {
         _cleanup_(fd_closep) int fd = -1;
-        _cleanup_(fclosep) FILE *f = NULL;
 
         if (store_get_size() == 0)
                 return;
 
-        fd = memfd_create(STORE_SETTINGS, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        if (fd >= 0)
-                f = fdopen(fcntl(fd, F_DUPFD_CLOEXEC, 0), "w");
-        if (!f || settings_print(s, f) < 0 || fflush(f) != 0) {
-                (void)log_error_errno(-errno, "The settings cannot be kept for after a crash: %m");
+        fd = adoption_make_settings(s);
+        if (fd < 0) {
+                (void)log_error_errno(fd, "The settings cannot be kept for after a crash: %m");
                 return;
         }
 
-        (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
         store_remove(STORE_SETTINGS);
         store_add(STORE_SETTINGS, fd);
 }
@@ -132,6 +156,13 @@ static int take(struct inheritance *inheritance, const char *what, uint32_t numb
         return inheritance_take(inheritance, store_name(name, what, number));
 }
 
+static int take_in_hand(struct inheritance *inheritance, uint64_t id)
+{
+        char name[STORE_NAME_MAX];
+
+        return inheritance_take(inheritance, store_name(name, STORE_IN_HAND, id));
+}
+
 /* Returns 1 where the worker goes on, 0 where it is gone, or -errno. */
 static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance *inheritance)
 {
@@ -176,7 +207,8 @@ static void end_strangers(struct inheritance *inheritance)
         for (size_t i = 0; i < inheritance->n; i++) {
                 struct inherited *entry = &inheritance->entries[i];
 
-                if (entry->fd < 0 || !startswith(entry->name, STORE_PREFIX))
+                if (entry->fd < 0 || !startswith(entry->name, STORE_PREFIX) ||
+                        streq(entry->name, STORE_CONTROL) || streq(entry->name, STORE_CALLER))
                         continue;
 
                 if (startswith(entry->name, STORE_CHANNEL))
@@ -190,6 +222,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
 {
         uint32_t n_workers = 0;
         struct slot *slot;
+        uint32_t in_hand = 0;
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++) {
                 int r;
@@ -202,9 +235,17 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 n_workers += (uint32_t)r;
         }
 
-        /* What was between accept and send went with the process that had it. */
-        while ((slot = pool_get_in_hand(&d->pool)))
-                pool_lost(&d->pool, slot);
+        /* What was between accept and send: after a crash it is gone with the process that had it. */
+        while ((slot = pool_get_in_hand(&d->pool, in_hand))) {
+                int fd = take_in_hand(inheritance, slot->id);
+
+                if (fd < 0) {
+                        pool_lost(&d->pool, slot);
+                        continue;
+                }
+                d->hand[in_hand].fd = fd;
+                d->hand[in_hand++].slot = slot;
+        }
 
         end_strangers(inheritance);
         if (n_workers > 0) {

@@ -11,6 +11,9 @@
  * there are none, and `s` is as before. */
 bool adoption_load_settings(struct settings *s, struct inheritance *inheritance);
 
+/* Returns a sealed memfd with these settings, for the caller to close, or -errno. */
+int adoption_make_settings(const struct settings *s);
+
 /* Leaves these settings to the next dispatcher, should this one crash. */
 void adoption_store_settings(const struct settings *s);
 

@@ -293,6 +293,31 @@ static int on_socket(sd_event_source *source, int fd _unused_, uint32_t revents 
         return 0;
 }
 
+struct control_call *control_resume(struct control *c, int fd_consume)
+{
+        struct control_call *client = c ? find_free(c) : NULL;
+
+        if (!client) {
+                fd_close(fd_consume);
+                return NULL;
+        }
+
+        varlink_stream_init(&client->stream, fd_consume, VARLINK_CALL_MAX);
+        client->waits = true;
+        if (watch(c, client) < 0 || expect(client, 0) < 0) {
+                close_client(client);
+                return NULL;
+        }
+
+        (void)sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
+        return client;
+}
+
+int control_get_fd(const struct control *c)
+{
+        return c->fd;
+}
+
 static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
         listen_on(userdata);
@@ -328,7 +353,7 @@ static int bind_socket(const char *path)
         return TAKE_FD(fd);
 }
 
-static int set_up(struct control *c, const char *folder)
+static int set_up(struct control *c, const char *folder, int fd_consume)
 {
         sd_event *event = c->context.dispatcher->event;
         int r;
@@ -336,9 +361,10 @@ static int set_up(struct control *c, const char *folder)
         /* systemd.exec(5): a colon-separated list */
         if (asprintf(&c->path, "%.*s/" VARLINK_POOL_SOCKET, (int)strcspn(folder, ":"), folder) < 0) {
                 c->path = NULL;
+                fd_close(fd_consume);
                 return -ENOMEM;
         }
-        c->fd = bind_socket(c->path);
+        c->fd = fd_consume >= 0 ? fd_consume : bind_socket(c->path);
         if (c->fd < 0)
                 return c->fd;
 
@@ -359,8 +385,9 @@ static int set_up(struct control *c, const char *folder)
         return 0;
 }
 
-struct control *control_open(const struct control_context *context)
+struct control *control_open(const struct control_context *context, int fd_consume)
 {
+        _cleanup_(fd_closep) int fd = fd_consume;
         const char *folder = getenv("RUNTIME_DIRECTORY");
         struct control *c;
         int r = -ENOMEM;
@@ -380,7 +407,7 @@ struct control *control_open(const struct control_context *context)
                                 .control = c,
                                 .stream = VARLINK_STREAM_NULL,
                         };
-                r = set_up(c, folder);
+                r = set_up(c, folder, TAKE_FD(fd));
         }
         if (r >= 0)
                 return c;

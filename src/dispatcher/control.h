@@ -31,10 +31,14 @@ struct control_context {
 };
 
 /*
- * Opens the socket. Returns NULL where there is none, after a log line where there should be one:
+ * Opens the socket, or takes over `fd_consume` from the image before this one, if that is not -1.
+ * Returns NULL where there is none, after a log line where there should be one:
  * without it the instance serves all the same.
  */
-struct control *control_open(const struct control_context *context);
+struct control *control_open(const struct control_context *context, int fd_consume);
+
+/* Returns the socket, lent, for the next image of this program, or -1. */
+int control_get_fd(const struct control *control);
 
 /* Closes it, and calls that were not answered. NULL is fine. */
 void control_close(struct control *control);
@@ -49,6 +53,10 @@ void control_fail_simply(struct control_call *call, const char *error, const cha
 /* Gives away the caller's connection, non-blocking, on which somebody else will answer: the next
  * image of this program. All that the caller sent behind the call is still in the socket. */
 int control_take_fd(struct control_call *call);
+
+/* Takes over such a connection. Returns the call that waits on it, or NULL where there is no place
+ * for it; then it is closed. NULL for `control` is fine. */
+struct control_call *control_resume(struct control *control, int fd_consume);
 
 /* --- For control.c: control-methods.c and control-status.c --- */
 

@@ -12,6 +12,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
+#include "dispatcher/reload.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
 #define ACCEPT_BURST 16
@@ -196,7 +197,7 @@ static void start_worker(struct dispatcher *d, struct worker *w)
         if (r < 0) {
                 pool_spawn_failed(&d->pool, usec_now());
                 errno = -r;
-                dispatcher_start_failed(d, "cannot start %s: %m", d->process.argv[0]);
+                dispatcher_start_failed(d, d->pool.state->trial, "cannot start %s: %m", d->process.argv[0]);
         }
 }
 
@@ -315,7 +316,7 @@ int dispatcher_on_signal(
 
 /* --- What worker.c reports --- */
 
-void dispatcher_start_failed(struct dispatcher *d, const char *format, ...)
+void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *format, ...)
 {
         char trouble[sizeof(d->trouble)];
         va_list args;
@@ -323,6 +324,11 @@ void dispatcher_start_failed(struct dispatcher *d, const char *format, ...)
         va_start(args, format);
         (void)vsnprintf(trouble, sizeof(trouble), format, args);
         va_end(args);
+
+        if (on_trial) {
+                reload_gate(d->reload, trouble);
+                return;
+        }
 
         if (!streq(trouble, d->trouble))
                 journal_event(MESSAGE_POOL_DEGRADED,

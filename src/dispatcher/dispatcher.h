@@ -44,6 +44,8 @@ struct dispatcher {
                 struct slot *slot;
         } hand[POOL_HAND_MAX];
 
+        struct reload *reload; /* lent; NULL: there can be none */
+
         sd_event_source *timer; /* of pool_decide() */
         sd_event_source *status_timer;
         sd_event_source *watchdog_timer;
@@ -87,5 +89,6 @@ int dispatcher_settle(struct dispatcher *d);
 int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
         sd_event_io_handler_t callback, void *userdata, enum priority priority);
 
-/* A worker ended before it had served. The words say how. */
-void dispatcher_start_failed(struct dispatcher *d, const char *format, ...) _printf_(2, 3);
+/* A worker ended before it had served, or could not be started. The words say how. */
+void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *format, ...)
+        _printf_(3, 4);

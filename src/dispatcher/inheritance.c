@@ -5,34 +5,156 @@
  * them in any. Called by acceptd.c and adoption.c.
  */
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "dispatcher/inheritance.h"
 #include "dispatcher/store.h"
 
-int inheritance_collect(struct inheritance *inheritance)
+/* The number of a descriptor with one line for each entry: its number, a space, its name. */
+#define VARIABLE "ACCEPTD_ADOPT"
+
+static int append(struct inheritance *inheritance, int fd, char *name_consume)
+{
+        struct inherited *entries = reallocarray(
+                inheritance->entries, inheritance->n + 1, sizeof(*inheritance->entries));
+
+        if (!entries) {
+                free(name_consume);
+                return -ENOMEM;
+        }
+
+        inheritance->entries = entries;
+        entries[inheritance->n++] = (struct inherited){ .fd = fd, .name = name_consume };
+        return 0;
+}
+
+static int collect_from_manager(struct inheritance *inheritance)
 {
         char **names = NULL;
-        int n;
-
-        *inheritance = (struct inheritance){};
+        int n, r = 0;
 
         n = sd_listen_fds_with_names(true, &names);
         if (n < 0)
                 return n;
 
-        inheritance->entries = calloc((size_t)n + 1, sizeof(struct inherited));
-        if (!inheritance->entries)
-                return -ENOMEM; /* and soon the end of this process: the names may leak */
-
         for (int i = 0; i < n; i++)
-                inheritance->entries[inheritance->n++] = (struct inherited){
-                        .fd = SD_LISTEN_FDS_START + i,
-                        .name = names[i],
-                };
+                if (r >= 0)
+                        r = append(inheritance, SD_LISTEN_FDS_START + i, names[i]);
+                else
+                        free(names[i]);
         free(names);
 
+        return r;
+}
+
+static int collect_from_image(struct inheritance *inheritance, int list_fd)
+{
+        _cleanup_(fclosep) FILE *f = fdopen(list_fd, "r");
+        char line[512];
+
+        if (!f)
+                return -errno;
+
+        inheritance->from_reload = true;
+        while (fgets(line, sizeof(line), f)) {
+                char *end;
+                int fd = (int)strtol(line, &end, 10), r;
+                char *name;
+
+                line[strcspn(line, "\n")] = '\0';
+                if (end == line || *end != ' ')
+                        return -EBADMSG;
+                r = fd_set_cloexec(fd, true);
+                if (r < 0)
+                        return r;
+                name = strdup(end + 1);
+                if (!name)
+                        return -ENOMEM;
+                r = append(inheritance, fd, name);
+                if (r < 0)
+                        return r;
+        }
+
         return 0;
+}
+
+int inheritance_collect(struct inheritance *inheritance)
+{
+        const char *list = getenv(VARIABLE);
+        int list_fd;
+
+        *inheritance = (struct inheritance){};
+        if (!list)
+                return collect_from_manager(inheritance);
+
+        list_fd = atoi(list);
+        (void)unsetenv(VARIABLE);
+        return collect_from_image(inheritance, list_fd);
+}
+
+int inheritance_add(struct inheritance *inheritance, int fd, const char *name)
+{
+        char *copy = strdup(name);
+
+        return copy ? append(inheritance, fd, copy) : -ENOMEM;
+}
+
+static int write_list(const struct inheritance *inheritance, int list_fd)
+{
+        _cleanup_(fclosep) FILE *f = NULL;
+        int copy = fcntl(list_fd, F_DUPFD_CLOEXEC, 0);
+
+        if (copy < 0)
+                return -errno;
+        f = fdopen(copy, "w");
+        if (!f) {
+                fd_close(copy);
+                return -ENOMEM;
+        }
+
+        for (size_t i = 0; i < inheritance->n; i++)
+                fprintf(f, "%d %s\n", inheritance->entries[i].fd, inheritance->entries[i].name);
+        if (fflush(f) != 0)
+                return -errno;
+
+        return lseek(list_fd, 0, SEEK_SET) < 0 ? -errno : 0;
+}
+
+int inheritance_pass(struct inheritance *inheritance)
+{
+        _cleanup_(fd_closep) int list_fd = memfd_create(VARIABLE, 0);
+        char number[16];
+        int r;
+
+        if (list_fd < 0)
+                return -errno;
+        r = write_list(inheritance, list_fd);
+        for (size_t i = 0; r >= 0 && i < inheritance->n; i++)
+                r = fd_set_cloexec(inheritance->entries[i].fd, false);
+        if (r < 0) {
+                inheritance_keep(inheritance);
+                return r;
+        }
+
+        (void)snprintf(number, sizeof(number), "%d", list_fd);
+        if (setenv(VARIABLE, number, true) < 0) {
+                inheritance_keep(inheritance);
+                return -ENOMEM;
+        }
+
+        return TAKE_FD(list_fd);
+}
+
+void inheritance_keep(struct inheritance *inheritance)
+{
+        (void)unsetenv(VARIABLE);
+        for (size_t i = 0; i < inheritance->n; i++) {
+                (void)fd_set_cloexec(inheritance->entries[i].fd, true);
+                inheritance->entries[i].fd = -1;
+        }
 }
 
 void inheritance_done(struct inheritance *inheritance)

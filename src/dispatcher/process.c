@@ -28,6 +28,7 @@ static const char *const private_variables[] = {
         "FDSTORE=",
         "SYSTEMD_EXEC_PID=",
         "JOURNAL_STREAM=",
+        "ACCEPTD_ADOPT=",
         "ACCEPTD_CHANNEL=",
         "ACCEPTD_LISTENERS=",
         "ACCEPTD_WORKER=",
@@ -124,8 +125,26 @@ static int set_descriptors(posix_spawn_file_actions_t *actions, int channel_fd)
         return r;
 }
 
+/* Nothing but its messages. */
+static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, int output_fd)
+{
+        int r;
+
+        r = posix_spawn_file_actions_addopen(
+                actions, STDIN_FILENO, "/dev/null", O_RDWR | O_NOCTTY, 0);
+        if (r == 0)
+                r = posix_spawn_file_actions_adddup2(actions, STDIN_FILENO, STDOUT_FILENO);
+        if (r == 0)
+                r = posix_spawn_file_actions_adddup2(actions, output_fd, STDERR_FILENO);
+        if (r == 0)
+                r = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+
+        return r;
+}
+
 /* Returns the pid, or -errno. */
-static pid_t spawn(char **argv, char **environment, int channel_fd)
+static pid_t spawn(char **argv, char **environment,
+        int (*set)(posix_spawn_file_actions_t *actions, int fd), int fd)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
@@ -143,7 +162,7 @@ static pid_t spawn(char **argv, char **environment, int channel_fd)
 
         r = set_attributes(&attributes);
         if (r == 0)
-                r = set_descriptors(&actions, channel_fd);
+                r = set(&actions, fd);
         if (r == 0)
                 r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, environment);
 
@@ -166,7 +185,7 @@ static pid_t spawn_with_lower_limit(const struct process_template *template, int
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template->argv, template->environment, channel_fd);
+        pid = spawn(template->argv, template->environment, set_descriptors, channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {
@@ -174,6 +193,23 @@ static pid_t spawn_with_lower_limit(const struct process_template *template, int
                 (void)prlimit(pid, RLIMIT_NOFILE, &lower, NULL);
         }
         return pid;
+}
+
+/* Opens a pidfd for a child. Where that fails, the child is ended. Returns it, or -errno. */
+static int open_pidfd(pid_t pid)
+{
+        int pidfd = pidfd_open(pid, 0);
+
+        if (pidfd < 0) {
+                int r = -errno;
+
+                /* Not reaped yet, so the number is still this process'. */
+                (void)kill(pid, SIGKILL);
+                (void)waitpid(pid, NULL, 0);
+                return r;
+        }
+
+        return pidfd;
 }
 
 int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
@@ -190,15 +226,26 @@ int process_spawn(const struct process_template *template, uint32_t number, int 
         if (pid < 0)
                 return pid;
 
-        pidfd = pidfd_open(pid, 0);
-        if (pidfd < 0) {
-                int r = -errno;
+        pidfd = open_pidfd(pid);
+        if (pidfd < 0)
+                return pidfd;
 
-                /* Not reaped yet, so the number is still this process'. */
-                (void)kill(pid, SIGKILL);
-                (void)waitpid(pid, NULL, 0);
-                return r;
-        }
+        *ret_pid = pid;
+        *ret_pidfd = pidfd;
+        return 0;
+}
+
+int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
+        pid_t *ret_pid, int *ret_pidfd)
+{
+        pid_t pid = spawn(argv, template->environment, set_descriptors_of_check, output_fd);
+        int pidfd;
+
+        if (pid < 0)
+                return pid;
+        pidfd = open_pidfd(pid);
+        if (pidfd < 0)
+                return pidfd;
 
         *ret_pid = pid;
         *ret_pidfd = pidfd;

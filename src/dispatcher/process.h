@@ -34,6 +34,13 @@ void process_template_done(struct process_template *template);
 int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd);
 
+/*
+ * Starts a program that checks something and tells on stderr, which is `output_fd`, with the
+ * workers' environment. Returns as process_spawn() does.
+ */
+int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
+        pid_t *ret_pid, int *ret_pidfd);
+
 /* Sends a signal to a process. One that is already gone is no error. */
 void process_signal(int pidfd, int signal);
 
@@ -43,7 +50,9 @@ struct process_end {
         int status; /* exit status or signal */
 };
 
-/* Ends what is left of the process group of a process that is dead, and reaps it. */
+/* Ends what is left of the process group of a process that is dead, and reaps it. A process that
+ * another image's crash has left to the service manager is not reaped here: nothing is known of its
+ * end, and its group cannot be ended safely, since its number may be somebody else's by now. */
 struct process_end process_reap(pid_t pid, int pidfd);
 
 /* Writes it in words that follow "Worker 3", into `text` with room for PROCESS_END_MAX. */

@@ -1,111 +1,282 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reloading. Called by control-methods.c when somebody asks for it; which settings can change under
- * running workers is policy/settings-change.c's to say.
+ * Reloading: the check, the execution in place, the gate. Called by control-methods.c when somebody
+ * asks for it, by acceptd.c in the program that was executed, and by worker.c and dispatcher.c when
+ * it is known how the new generation starts.
  */
 
-#include "dispatcher/connection-log.h"
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dispatcher/adoption.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/reload.h"
+#include "dispatcher/store.h"
 #include "policy/settings-change.h"
 #include "varlink/interfaces.h"
 
-/* The keys with this change, as text for the log. */
-static void format_keys(const enum settings_change *changes, enum settings_change which, char *text,
-        size_t size)
+void reload_done(struct reload *reload)
 {
-        size_t n = 0;
-
-        text[0] = '\0';
-        for (size_t i = 0; i < SETTING_COUNT; i++)
-                if (changes[i] == which && n < size)
-                        n += (size_t)snprintf(
-                                text + n, size - n, "%s%s=", n > 0 ? ", " : "", settings_key(i));
+        reload->source = sd_event_source_disable_unref(reload->source);
+        reload->pidfd = fd_close(reload->pidfd);
+        reload->output_fd = fd_close(reload->output_fd);
 }
 
-static json_t *make_keys(const enum settings_change *changes, enum settings_change which)
-{
-        json_t *list = json_array();
-
-        for (size_t i = 0; list && i < SETTING_COUNT; i++)
-                if (changes[i] == which)
-                        (void)json_array_append_new(list, json_string(settings_key(i)));
-
-        return list;
-}
-
-static void log_changes(const enum settings_change *changes)
-{
-        char applied[512], pending[512];
-
-        format_keys(changes, SETTING_APPLIED, applied, sizeof(applied));
-        format_keys(changes, SETTING_PENDING, pending, sizeof(pending));
-        journal_event(MESSAGE_RELOADED,
-                JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_APPLIED", applied),
-                        JOURNAL_TEXT("ACCEPTD_PENDING", pending)),
-                "Settings were read again. In force now: %s. At the next start: %s.",
-                applied[0] ? applied : "nothing new", pending[0] ? pending : "nothing new");
-}
-
-/* Returns 0 or -errno, with a message where there is more to say. */
-static int reload(const struct reload *what, enum settings_change *changes, char **ret_message)
-{
-        _cleanup_(settings_done) struct settings fresh = {};
-        struct dispatcher *d = what->dispatcher;
-        int r;
-
-        settings_init(&fresh);
-        r = what->read(&fresh, what->userdata, ret_message);
-        if (r < 0)
-                return r;
-
-        r = settings_change(what->settings, &fresh, d->pool.slots.n_table, changes);
-        if (r < 0)
-                return r;
-
-        pool_settings_changed(&d->pool);
-        connection_log_set(d);
-        /* From the timer and not from here, where a failure would not end the dispatcher */
-        (void)sd_event_source_set_time(d->timer, 0);
-        (void)sd_event_source_set_enabled(d->timer, SD_EVENT_ONESHOT);
-        return 0;
-}
-
-static void fail(struct control_call *call, const char *reason)
+static void fail(struct reload *reload, const char *reason)
 {
         journal_event(MESSAGE_RELOAD_FAILED,
                 JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", reason)),
                 "The reload failed, and nothing changed: %s", reason);
-        control_fail(call, VARLINK_RELOAD_FAILED,
-                json_pack("{s:o}", "reason", varlink_make_text(reason)));
+        health_reloaded(reload->dispatcher);
+        if (reload->call)
+                control_fail(TAKE_PTR(reload->call), VARLINK_RELOAD_FAILED,
+                        json_pack("{s:o}", "reason", varlink_make_text(reason)));
+}
+
+/* --- Execution in place --- */
+
+static int add(struct inheritance *list, int fd, const char *what, uint64_t number)
+{
+        char name[STORE_NAME_MAX];
+
+        return fd < 0 ? 0 : inheritance_add(list, fd, store_name(name, what, number));
+}
+
+static int add_worker(struct inheritance *list, const struct worker *w)
+{
+        int r;
+
+        r = add(list, w->pidfd, STORE_PIDFD, w->number);
+        if (r >= 0)
+                r = add(list, w->channel.fd, STORE_CHANNEL, w->number);
+        if (r >= 0)
+                r = add(list, w->channel.queue_fd, STORE_QUEUE, w->number);
+
+        return r;
+}
+
+/* Everything that the next image needs, but the caller. */
+static int make_list(struct reload *reload, struct inheritance *list, int settings_fd)
+{
+        struct dispatcher *d = reload->dispatcher;
+        int r;
+
+        r = inheritance_add(list, d->ledger.fd, STORE_LEDGER);
+        if (r >= 0)
+                r = inheritance_add(list, settings_fd, STORE_SETTINGS);
+        if (r >= 0 && reload->control)
+                r = inheritance_add(list, control_get_fd(reload->control), STORE_CONTROL);
+        for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
+                r = inheritance_add(list, d->listeners[i].fd, d->listeners[i].name);
+        for (uint32_t i = 0; r >= 0 && i < d->pool.n_rows; i++)
+                if (d->pool.workers[i].row->state != WORKER_NONE)
+                        r = add_worker(list, &d->workers[i]);
+        for (uint32_t i = 0; r >= 0 && i < d->pool.n_in_hand; i++)
+                r = add(list, d->hand[i].fd, STORE_IN_HAND, d->hand[i].slot->id);
+
+        return r;
+}
+
+/* Returns -errno; or not at all. */
+static int execute(struct reload *reload)
+{
+        _cleanup_(fd_closep) int settings_fd = -1, caller_fd = -1, list_fd = -1;
+        struct inheritance list = {};
+        int r;
+
+        settings_fd = adoption_make_settings(reload->dispatcher->settings);
+        if (settings_fd < 0)
+                return settings_fd;
+
+        r = make_list(reload, &list, settings_fd);
+        if (r >= 0) {
+                caller_fd = control_take_fd(TAKE_PTR(reload->call));
+                r = inheritance_add(&list, caller_fd, STORE_CALLER);
+        }
+        if (r >= 0) {
+                list_fd = inheritance_pass(&list);
+                r = list_fd;
+        }
+        if (r >= 0) {
+                (void)execv(reload->image->path, reload->image->argv);
+                r = -errno;
+        }
+
+        inheritance_keep(&list);
+        inheritance_done(&list);
+        if (caller_fd >= 0)
+                reload->call = control_resume(reload->control, TAKE_FD(caller_fd));
+        return r;
+}
+
+/* --- The check --- */
+
+/* Reads the first line of what the check printed, less its priority. */
+static void read_message(int fd, char *text, size_t size)
+{
+        ssize_t n = pread(fd, text, size - 1, 0);
+        const char *begin = text;
+
+        text[MAX(n, 0)] = '\0';
+        text[strcspn(text, "\n")] = '\0';
+        if (begin[0] == '<' && begin[1] && begin[2] == '>')
+                begin += 3;
+        memmove(text, begin, strlen(begin) + 1);
+}
+
+static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
+        void *userdata)
+{
+        struct reload *reload = userdata;
+        struct process_end end = process_reap(reload->pid, reload->pidfd);
+        char text[1024] = "", words[PROCESS_END_MAX];
+
+        if (end.code == CLD_EXITED && end.status == 0) {
+                int r = execute(reload);
+
+                (void)snprintf(text, sizeof(text), "cannot execute %s: %s", reload->image->path,
+                        strerror(-r));
+        } else {
+                read_message(reload->output_fd, text, sizeof(text));
+                process_end_format(&end, words);
+                if (!text[0])
+                        (void)snprintf(text, sizeof(text), "%s --check %s", reload->image->path,
+                                words);
+        }
+
+        reload_done(reload);
+        fail(reload, text);
+        return 0;
+}
+
+static int start_check(struct reload *reload)
+{
+        struct dispatcher *d = reload->dispatcher;
+        int r;
+
+        reload->output_fd = memfd_create("acceptd-check", MFD_CLOEXEC);
+        if (reload->output_fd < 0)
+                return -errno;
+        r = process_spawn_check(&d->process, reload->image->check_argv, reload->output_fd,
+                &reload->pid, &reload->pidfd);
+        if (r < 0)
+                return r;
+
+        return dispatcher_add_io(
+                d->event, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
 }
 
 void reload_run(struct control_call *call, void *userdata)
 {
-        const struct reload *what = userdata;
-        struct dispatcher *d = what->dispatcher;
-        enum settings_change changes[SETTING_COUNT];
-        _cleanup_(freep) char *message = NULL;
+        struct reload *reload = userdata;
+        struct dispatcher *d = reload->dispatcher;
+        const char *busy = d->pool.stopping             ? "the instance is stopping"
+                : reload->source || d->pool.state->trial ? "another reload is under way"
+                                                         : NULL;
         int r;
 
-        if (d->pool.stopping) {
-                fail(call, "the instance is stopping");
+        if (busy) {
+                control_fail(call, VARLINK_RELOAD_FAILED, json_pack("{s:s}", "reason", busy));
                 return;
         }
 
+        reload->call = call;
         health_reloading(d);
-        r = reload(what, changes, &message);
-        health_reloaded(d);
+        r = start_check(reload);
         if (r < 0) {
-                fail(call, message ?: strerror(-r));
-                return;
+                reload_done(reload);
+                fail(reload, strerror(-r));
+        }
+}
+
+/* --- The gate --- */
+
+void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
+        char **old_argv, const char *trouble)
+{
+        reload->call = call;
+        reload->old = old;
+        reload->old_argv = old_argv;
+        if (trouble)
+                fail(reload, trouble);
+        else
+                pool_try(&reload->dispatcher->pool);
+}
+
+static void roll_back(struct reload *reload)
+{
+        struct dispatcher *d = reload->dispatcher;
+
+        pool_abandon(&d->pool);
+        d->settings = reload->old;
+        d->pool.settings = reload->old;
+        d->process.argv = reload->old_argv;
+        pool_settings_changed(&d->pool);
+}
+
+/* Returns the keys that changed, for JSON, and writes them into `text`. */
+static json_t *list_changes(const struct reload *reload, char *text, size_t size)
+{
+        bool differ[SETTING_COUNT] = {};
+        json_t *list = json_array();
+        size_t n = 0;
+
+        text[0] = '\0';
+        if (settings_compare(reload->old, reload->dispatcher->settings, differ) < 0)
+                return list;
+
+        for (size_t i = 0; i < SETTING_COUNT; i++) {
+                if (!differ[i])
+                        continue;
+                if (list)
+                        (void)json_array_append_new(list, json_string(settings_key(i)));
+                if (n < size)
+                        n += (size_t)snprintf(
+                                text + n, size - n, "%s%s=", n > 0 ? ", " : "", settings_key(i));
         }
 
-        log_changes(changes);
-        control_reply(call,
-                json_pack("{s:I, s:o, s:o}", "generation", (json_int_t)d->pool.state->generation,
-                        "applied", make_keys(changes, SETTING_APPLIED), "pending",
-                        make_keys(changes, SETTING_PENDING)));
+        return list;
+}
+
+static void succeed(struct reload *reload)
+{
+        struct dispatcher *d = reload->dispatcher;
+        char keys[1024];
+        json_t *changed = list_changes(reload, keys, sizeof(keys));
+        uint32_t generation;
+
+        pool_commit(&d->pool);
+        adoption_store_settings(d->settings);
+        generation = d->pool.state->generation;
+        journal_event(MESSAGE_RELOADED,
+                JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_GENERATION", generation),
+                        JOURNAL_TEXT("ACCEPTD_CHANGED", keys)),
+                "Generation %" PRIu32 " of the workers is starting; older ones finish what they "
+                "have. Settings that changed: %s.",
+                generation, keys[0] ? keys : "none");
+        health_reloaded(d);
+        if (reload->call)
+                control_reply(TAKE_PTR(reload->call),
+                        json_pack("{s:I, s:o}", "generation", (json_int_t)generation, "changed",
+                                changed));
+        else
+                json_decref(changed);
+}
+
+void reload_gate(struct reload *reload, const char *trouble)
+{
+        if (!reload || !reload->dispatcher->pool.state->trial)
+                return;
+
+        if (trouble) {
+                roll_back(reload);
+                fail(reload, trouble);
+        } else {
+                succeed(reload);
+        }
 }

@@ -4,18 +4,49 @@
 #include "dispatcher/control.h"
 
 /*
- * Reload(): the settings are read again, and those that need no new worker are put in force.
+ * A reload: this program, perhaps a newer one, checks the settings; then it is executed in place,
+ * adopts the workers, and tries the next generation. With the first READY of that the reload has
+ * succeeded; until then any failure leaves everything as it was.
  */
+
+/* How to execute this program again. */
+struct reload_image {
+        char *path;
+        char **argv;
+        char **check_argv; /* with --check */
+};
 
 struct reload {
         struct dispatcher *dispatcher;
-        struct settings *settings; /* in force */
+        const struct reload_image *image;
+        struct control *control;
+        struct control_call *call; /* that waits for the outcome; NULL: none */
 
-        /* Reads them as at the start, resolved and checked, into `ret`, which is settings_init()ed.
-         * Returns as settings_file_read(). */
-        int (*read)(struct settings *ret, const void *userdata, char **ret_message);
-        const void *userdata;
+        /* The check, while it runs */
+        sd_event_source *source;
+        pid_t pid;
+        int pidfd;
+        int output_fd;
+
+        /* During a trial: what is in force, and goes on if it fails */
+        const struct settings *old;
+        char **old_argv;
 };
+
+#define RELOAD_NULL ((struct reload){ .pidfd = -1, .output_fd = -1 })
+
+void reload_done(struct reload *reload);
 
 /* For struct control_context: `userdata` is a struct reload. */
 void reload_run(struct control_call *call, void *userdata);
+
+/*
+ * Goes on in the program that was executed. `call` is the one that waits, or NULL; `old` and
+ * `old_argv` are in force, those of the dispatcher are new. `trouble`: why there will be no trial,
+ * or NULL.
+ */
+void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
+        char **old_argv, const char *trouble);
+
+/* The first worker of the new generation is ready, or it will not be, because of `trouble`. */
+void reload_gate(struct reload *reload, const char *trouble);

@@ -167,6 +167,7 @@ int dispatcher_init(struct dispatcher *d, const struct settings *settings,
                 .listeners = listeners,
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,
+                .is_ready = inheritance->from_reload, /* reload.c says so at the gate */
         };
 
         r = adoption_open_pool(d, inheritance);

@@ -28,9 +28,9 @@ void store_remove(const char *name)
                 notify_unstore(name);
 }
 
-const char *store_name(char *text, const char *what, uint32_t number)
+const char *store_name(char *text, const char *what, uint64_t number)
 {
-        (void)snprintf(text, STORE_NAME_MAX, "%s-%" PRIu32, what, number);
+        (void)snprintf(text, STORE_NAME_MAX, "%s-%" PRIu64, what, number);
         return text;
 }
 

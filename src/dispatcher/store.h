@@ -16,7 +16,13 @@
 #define STORE_CHANNEL  "acceptd-channel"
 #define STORE_QUEUE    "acceptd-queue"
 #define STORE_PIDFD    "acceptd-pidfd"
-#define STORE_NAME_MAX 40
+#define STORE_NAME_MAX 48
+
+/* What goes to the next image of this program at a reload, and never into the service manager's
+ * store: a connection in hand (and its id), the control socket, the caller that asked for it. */
+#define STORE_IN_HAND "acceptd-hand"
+#define STORE_CONTROL "acceptd-control"
+#define STORE_CALLER  "acceptd-caller"
 
 /* Returns how many descriptors the unit's store takes ($FDSTORE), or 0 where there is none: then the
  * functions below do nothing. */
@@ -28,5 +34,5 @@ void store_remove(const char *name);
 void store_worker(uint32_t number, const struct channel *channel, int pidfd);
 void store_forget_worker(uint32_t number);
 
-/* Writes the name of a worker's descriptor into `text`, with room for STORE_NAME_MAX. */
-const char *store_name(char *text, const char *what, uint32_t number);
+/* Writes the name of a descriptor into `text`, with room for STORE_NAME_MAX. */
+const char *store_name(char *text, const char *what, uint64_t number);

@@ -13,6 +13,7 @@
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/oom.h"
+#include "dispatcher/reload.h"
 #include "dispatcher/store.h"
 
 /* The fields of a message about a worker. */
@@ -88,6 +89,8 @@ static void is_ready(struct worker *w)
                 "Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
                 w->pid, capacity, capacity == 1 ? "" : "s");
         health_ready(w->dispatcher);
+        if (pool_is_on_trial(pool_of(w), w->row))
+                reload_gate(w->dispatcher->reload, NULL);
 }
 
 /* Returns what is wrong with the record, or NULL. */
@@ -190,6 +193,7 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
 {
         struct worker *w = userdata;
         struct process_end end = process_reap(w->pid, w->pidfd);
+        bool on_trial = pool_is_on_trial(pool_of(w), w->row);
         char words[PROCESS_END_MAX + 32];
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
@@ -202,7 +206,8 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
                 strcat(words, " (out of memory)");
         log_end(w, &end, words);
         if (pool_exited(pool_of(w), w->row, usec_now()))
-                dispatcher_start_failed(w->dispatcher, "the last one %s before it had served", words);
+                dispatcher_start_failed(w->dispatcher, on_trial, "the last one %s before it had served",
+                        words);
         if (channel_count_queued(&w->channel) == 0)
                 worker_bury(w);
         else

@@ -18,7 +18,7 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
                 return true;
         if (row->state >= WORKER_STATES || row->pid <= 0 || row->number == 0 ||
                 row->number > pool->state->last_number ||
-                row->generation > pool->state->generation)
+                row->generation > pool->state->generation + 1)
                 return false;
 
         for (uint32_t i = 0; i < index; i++) {
@@ -88,6 +88,8 @@ int pool_recount(struct pool *pool)
                         return r;
         }
 
+        /* A trial ends with the process that made it. */
+        pool->state->trial = false;
         if (pool->state->generation == 0)
                 pool->state->generation = 1;
         pool->adopted_serial = pool->slots.head->last_serial;
@@ -105,12 +107,12 @@ void pool_adopted(struct pool *pool, uint32_t worker)
         pool->dirty = true;
 }
 
-struct slot *pool_get_in_hand(struct pool *pool)
+struct slot *pool_get_in_hand(struct pool *pool, uint32_t k)
 {
         for (uint32_t i = 0; pool->n_in_hand > 0 && i < pool->slots.head->n_touched; i++) {
                 struct slot *slot = &pool->slots.table[i];
 
-                if (slot->state != SLOT_FREE && slot->worker == SLOT_NO_WORKER)
+                if (slot->state != SLOT_FREE && slot->worker == SLOT_NO_WORKER && k-- == 0)
                         return slot;
         }
 

@@ -14,17 +14,21 @@ static struct census count_workers(const struct pool *pool)
         struct census census = {};
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
-                const struct pool_worker *w = &pool->workers[i];
-                enum worker_state state = w->row->state;
+                enum worker_state state = pool->workers[i].row->state;
 
-                census.starting += state == WORKER_STARTING;
+                enum pool_age age = pool_age(pool, i);
+
+                census.starting += state == WORKER_STARTING && age == POOL_CURRENT;
+                census.current += state == WORKER_READY && age == POOL_CURRENT;
+                census.old += state == WORKER_READY && age == POOL_OLD;
                 census.ready += state == WORKER_READY;
                 census.alive += worker_state_info(state)->alive;
                 census.in_use += state != WORKER_NONE;
-                census.dying += state == WORKER_KILLED && w->open > 0;
+                census.dying += state == WORKER_KILLED && pool->workers[i].open > 0;
                 census.leaving += worker_state_info(state)->alive && state > WORKER_READY &&
-                        w->row->generation == pool->state->generation;
-                census.with_room += w->heap_position != POOL_NOT_IN_HEAP || w->must_list;
+                        age == POOL_CURRENT;
+                census.with_room += pool->workers[i].heap_position != POOL_NOT_IN_HEAP ||
+                        pool->workers[i].must_list;
         }
 
         return census;
@@ -104,6 +108,23 @@ static void decide_waiting(
                 pool_act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
 }
 
+/* True for a ready worker that the current generation replaces. */
+static bool is_surplus(const struct pool *pool, uint32_t worker, uint32_t *surplus)
+{
+        if (pool->workers[worker].row->state != WORKER_READY)
+                return false;
+
+        switch (pool_age(pool, worker)) {
+        case POOL_ABANDONED:
+                return true;
+        case POOL_OLD:
+                return *surplus > 0 && (*surplus)-- > 0;
+        case POOL_CURRENT:
+        default:
+                return false;
+        }
+}
+
 static void decide_worker(
         struct pool *pool, uint32_t worker, bool drain, usec_t now, struct pool_decision *d)
 {
@@ -120,7 +141,8 @@ static void decide_worker(
 
         if (drain && row->state == WORKER_READY) {
                 pool_act(pool, d, POOL_DRAIN, worker);
-        } else if (drain && row->state == WORKER_STARTING) {
+        } else if ((drain || pool_age(pool, worker) != POOL_CURRENT) &&
+                row->state == WORKER_STARTING) {
                 /* It holds nothing, so there is nothing to wait for. */
                 pool_act(pool, d, POOL_TERMINATE, worker);
         } else if (now < row->deadline) {
@@ -135,6 +157,7 @@ static void decide_worker(
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
 {
         struct census census;
+        uint32_t surplus;
         bool waits, drain;
 
         *ret = (struct pool_decision){ .wake_at = USEC_INFINITY };
@@ -151,8 +174,12 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         drain = pool->stopping && (!waits || now >= pool->stop_deadline);
         if (pool->stopping && !drain)
                 pool_wake(ret, pool->stop_deadline);
-        for (uint32_t i = 0; i < pool->n_rows; i++)
-                decide_worker(pool, i, drain, now, ret);
+        surplus = pool_count_surplus(pool, census.current, census.old);
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                bool retire = is_surplus(pool, i, &surplus);
+
+                decide_worker(pool, i, drain || retire, now, ret);
+        }
 
         pool->listening = pool_may_accept(pool);
         ret->actions[ret->n_actions++] =

@@ -3,7 +3,23 @@
 
 #include "policy/pool.h"
 
-/* What the pool's files offer to each other only. */
+/* What the files of the pool share, and nobody else uses. */
+
+enum pool_age {
+        POOL_CURRENT,   /* of the generation that is in force, or on trial */
+        POOL_OLD,       /* of one before */
+        POOL_ABANDONED, /* of a trial that is over */
+};
+
+enum pool_age pool_age(const struct pool *pool, uint32_t worker);
+
+/* Returns how many workers of the current generation take the place of all older ones: as many as
+ * there were, where the pool had grown. */
+uint32_t pool_count_due(const struct pool *pool);
+
+/* Returns how many of the `n_old` ready workers of old generations are to be drained now, when
+ * `n_new` of the current one are ready: capacity never falls below what it was. */
+uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old);
 
 /* Looks at a state that another process left: recounts it, and mends what a crash in the middle of
  * a step leaves. Returns 0 or -EBADMSG. */
@@ -31,12 +47,14 @@ static inline bool pool_is_due(const struct pool *pool, const struct pool_worker
 /* --- Deciding --- */
 
 struct census {
-        uint32_t starting;
-        uint32_t ready;
+        uint32_t starting; /* of the current generation */
+        uint32_t current;  /* ready, of the current generation */
+        uint32_t old;      /* ready, of earlier ones */
+        uint32_t ready;    /* all */
         uint32_t alive;
         uint32_t in_use;    /* rows that are not free */
         uint32_t dying;     /* killed with connections, some of which may be in its queue */
-        uint32_t leaving;   /* of this generation: drained or worse, and still there */
+        uint32_t leaving;   /* of the current generation: drained or worse, and still there */
         uint32_t with_room; /* they have credit, or will say whether they have */
 };
 

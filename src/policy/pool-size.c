@@ -24,7 +24,7 @@
 static uint32_t starts_at_once(const struct pool *pool, const struct census *census)
 {
         uint32_t workers = pool->settings->workers;
-        uint32_t extra = census->ready > workers ? census->ready - workers : 0;
+        uint32_t extra = census->current > workers ? census->current - workers : 0;
 
         return MIN(extra + 1, STARTS_MAX);
 }
@@ -54,15 +54,21 @@ static uint32_t count_least(const struct pool *pool)
         return MAX(pool->settings->workers, spare);
 }
 
+/* Of the current generation. */
 static uint32_t count_wanted(const struct pool *pool, const struct census *census)
 {
-        uint32_t wanted = census->ready - pool->n_idle + pool->settings->workers_spare;
+        uint32_t spare = pool->settings->workers_spare;
+        uint32_t wanted = census->starting + census->current;
 
+        if (pool->state->trial)
+                return 1;
+
+        wanted += spare - MIN(spare, pool->n_idle + census->starting);
         if (is_out_of_credit(pool, census))
-                wanted = MAX(wanted, census->ready + starts_at_once(pool, census));
+                wanted = MAX(wanted, census->current + starts_at_once(pool, census));
         wanted = MIN(wanted, count_most(pool, census));
 
-        return MAX(wanted, pool->settings->workers);
+        return MAX(wanted, census->old > 0 ? pool_count_due(pool) : pool->settings->workers);
 }
 
 /* --- Recycling --- */
@@ -76,7 +82,7 @@ static uint32_t find_due(const struct pool *pool)
                 const struct pool_worker *w = &pool->workers[i];
 
                 if (w->row->state != WORKER_READY || w->must_list || i == pool->successor ||
-                        w->row->generation != pool->state->generation || !pool_is_due(pool, w))
+                        pool_age(pool, i) != POOL_CURRENT || !pool_is_due(pool, w))
                         continue;
                 if (due == POOL_NO_ROW ||
                         w->row->handed_over > pool->workers[due].row->handed_over)
@@ -108,7 +114,7 @@ static void decide_recycle(
                 return;
 
         /* While starts fail, the old ones are kept until the successor has served somebody. */
-        if (census->leaving == 0 && census->ready > pool->settings->workers &&
+        if (census->leaving == 0 && census->current > pool->settings->workers &&
                 !backoff_is_failing(&pool->backoff))
                 pool_act(pool, d, POOL_RECYCLE, due);
 }
@@ -119,7 +125,7 @@ static void decide_spawn(struct pool *pool, const struct census *census, uint32_
         struct pool_decision *d)
 {
         uint32_t wanted = count_wanted(pool, census);
-        uint32_t running = census->starting + census->ready;
+        uint32_t running = census->starting + census->current;
         bool succeeds = running >= wanted && running <= pool->settings->workers_max &&
                 due != POOL_NO_ROW && pool->successor == POOL_NO_ROW && census->leaving == 0;
 
@@ -154,7 +160,7 @@ static uint32_t count_idle_floor(const struct pool *pool, const struct census *c
 {
         uint32_t spare = pool->settings->workers_spare;
 
-        if (census->starting + census->ready >= count_most(pool, census))
+        if (census->starting + census->current >= count_most(pool, census))
                 return 0;
 
         return spare - MIN(spare, census->starting);
@@ -186,11 +192,20 @@ static void look_for_idle(struct pool *pool, usec_t now)
         }
 }
 
+/* No generation but the current one is there. */
+static uint32_t count_kept(const struct pool *pool, const struct census *census)
+{
+        uint32_t serving = census->ready - pool->n_idle;
+        uint32_t kept = MIN(serving + pool->settings->workers_spare, count_most(pool, census));
+
+        return MAX(kept, pool->settings->workers);
+}
+
 static void decide_retire(
         struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
 {
         usec_t timeout = pool->settings->worker_idle_timeout;
-        uint32_t kept = count_wanted(pool, census) + (pool->successor != POOL_NO_ROW);
+        uint32_t kept = count_kept(pool, census) + (pool->successor != POOL_NO_ROW);
         uint32_t surplus = census->ready - MIN(census->ready, kept);
 
         /* what waits may be given to one of them in a moment */
@@ -224,6 +239,7 @@ static void decide_retire(
 void pool_decide_size(
         struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
 {
+        bool replaces; /* one generation another: then nothing else is replaced */
         uint32_t due;
 
         pool->idle_floor = 0;
@@ -231,9 +247,13 @@ void pool_decide_size(
                 return;
 
         check_successor(pool);
-        due = find_due(pool);
+        replaces = pool->state->trial || census->ready != census->current;
+        due = replaces ? POOL_NO_ROW : find_due(pool);
         decide_spawn(pool, census, due, now, d);
         decide_recycle(pool, census, due, d);
-        decide_retire(pool, census, now, d);
+        if (replaces)
+                pool->look_at = 0;
+        else
+                decide_retire(pool, census, now, d);
         pool->idle_floor = count_idle_floor(pool, census);
 }

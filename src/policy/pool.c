@@ -384,7 +384,7 @@ void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now)
         *row = (struct worker_row){
                 .number = ++pool->state->last_number,
                 .pid = pid,
-                .generation = pool->state->generation,
+                .generation = pool->state->generation + pool->state->trial,
         };
         happened(pool, worker, WORKER_SPAWNED, now);
 }

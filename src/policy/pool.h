@@ -144,7 +144,9 @@ struct pool_state {
         struct counters counters;
         struct slots_head slots;
         uint32_t last_number; /* of a worker */
-        uint32_t generation;  /* of the workers that are started now; 0: there were none yet */
+        uint32_t generation;  /* in force; 0: there were no workers yet */
+        uint32_t trial;       /* bool: the next generation is being tried */
+        uint32_t floor;       /* workers that were ready when this generation came into force */
         uint32_t settling;    /* enum outcome of the slot that is being released */
         uint32_t stopping;    /* bool; then nobody is to take over from here */
 };
@@ -227,8 +229,8 @@ int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now
 /* The worker in this row was found, with its channel. */
 void pool_adopted(struct pool *pool, uint32_t worker);
 
-/* Returns the slot of a connection that is with no worker, or NULL. */
-struct slot *pool_get_in_hand(struct pool *pool);
+/* Returns the slot of the k-th connection that is with no worker, or NULL. */
+struct slot *pool_get_in_hand(struct pool *pool, uint32_t k);
 
 /* That connection is gone. */
 void pool_lost(struct pool *pool, struct slot *slot);
@@ -271,6 +273,20 @@ void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason);
 void pool_stop(struct pool *pool, usec_t now);
 
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret);
+
+/* --- Generations --- */
+
+/*
+ * Tries the next generation: one worker of it is started. When that is READY, the caller says
+ * pool_commit(): from then on the old workers are drained, each when a new one is READY. When its
+ * start fails, pool_abandon(): everything is as it was. While a trial goes on, the old workers serve.
+ */
+void pool_try(struct pool *pool);
+void pool_commit(struct pool *pool);
+void pool_abandon(struct pool *pool);
+
+/* True for a worker of the generation that is being tried. */
+bool pool_is_on_trial(const struct pool *pool, uint32_t worker);
 
 /* --- Figures --- */
 

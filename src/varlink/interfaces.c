@@ -93,12 +93,13 @@ static const char pool_text[] =
         "\n"
         "method GetStatus() -> (status: Status)\n"
         "\n"
-        "# Reads the settings again. The answer comes when they are in force, with the names of\n"
-        "# those that differ from before: `applied` are in force, `pending` wait for the next start\n"
-        "# of the instance. When this fails, everything is as it was.\n"
-        "method Reload() -> (generation: int, applied: []string, pending: []string)\n"
+        "# Executes the program again, perhaps a newer one, with its settings read again, and starts\n"
+        "# the next generation of workers. The answer comes when the first of them is ready: the\n"
+        "# names of the settings that differ from before. Older workers end when their connections\n"
+        "# do. When this fails, everything is as it was.\n"
+        "method Reload() -> (generation: int, changed: []string)\n"
         "\n"
-        "# The settings cannot work, or the instance cannot take any now.\n"
+        "# The settings cannot work, the workers do not start with them, or the instance is busy.\n"
         "error ReloadFailed (reason: string)\n";
 
 static const char service_text[] =

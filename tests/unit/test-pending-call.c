@@ -45,7 +45,7 @@ static int set_up(void **state)
         (void)snprintf(fixture.path, sizeof(fixture.path), "%s/io.acceptd.Pool", fixture.folder);
         assert_int_equal(setenv("RUNTIME_DIRECTORY", fixture.folder, 1), 0);
         assert_int_equal(sd_event_new(&fixture.dispatcher.event), 0);
-        fixture.control = control_open(&context);
+        fixture.control = control_open(&context, -1);
         assert_non_null(fixture.control);
 
         return 0;

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Begins to serve. Called by acceptd.c, with settings; what happens then is dispatcher.c's.
+ */
+
+#include <inttypes.h>
+#include <libgen.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "dispatcher/adoption.h"
+#include "dispatcher/control.h"
+#include "dispatcher/journal.h"
+#include "dispatcher/notify.h"
+#include "dispatcher/oom.h"
+#include "dispatcher/start.h"
+#include "dispatcher/store.h"
+
+/* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
+ * connection in hand, and some air. */
+#define FDS_OWN 32
+
+#define FDS_PER_WORKER 3 /* channel, queue, pidfd */
+#define STORE_OWN      2 /* ledger, settings */
+
+int start_refuse(const char *message, int error)
+{
+        const char *text = message ?: strerror(-error);
+
+        journal_event(MESSAGE_REFUSED_TO_START, NULL, "%s", text);
+        notify_status(text);
+        return EX_CONFIG;
+}
+
+/* The bundled echo worker: beside this program where that was not installed. Returns a string for
+ * the caller to free, or NULL without memory. */
+static char *find_echo_worker(void)
+{
+        char self[4096];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        char *path;
+
+        if (n > 0) {
+                self[n] = '\0';
+                if (asprintf(&path, "%s/acceptd-echo", dirname(self)) < 0)
+                        return NULL;
+                if (access(path, X_OK) == 0)
+                        return path;
+                free(path);
+        }
+
+        return strdup(ACCEPTD_LIBEXECDIR "/acceptd-echo");
+}
+
+/* The setting that says how many workers there can be. */
+static const char *name_of_most(const struct settings *s)
+{
+        return s->workers_max > s->workers ? "WorkersMax" : "Workers";
+}
+
+/* Makes sure that the descriptors of all workers fit the limit, which is raised as far as it goes. */
+static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
+{
+        uint64_t needed = FDS_OWN + n_listeners +
+                (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return -errno;
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        if (needed <= limit.rlim_cur)
+                return 0;
+
+        if (asprintf(ret_message,
+                    "%s=%" PRIu32 " need up to %" PRIu64 " descriptors, and RLIMIT_NOFILE is %" PRIu64
+                    "; raise LimitNOFILE= or lower %s=",
+                    name_of_most(s), s->workers_max, needed, (uint64_t)limit.rlim_cur,
+                    name_of_most(s)) < 0)
+                return -ENOMEM;
+        return -EMFILE;
+}
+
+/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
+ * one that is recycled: what does not fit would be killed after a crash of the dispatcher. */
+static int check_store(const struct settings *s, char **ret_message)
+{
+        uint64_t needed = STORE_OWN + (uint64_t)FDS_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
+        uint64_t size = store_get_size();
+
+        if (size == 0 || needed <= size)
+                return 0;
+
+        if (asprintf(ret_message,
+                    "%s=%" PRIu32 " need room for %" PRIu64
+                    " descriptors in the descriptor store, and FDSTORE is %" PRIu64
+                    "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
+                    "lower %s=",
+                    name_of_most(s), s->workers_max, needed, size, name_of_most(s)) < 0)
+                return -ENOMEM;
+        return -ENOSPC;
+}
+
+static void free_listeners(struct listener *listeners, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                listener_done(&listeners[i]);
+        free(listeners);
+}
+
+static size_t count_names(const struct listener *listeners, size_t n)
+{
+        size_t names = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                size_t k = 0;
+
+                while (k < i && !streq(listeners[k].name, listeners[i].name))
+                        k++;
+                names += k == i;
+        }
+
+        return names;
+}
+
+/* Takes the listeners out of what was inherited. Returns 0 or -errno. */
+static int collect_listeners(struct inheritance *inheritance, struct listener **ret_listeners,
+        size_t *ret_n, char **ret_message)
+{
+        struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
+        size_t n = 0;
+        int r = 0;
+
+        if (!listeners)
+                return -ENOMEM;
+
+        for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
+                const char *name = inheritance_get_listener(inheritance, i);
+
+                if (name)
+                        r = listener_init(&listeners[n++],
+                                TAKE_FD(inheritance->entries[i].fd), name, ret_message);
+        }
+
+        if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
+                *ret_message = strdup("The sockets have too many names; allowed are 64 different "
+                                      "FileDescriptorName=");
+                r = -ENOSPC;
+        }
+        if (r >= 0 && n == 0) {
+                *ret_message = strdup("No socket was passed; allowed are listening stream and "
+                                      "seqpacket sockets from a .socket unit, or, in a terminal: "
+                                      "systemd-socket-activate -l 127.0.0.1:7777 acceptd");
+                r = -ENOTCONN;
+        }
+        if (r < 0) {
+                free_listeners(listeners, n);
+                return r;
+        }
+
+        *ret_listeners = listeners;
+        *ret_n = n;
+        return 0;
+}
+
+static void set_up_signals(void)
+{
+        sigset_t handled;
+
+        sigemptyset(&handled);
+        sigaddset(&handled, SIGTERM);
+        sigaddset(&handled, SIGINT);
+        sigaddset(&handled, SIGHUP);
+        sigaddset(&handled, SIGUSR1);
+        (void)sigprocmask(SIG_BLOCK, &handled, NULL);
+        (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
+        (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would make waitid() fail */
+}
+
+static void log_listeners(const struct listener *listeners, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                journal_event(MESSAGE_STARTED,
+                        JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_LISTENER", listeners[i].name),
+                                JOURNAL_TEXT("ACCEPTD_ADDRESS", listeners[i].address)),
+                        "Listening on %s (%s).", listeners[i].address, listeners[i].name);
+}
+
+/* Goes on with a reload, if this is the program that was executed for one. */
+static void resume(struct reload *reload, const struct start *start, char **echo_argv)
+{
+        int caller = inheritance_take(start->inheritance, STORE_CALLER);
+        struct control_call *call = caller >= 0 ? control_resume(reload->control, caller) : NULL;
+        char **old_argv = start->old && start->old->command ? start->old->command : echo_argv;
+
+        if (start->inheritance->from_reload)
+                reload_resume(reload, call, start->old, old_argv, start->trouble);
+}
+
+static int run(struct dispatcher *d, struct reload *reload, const struct start *start,
+        char **echo_argv)
+{
+        struct control_context context = {
+                .dispatcher = d,
+                .instance = start->instance,
+                .reload = reload_run,
+                .userdata = reload,
+        };
+        int r;
+
+        d->reload = reload;
+        reload->dispatcher = d;
+        reload->image = start->image;
+        reload->control =
+                control_open(&context, inheritance_take(start->inheritance, STORE_CONTROL));
+        resume(reload, start, echo_argv);
+
+        r = dispatcher_run(d);
+
+        reload_done(reload);
+        control_close(reload->control);
+        return r;
+}
+
+int start_serving(const struct start *start)
+{
+        _cleanup_(freep) char *message = NULL;
+        _cleanup_(freep) char *echo = find_echo_worker();
+        const struct settings *s = start->settings;
+        char *echo_argv[] = { echo, NULL };
+        struct reload reload = RELOAD_NULL;
+        struct listener *listeners = NULL;
+        size_t n = 0;
+        struct dispatcher d;
+        int r;
+
+        if (!echo)
+                return start_refuse(NULL, -ENOMEM);
+
+        set_up_signals();
+        oom_open(NULL);
+        r = collect_listeners(start->inheritance, &listeners, &n, &message);
+        if (r >= 0)
+                r = check_limit(s, n, &message);
+        if (r >= 0)
+                r = check_store(s, &message);
+        if (r < 0) {
+                free_listeners(listeners, n);
+                return start_refuse(message, r);
+        }
+
+        /* A reload has its say at the gate. */
+        if (!start->inheritance->from_reload)
+                adoption_store_settings(s);
+        r = dispatcher_init(&d, s, listeners, n, s->command ?: echo_argv, start->instance,
+                start->inheritance);
+        if (r >= 0) {
+                if (!start->inheritance->from_reload)
+                        log_listeners(listeners, n);
+                r = run(&d, &reload, start, echo_argv);
+                dispatcher_deinit(&d);
+        }
+
+        free_listeners(listeners, n);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

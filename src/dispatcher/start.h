@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "dispatcher/inheritance.h"
+#include "dispatcher/reload.h"
+
+/*
+ * From settings to serving: sockets, limits, signals, the dispatcher.
+ */
+
+/* All of it is lent. */
+struct start {
+        const struct settings *settings;
+        const char *instance;
+        const struct reload_image *image;
+        struct inheritance *inheritance;
+
+        /* After a reload */
+        const struct settings *old; /* in force, while the others are tried; NULL: no trial */
+        const char *trouble;        /* why there is none */
+};
+
+/* Serves until it is told to stop. Returns the exit status. */
+int start_serving(const struct start *start);
+
+/* Says what cannot work (`message`, or else the error -errno), also for `systemctl status`. Returns
+ * the exit status for it. */
+int start_refuse(const char *message, int error);

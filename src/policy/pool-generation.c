@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Generations: workers started with the same program and settings, and how one follows another.
+ * Called when a reload begins and ends, and by pool-decide.c.
+ */
+
+#include <assert.h>
+
+#include "policy/pool-inside.h"
+
+void pool_try(struct pool *pool)
+{
+        assert(!pool->state->trial);
+
+        pool->state->trial = true;
+        /* How workers of the last program started says nothing about this one. */
+        pool->backoff.delay = 0;
+        pool->backoff.not_before = 0;
+        pool->dirty = true;
+}
+
+void pool_commit(struct pool *pool)
+{
+        uint32_t old = 0;
+
+        assert(pool->state->trial);
+
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                const struct worker_row *row = pool->workers[i].row;
+
+                old += row->state == WORKER_READY && row->generation <= pool->state->generation;
+        }
+
+        pool->state->floor = old;
+        pool->state->generation++;
+        pool->state->trial = false;
+        pool->dirty = true;
+}
+
+void pool_abandon(struct pool *pool)
+{
+        pool->state->trial = false;
+        pool->backoff.delay = 0;
+        pool->backoff.not_before = 0;
+        pool->dirty = true;
+}
+
+bool pool_is_on_trial(const struct pool *pool, uint32_t worker)
+{
+        return pool->state->trial &&
+                pool->workers[worker].row->generation > pool->state->generation;
+}
+
+enum pool_age pool_age(const struct pool *pool, uint32_t worker)
+{
+        uint32_t current = pool->state->generation + pool->state->trial;
+        uint32_t generation = pool->workers[worker].row->generation;
+
+        if (generation == current)
+                return POOL_CURRENT;
+
+        return generation > current ? POOL_ABANDONED : POOL_OLD;
+}
+
+uint32_t pool_count_due(const struct pool *pool)
+{
+        uint32_t before = MIN(pool->state->floor, pool->settings->workers_max);
+
+        return MAX(pool->settings->workers, before);
+}
+
+uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old)
+{
+        if (pool->state->trial)
+                return 0;
+        if (n_new >= pool_count_due(pool))
+                return n_old;
+
+        return n_new + n_old > pool->state->floor ? n_new + n_old - pool->state->floor : 0;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Reloads of a real dispatcher: it stays the same process, nobody notices, and one that fails leaves
+ * everything as it was.
+ */
+
+#include "base/fd.h"
+#include "ctl.h"
+#include "procfs.h"
+
+/* Settings for a pool of stubs. */
+static void write_settings(const struct ctl *ctl, const char *pool, const char *worker)
+{
+        char text[2048];
+
+        (void)snprintf(text, sizeof(text), "[Pool]\n%s\n[Worker]\nCommand=%s %s\n", pool,
+                harness_path("stub-worker"), worker);
+        ctl_write_settings(ctl, text);
+}
+
+static void begin(struct harness *h, struct ctl *ctl, const char *pool, const char *worker)
+{
+        ctl_init(h, ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        write_settings(ctl, pool, worker);
+        ctl_start(h, ctl, .command = (const char *const[]){ NULL });
+        harness_await_ready(h);
+}
+
+static long long get_number(struct harness *h, const struct ctl *ctl, const char *name)
+{
+        json_auto_t *status = ctl_status(h, ctl);
+
+        return ctl_number(status, name);
+}
+
+/* A client in hand stays with its worker, a new one comes to a new worker. */
+static void test_reload(void **state)
+{
+        struct harness *h = *state;
+        struct client old, new;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold --capacity=8");
+        client_open_served(h, &old, 0);
+
+        write_settings(&ctl, "Workers=1\nMaxConnections=50", "--serve=hold --capacity=8");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "acceptd@test.service"), 0);
+        assert_string_equal(ctl_out,
+                "Generation 2 of the workers is starting.\n"
+                "Settings that changed: MaxConnections=\n");
+        harness_await_notify(h, "RELOADING=1");
+        harness_await_notify(h, "MONOTONIC_USEC=");
+        harness_await_notify(h, "READY=1");
+        assert_int_equal(get_number(h, &ctl, "mainPID"), h->pid);
+        assert_int_equal(get_number(h, &ctl, "maxConnections"), 50);
+        assert_int_equal(get_number(h, &ctl, "counters.open"), 1);
+
+        client_open_served(h, &new, 0);
+        assert_int_equal(new.worker, 2);
+        assert_true(client_waits(h, &old));
+        client_close(&new);
+        client_close(&old);
+        (void)harness_await_counter(h, done, 2);
+        harness_await_line(h, "Worker 1 ", "exited with status 0");
+        harness_stop(h);
+}
+
+static void test_many_reloads(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=2", "--serve=hold --capacity=8");
+        client_open_served(h, &client, 0);
+        for (int i = 0; i < 20; i++) {
+                assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+                assert_true(client_waits(h, &client));
+        }
+        client_close(&client);
+        (void)harness_await_counter(h, done, 1);
+        assert_int_equal(get_number(h, &ctl, "generation"), 21);
+        assert_int_equal(get_number(h, &ctl, "mainPID"), h->pid);
+        harness_stop(h);
+}
+
+/* What a failed reload must leave as it was. */
+static void expect_failure(struct harness *h, struct ctl *ctl, const char *reason)
+{
+        struct client client;
+
+        assert_int_equal(ctl_run(h, ctl, "reload", "test"), 1);
+        if (!strstr(ctl_err, reason))
+                fail_msg("\"%s\" is not in \"%s\"", reason, ctl_err);
+        assert_string_equal(ctl_out, "");
+        harness_await_line(h, "reload failed", reason);
+        harness_await_notify(h, "RELOADING=1");
+        harness_await_notify(h, "READY=1");
+
+        assert_int_equal(get_number(h, ctl, "generation"), 1);
+        assert_int_equal(get_number(h, ctl, "maxConnections"), 100);
+        client_open_served(h, &client, 0);
+        client_close(&client);
+}
+
+static void test_broken_settings(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        ctl_write_settings(&ctl, "[Pool]\nMaxConnections=50\nWorker=1\n");
+        expect_failure(h, &ctl, "test.conf:3: [Pool] has no key Worker=");
+        harness_stop(h);
+}
+
+static void test_missing_program(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        ctl_write_settings(&ctl, "[Worker]\nCommand=/nonexistent/worker\n");
+        expect_failure(h, &ctl, "/nonexistent/worker: No such file");
+        harness_stop(h);
+}
+
+static void test_program_that_exits(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=2\nMaxConnections=100", "--serve=hold");
+        write_settings(&ctl, "Workers=2", "--at=start --exit=7");
+        expect_failure(h, &ctl, "exited with status 7");
+        harness_stop(h);
+}
+
+static void test_program_that_never_gets_ready(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        write_settings(&ctl, "Workers=1", "--never-ready\nTimeoutStartSec=200ms");
+        expect_failure(h, &ctl, "ended by SIGTERM");
+        /* and the next one works */
+        write_settings(&ctl, "Workers=1\nMaxConnections=90", "--serve=hold");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        assert_int_equal(get_number(h, &ctl, "maxConnections"), 90);
+        harness_stop(h);
+}
+
+/* A stop in the middle of a trial. */
+static void test_stop_during_a_reload(void **state)
+{
+        struct harness *h = *state;
+        static const char call[] = "{\"method\":\"io.acceptd.Pool.Reload\"}";
+        struct ctl ctl;
+        int fd;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        write_settings(&ctl, "Workers=1", "--never-ready");
+        fd = ctl_connect(&ctl);
+        ctl_send(fd, call, sizeof(call)); /* with its 0 */
+        (void)harness_await_stub(h, "starts");
+        (void)harness_await_stub(h, "starts");
+        fd_close(fd);
+        harness_stop(h);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                HARNESS_TEST(test_reload),
+                HARNESS_TEST(test_many_reloads),
+                HARNESS_TEST(test_broken_settings),
+                HARNESS_TEST(test_missing_program),
+                HARNESS_TEST(test_program_that_exits),
+                HARNESS_TEST(test_program_that_never_gets_ready),
+                HARNESS_TEST(test_stop_during_a_reload),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
