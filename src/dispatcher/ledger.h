@@ -8,8 +8,8 @@
  * the state itself, not a copy of it.
  */
 
-#define LEDGER_VERSION   1
-#define LEDGER_ROWS      12296 /* pool_rows_needed() of the most workers that settings allow */
+#define LEDGER_VERSION   2
+#define LEDGER_ROWS      12294 /* pool_rows_needed() of the most workers that settings allow */
 #define LEDGER_SLOTS     SLOTS_MAX /* what was never in use costs no memory */
 #define LEDGER_NAMES_MAX 64
 #define LEDGER_NAME_SIZE 256 /* FDNAME_MAX of systemd, and the final 0 */

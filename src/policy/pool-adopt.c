@@ -78,7 +78,8 @@ int pool_recount(struct pool *pool)
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 if (!row_is_sound(pool, i))
                         return -EBADMSG;
-                pool->n_dead += pool->workers[i].row->state == WORKER_DEAD;
+                if (pool->workers[i].row->state == WORKER_DEAD)
+                        pool_set_take(pool, i, true);
         }
 
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
@@ -101,8 +102,11 @@ void pool_adopted(struct pool *pool, uint32_t worker)
         struct pool_worker *w = &pool->workers[worker];
 
         w->served = true; /* perhaps; its end says nothing about how workers start now */
+        w->adopted = true;
         w->must_list = w->row->state == WORKER_READY;
         w->leaves = w->row->state > WORKER_READY;
+        w->in_doubt = true;
+        pool_set_take(pool, worker, w->row->state == WORKER_ABORTED);
         pool_update_credit(pool, worker);
         pool->dirty = true;
 }
@@ -128,16 +132,8 @@ void pool_lost(struct pool *pool, struct slot *slot)
         pool->dirty = true;
 }
 
-void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question, uint32_t value)
+void pool_begin_list(struct pool *pool, uint32_t worker)
 {
-        struct pool_worker *w = &pool->workers[worker];
-
-        assert(w->question == QUESTION_NONE);
-
-        w->question = question;
-        w->question_value = value;
-        pool->n_questions = value;
-
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
                 if (pool->slots.table[i].worker == worker)
                         pool->slots.table[i].listed = false;
@@ -147,8 +143,9 @@ int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
 {
         struct slot *slot = slots_get(&pool->slots, id);
 
+        /* Asked by the process before this one: that it says so is no harm, and says nothing. */
         if (pool->workers[worker].question != QUESTION_LIST)
-                return POOL_NOT_ASKED;
+                return pool->workers[worker].adopted ? 0 : POOL_NOT_ASKED;
         if (!slot || slot->worker != worker)
                 return pool_is_foreign(pool, id);
 
@@ -159,7 +156,7 @@ int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
 
 /* The worker read the question after all that was sent before it. So what it does not hold, it has
  * finished, and the process before this one heard that and no more; or it was never sent. */
-static void settle_unlisted(struct pool *pool, uint32_t worker)
+void pool_settle_unlisted(struct pool *pool, uint32_t worker)
 {
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
                 struct slot *slot = &pool->slots.table[i];
@@ -170,23 +167,4 @@ static void settle_unlisted(struct pool *pool, uint32_t worker)
                 pool_settle(pool, slot, slot->state == SLOT_SENT ? OUTCOME_DONE : OUTCOME_LOST);
                 pool_forget(pool, worker);
         }
-}
-
-int pool_pong(struct pool *pool, uint32_t worker, uint32_t value)
-{
-        struct pool_worker *w = &pool->workers[worker];
-
-        if (w->question == QUESTION_NONE || w->question_value != value)
-                return POOL_NOT_ASKED;
-
-        if (w->question == QUESTION_LIST) {
-                settle_unlisted(pool, worker);
-                w->must_list = false;
-        }
-        w->question = QUESTION_NONE;
-        pool_unblock(pool, worker);
-        pool_update_credit(pool, worker);
-        pool->dirty = true;
-
-        return 0;
 }

@@ -37,6 +37,31 @@ void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome);
 /* Frees what a connection held of its worker. */
 void pool_forget(struct pool *pool, uint32_t worker);
 
+/* The connection in `slot` is with no worker: it waits in the dispatcher's hand. */
+void pool_into_hand(struct pool *pool, struct slot *slot);
+
+/* The queue of this worker goes to others from now on, or no more. */
+void pool_set_take(struct pool *pool, uint32_t worker, bool take);
+
+/* It said something, which shows that it reads its channel. */
+void pool_heard(struct pool *pool, uint32_t worker);
+
+/* Returns what the worker is to be asked now. */
+enum pool_question pool_get_question(const struct pool *pool, uint32_t worker, usec_t now);
+
+/* Returns true where the worker hangs. *ret_wake_at: when to ask for that again. */
+bool pool_is_hung(struct pool *pool, uint32_t worker, usec_t now, usec_t *ret_wake_at);
+
+/* Returns when to look at the queues, or USEC_INFINITY. */
+usec_t pool_get_sample_time(struct pool *pool, usec_t now);
+
+/* Returns the row whose queue is to be taken first, or -1. */
+int64_t pool_get_queue_to_take(const struct pool *pool);
+
+/* The worker is asked to list what it holds, and has done so. */
+void pool_begin_list(struct pool *pool, uint32_t worker);
+void pool_settle_unlisted(struct pool *pool, uint32_t worker);
+
 /* True where the worker has had RecycleAfter= connections. */
 static inline bool pool_is_due(const struct pool *pool, const struct pool_worker *w)
 {
@@ -53,6 +78,7 @@ struct census {
         uint32_t ready;    /* all */
         uint32_t alive;
         uint32_t in_use;    /* rows that are not free */
+        uint32_t dead;
         uint32_t dying;     /* killed with connections, some of which may be in its queue */
         uint32_t leaving;   /* of the current generation: drained or worse, and still there */
         uint32_t with_room; /* they have credit, or will say whether they have */

@@ -209,7 +209,7 @@ static void decide_retire(
         uint32_t surplus = census->ready - MIN(census->ready, kept);
 
         /* what waits may be given to one of them in a moment */
-        bool waits = pool->n_in_hand > 0 || pool->n_dead > 0;
+        bool waits = pool->n_in_hand > 0 || pool->n_take > 0;
 
         if (census->ready <= count_least(pool) || timeout == USEC_INFINITY) {
                 pool->look_at = 0;

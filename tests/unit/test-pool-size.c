@@ -11,6 +11,7 @@
 static void begin_sized(uint32_t workers, uint32_t spare, uint32_t most)
 {
         world_default_settings(w, workers, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY; /* no timer but those of the pool's size */
         w->settings.workers_spare = spare;
         w->settings.workers_max = most;
         world_init(w, 0);
@@ -117,6 +118,7 @@ static void test_no_growth_at_max_connections(void **state)
 {
         (void)state;
         world_default_settings(w, 1, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY;
         w->settings.workers_max = 5;
         w->settings.max_connections = 2;
         world_init(w, 0);
@@ -209,6 +211,7 @@ static void test_busy_ones_do_not_retire(void **state)
 {
         (void)state;
         world_default_settings(w, 1, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY;
         w->settings.workers_max = 2;
         w->settings.distribute = DISTRIBUTE_ROUND_ROBIN;
         world_init(w, 0);
@@ -255,6 +258,7 @@ static void test_stop_shortens_the_drain(void **state)
 static void begin_recycling(uint32_t workers, uint32_t capacity)
 {
         world_default_settings(w, workers, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY; /* no timer but those of the pool's size */
         w->settings.recycle_after = 3;
         world_init(w, 0);
         world_pass(w, 1);
