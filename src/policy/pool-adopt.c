@@ -18,7 +18,7 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
                 return true;
         if (row->state >= WORKER_STATES || row->pid <= 0 || row->number == 0 ||
                 row->number > pool->state->last_number ||
-                row->generation > pool->state->generation + 1)
+                row->generation > pool->state->last_generation)
                 return false;
 
         for (uint32_t i = 0; i < index; i++) {
@@ -90,9 +90,9 @@ int pool_recount(struct pool *pool)
         }
 
         /* A trial ends with the process that made it. */
-        pool->state->trial = false;
+        pool->state->trial = 0;
         if (pool->state->generation == 0)
-                pool->state->generation = 1;
+                pool->state->generation = pool->state->last_generation = 1;
         pool->adopted_serial = pool->slots.head->last_serial;
         return mend_counters(pool);
 }

@@ -11,6 +11,12 @@ enum pool_age {
         POOL_ABANDONED, /* of a trial that is over */
 };
 
+/* Returns the generation of the workers that are started now. */
+static inline uint32_t pool_get_generation(const struct pool *pool)
+{
+        return pool->state->trial ?: pool->state->generation;
+}
+
 enum pool_age pool_age(const struct pool *pool, uint32_t worker);
 
 /* Returns how many workers of the current generation take the place of all older ones: as many as

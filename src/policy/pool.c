@@ -351,7 +351,7 @@ void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now)
         *row = (struct worker_row){
                 .number = ++pool->state->last_number,
                 .pid = pid,
-                .generation = pool->state->generation + pool->state->trial,
+                .generation = pool_get_generation(pool),
         };
         happened(pool, worker, WORKER_SPAWNED, now);
 }

@@ -162,7 +162,8 @@ struct pool_state {
         struct slots_head slots;
         uint32_t last_number; /* of a worker */
         uint32_t generation;  /* in force; 0: there were no workers yet */
-        uint32_t trial;       /* bool: the next generation is being tried */
+        uint32_t trial;       /* the generation that is being tried; 0: none */
+        uint32_t last_generation; /* numbers are used once, also those of trials that failed */
         uint32_t floor;       /* workers that were ready when this generation came into force */
         uint32_t settling;    /* enum outcome of the slot that is being released */
         uint32_t stopping;    /* bool; then nobody is to take over from here */
