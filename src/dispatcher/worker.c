@@ -296,8 +296,9 @@ void worker_ask_list(struct worker *w)
 
 void worker_drain(struct worker *w)
 {
-        channel_shutdown(&w->channel);
+        /* In this order: who takes over after a crash in between repeats the second step. */
         pool_drained(pool_of(w), w->row, usec_now());
+        channel_shutdown(&w->channel);
 }
 
 void worker_terminate(struct worker *w)

@@ -16,7 +16,8 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
 
         if (row->state == WORKER_NONE)
                 return true;
-        if (row->state >= WORKER_STATES || row->pid <= 0 || row->number == 0 ||
+        if (row->state >= WORKER_STATES || row->pid <= 1 || row->number == 0 ||
+                (row->state == WORKER_READY && row->capacity == 0) ||
                 row->number > pool->state->last_number ||
                 row->generation > pool->state->generation + 1)
                 return false;
@@ -93,6 +94,7 @@ int pool_recount(struct pool *pool)
         if (pool->state->generation == 0)
                 pool->state->generation = 1;
         pool->adopted_serial = pool->slots.head->last_serial;
+        pool->adopted_question = pool->state->last_question;
         return mend_counters(pool);
 }
 
@@ -101,6 +103,12 @@ void pool_adopted(struct pool *pool, uint32_t worker)
         struct pool_worker *w = &pool->workers[worker];
 
         w->served = true; /* perhaps; its end says nothing about how workers start now */
+        w->adopted = true;
+        /* A crash in pool_ready() */
+        if (w->row->state == WORKER_STARTING && w->row->capacity > 0) {
+                w->row->deadline = USEC_INFINITY;
+                __atomic_store_n(&w->row->state, WORKER_READY, __ATOMIC_RELEASE);
+        }
         w->must_list = w->row->state == WORKER_READY;
         pool->dirty = true;
 }
@@ -134,19 +142,20 @@ void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question,
 
         w->question = question;
         w->question_value = value;
-        pool->n_questions = value;
 
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
                 if (pool->slots.table[i].worker == worker)
                         pool->slots.table[i].listed = false;
 }
 
+/* An adopted worker may answer late what a process before this one asked. */
 int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
 {
+        const struct pool_worker *w = &pool->workers[worker];
         struct slot *slot = slots_get(&pool->slots, id);
 
-        if (pool->workers[worker].question != QUESTION_LIST)
-                return POOL_NOT_ASKED;
+        if (w->question != QUESTION_LIST)
+                return w->adopted && pool_is_foreign(pool, id) == 0 ? 0 : POOL_NOT_ASKED;
         if (!slot || slot->worker != worker)
                 return pool_is_foreign(pool, id);
 
@@ -175,7 +184,7 @@ int pool_pong(struct pool *pool, uint32_t worker, uint32_t value)
         struct pool_worker *w = &pool->workers[worker];
 
         if (w->question == QUESTION_NONE || w->question_value != value)
-                return POOL_NOT_ASKED;
+                return w->adopted && value <= pool->adopted_question ? 0 : POOL_NOT_ASKED;
 
         if (w->question == QUESTION_LIST) {
                 settle_unlisted(pool, worker);

@@ -55,6 +55,7 @@ struct pool_worker {
 
         /* It was adopted: it gets nothing until it has listed what it holds. */
         bool must_list;
+        bool adopted;
         enum pool_question question; /* that it has not answered yet */
         uint32_t question_value;
 };
@@ -111,7 +112,7 @@ struct pool {
 
         struct backoff backoff;
         uint64_t adopted_serial; /* ids up to here are older than this process */
-        uint32_t n_questions;
+        uint32_t adopted_question; /* the same of questions */
         uint32_t n_in_hand; /* accepted or taken back, and given to no worker */
         usec_t paused_until; /* no new descriptor before; 0: not paused */
         usec_t stop_deadline; /* of waiting for credits when stopping */
@@ -130,6 +131,7 @@ struct pool_state {
         uint32_t floor;       /* workers that were ready when this generation came into force */
         uint32_t settling;    /* enum outcome of the slot that is being released */
         uint32_t stopping;    /* bool; then nobody is to take over from here */
+        uint32_t last_question; /* to any worker */
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */
@@ -220,10 +222,11 @@ void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question,
 int pool_held(struct pool *pool, uint32_t worker, uint64_t id);
 int pool_pong(struct pool *pool, uint32_t worker, uint32_t value);
 
-/* Returns the value for the next question. */
-static inline uint32_t pool_next_question(const struct pool *pool)
+/* Returns the value for the next question. It is noted before the question is sent: who finds the
+ * ledger after a crash gives no value twice, and knows answers to what others asked. */
+static inline uint32_t pool_next_question(struct pool *pool)
 {
-        return pool->n_questions + 1;
+        return ++pool->state->last_question;
 }
 
 /* The step was taken: pool_decide() asked for it, or the worker broke the protocol. */

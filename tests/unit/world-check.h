@@ -8,6 +8,17 @@
 /* Carries out all that is to be decided now. */
 void world_settle(struct world *w);
 
+/* Opens the pool on the world's memory, as it is. */
+void world_open_pool(struct world *w);
+
+/* The queue of a dead worker is empty, or gone. */
+void world_bury(struct world *w, uint32_t row);
+
+/* LIST is sent, is received, and what was answered is heard. */
+void world_ask_list(struct world *w, uint32_t row);
+void world_answer_list(struct world *w, struct world_worker *v, uint32_t value);
+void world_hear_answers(struct world *w, uint32_t row);
+
 /* Asks the pool, twice: the answer is the same while nothing was carried out. */
 void world_decide(struct world *w);
 

@@ -56,6 +56,12 @@ void world_init(struct world *w, uint64_t seed)
         world_expect(w, pool_rows_needed(&w->settings) <= WORLD_ROWS_MAX);
         world_expect(w, w->settings.max_connections <= WORLD_SLOTS_MAX);
 
+        world_open_pool(w);
+        world_settle(w);
+}
+
+void world_open_pool(struct world *w)
+{
         const struct pool_memory memory = {
                 .state = &w->state,
                 .rows = w->rows,
@@ -63,8 +69,8 @@ void world_init(struct world *w, uint64_t seed)
                 .slots = w->slots,
                 .n_slots = w->settings.max_connections,
         };
+
         world_expect(w, pool_init(&w->pool, &w->settings, &memory) == 0);
-        world_settle(w);
 }
 
 void world_deinit(struct world *w)
@@ -76,6 +82,7 @@ void world_deinit(struct world *w)
 
 static void kill_worker(struct world *w, uint32_t row)
 {
+        w->workers[row].signalled = true;
         pool_killed(&w->pool, row, w->now);
 }
 
@@ -145,15 +152,16 @@ static void spawn(struct world *w, uint32_t row)
                 .number = pool_next_number(&w->pool),
         };
         w->n_spawns++;
-        pool_spawned(&w->pool, row, (int32_t)w->n_spawns, w->now);
+        pool_spawned(&w->pool, row, (int32_t)w->n_spawns + 1, w->now);
+        w->workers[row].stored = true;
 }
 
-static void bury(struct world *w, uint32_t row)
+void world_bury(struct world *w, uint32_t row)
 {
         struct world_worker *v = &w->workers[row];
 
-        world_expect(w, pool_emptied(&w->pool, row) == v->n_held);
-        w->expected.lost += v->n_held;
+        world_expect(w, pool_emptied(&w->pool, row) == v->n_held + v->n_ghosts);
+        w->expected.lost += v->n_held + v->n_ghosts;
         *v = (struct world_worker){};
 }
 
@@ -174,7 +182,7 @@ static void take_back(struct world *w, uint32_t row)
         world_expect(w, w->n_hand < POOL_HAND_MAX);
         world_check_is_first_to_take_back(w, row);
         if (v->n_queue == 0) {
-                bury(w, row);
+                world_bury(w, row);
                 return;
         }
         if (world_chance(w, w->no_descriptor)) {
@@ -182,11 +190,18 @@ static void take_back(struct world *w, uint32_t row)
                 return;
         }
 
-        item = take_from_queue(v);
+        do { /* LIST dies with the worker that it was for */
+                item = take_from_queue(v);
+        } while (item.list != 0 && v->n_queue > 0);
+        if (item.list != 0) {
+                world_bury(w, row);
+                return;
+        }
+
         slot = pool_take_back(&w->pool, row, item.id);
         world_expect(w, (slot == NULL) == item.settled);
         if (v->n_queue == 0)
-                bury(w, row);
+                world_bury(w, row);
         if (!slot)
                 return;
 
@@ -216,8 +231,10 @@ static void carry_out(struct world *w, const struct pool_action *action)
                 return;
         case POOL_DRAIN:
                 pool_drained(&w->pool, action->worker, w->now);
+                w->workers[action->worker].shut = true;
                 return;
         case POOL_TERMINATE:
+                w->workers[action->worker].signalled = true;
                 pool_terminated(&w->pool, action->worker, w->now);
                 return;
         case POOL_KILL:
@@ -233,8 +250,8 @@ static void carry_out(struct world *w, const struct pool_action *action)
         case POOL_REFUSE:
                 refuse(w);
                 return;
-        case POOL_ASK_LIST: /* only of adopted workers */
-                world_expect(w, false);
+        case POOL_ASK_LIST:
+                world_ask_list(w, action->worker);
                 return;
         case POOL_LISTEN_ON:
         case POOL_LISTEN_OFF:
@@ -279,6 +296,7 @@ uint32_t world_accept(struct world *w, uint32_t burst)
                         break;
                 }
                 w->backlog--;
+                w->n_taken++;
                 w->hand[w->n_hand++] = pool_accepted(&w->pool, 3, w->now);
                 w->expected.accepted++;
                 hand_over(w);
@@ -290,11 +308,14 @@ uint32_t world_accept(struct world *w, uint32_t burst)
 
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
+        world_hear_answers(w, row);
+        w->workers[row].mute = true; /* until it was heard */
         if (pool_ready(&w->pool, row, capacity, w->now) != 0)
                 kill_worker(w, row);
         else
                 w->workers[row].capacity = MIN(capacity, w->settings.connections_per_worker);
         w->workers[row].blocked_until = 0;
+        w->workers[row].mute = false;
         world_settle(w);
 }
 
@@ -305,7 +326,9 @@ void world_receive(struct world *w, uint32_t row, size_t n)
         for (; n > 0 && v->n_queue > 0 && v->n_held < WORLD_HELD_MAX; n--) {
                 struct world_item item = take_from_queue(v);
 
-                if (!item.settled)
+                if (item.list != 0)
+                        world_answer_list(w, v, item.list);
+                else if (!item.settled)
                         v->held[v->n_held++] = item.id;
         }
         world_settle(w);
@@ -313,6 +336,7 @@ void world_receive(struct world *w, uint32_t row, size_t n)
 
 static void expect_done(struct world *w, uint32_t row, uint64_t id)
 {
+        w->n_finished++;
         world_expect(w, pool_done(&w->pool, row, id) == 0);
         w->expected.done++;
         w->workers[row].served = true;
@@ -324,6 +348,7 @@ void world_done(struct world *w, uint32_t row, size_t k)
         struct world_worker *v = &w->workers[row];
         uint64_t id = v->held[k];
 
+        world_hear_answers(w, row);
         v->held[k] = v->held[--v->n_held];
         expect_done(w, row, id);
 }
@@ -332,6 +357,7 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 {
         struct world_item *item = &w->workers[row].queue[k];
 
+        world_hear_answers(w, row);
         if (item->settled) {
                 world_done_bad(w, row, item->id);
                 return;
@@ -342,17 +368,23 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
 {
-        world_expect(w, pool_done(&w->pool, row, id) == POOL_FOREIGN_ID);
-        kill_worker(w, row);
+        uint64_t serial = id >> SLOT_BITS;
+        bool old = serial > 0 && serial <= w->pool.adopted_serial;
+
+        world_hear_answers(w, row);
+        world_expect(w, pool_done(&w->pool, row, id) == (old ? 0 : POOL_FOREIGN_ID));
+        if (!old)
+                kill_worker(w, row);
         world_settle(w);
 }
 
 void world_exit(struct world *w, uint32_t row)
 {
+        world_hear_answers(w, row); /* its last words */
         w->workers[row].alive = false;
         (void)pool_exited(&w->pool, row, w->now);
         if (w->workers[row].n_queue == 0)
-                bury(w, row);
+                world_bury(w, row);
         world_settle(w);
 }
 
@@ -384,6 +416,22 @@ void world_change_settings(struct world *w)
         s->restart = 1000 + world_random(w, 100000);
         s->restart_max_delay = s->restart + world_random(w, 1000000);
         pool_settings_changed(&w->pool);
+        world_settle(w);
+}
+
+void world_try(struct world *w)
+{
+        w->generations = true;
+        pool_try(&w->pool);
+        world_settle(w);
+}
+
+void world_end_trial(struct world *w, bool commit)
+{
+        if (commit)
+                pool_commit(&w->pool);
+        else
+                pool_abandon(&w->pool);
         world_settle(w);
 }
 

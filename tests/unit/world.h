@@ -21,10 +21,20 @@
 #define WORLD_SLOTS_MAX   64
 #define WORLD_QUEUE_MAX   12 /* datagrams that a channel takes */
 #define WORLD_HELD_MAX    128
+#define WORLD_PAGE        4096
+
+#define WORLD_SAID_MAX    (2 * WORLD_HELD_MAX)
 
 struct world_item {
         uint64_t id;
-        bool settled; /* the worker said DONE before it had received it */
+        uint32_t list; /* it is a LIST with this value; 0: it is a connection */
+        bool settled;  /* the worker said DONE before it had received it, or it is none */
+};
+
+/* An answer to LIST that the dispatcher has not read yet. */
+struct world_answer {
+        uint64_t held; /* 0: PONG */
+        uint32_t pong;
 };
 
 struct world_worker {
@@ -39,6 +49,16 @@ struct world_worker {
         size_t n_queue;
         uint64_t held[WORLD_HELD_MAX];
         size_t n_held;
+
+        /* What a crash of the dispatcher leaves: world-crash.c */
+        bool stored;      /* its descriptors are in the service manager's store */
+        bool must_list;   /* it was adopted, and has not answered LIST */
+        bool shut;        /* its channel is shut down */
+        bool signalled;   /* it was sent a signal that ends it */
+        bool mute;        /* it said READY, and the dispatcher forgot */
+        uint32_t n_ghosts; /* open in the ledger, and nowhere else */
+        struct world_answer said[WORLD_SAID_MAX];
+        size_t n_said;
 };
 
 struct world {
@@ -47,10 +67,11 @@ struct world {
         usec_t now;
         struct settings settings;
 
-        struct pool_state state;
+        /* The memory that outlives a dispatcher, on pages of its own */
+        _Alignas(WORLD_PAGE) struct pool_state state;
         struct worker_row rows[WORLD_ROWS_MAX];
         struct slot slots[WORLD_SLOTS_MAX];
-        struct pool pool;
+        _Alignas(WORLD_PAGE) struct pool pool;
         struct pool_decision decision; /* the last one */
 
         struct world_worker workers[WORLD_ROWS_MAX];
@@ -62,13 +83,17 @@ struct world {
         usec_t timer;
         uint64_t n_choices;
         uint64_t n_spawns;
+        uint64_t n_crashes;
+        uint64_t n_taken;    /* connections that left the backlog */
+        uint64_t n_finished; /* by workers */
+        bool generations; /* there were reloads: more workers than Workers= may run */
         int burst; /* decisions in a row at most */
 
         /* What should be in the counters */
         struct counters expected;
 
         /* Out of 256: how often it goes wrong */
-        unsigned spawn_fails, no_descriptor, channel_full, channel_gone;
+        unsigned spawn_fails, no_descriptor, channel_full, channel_gone, set_lost, vanishes;
 };
 
 /* Begins with `w->settings` as they are set; everything else is made. */
@@ -94,6 +119,13 @@ void world_done(struct world *w, uint32_t row, size_t k);
 void world_done_unreceived(struct world *w, uint32_t row, size_t k);
 void world_done_bad(struct world *w, uint32_t row, uint64_t id);
 void world_exit(struct world *w, uint32_t row);
+
+/* The dispatcher hears what a worker answered to LIST. */
+void world_hear(struct world *w, uint32_t row);
+
+/* The next generation is tried, comes into force, is given up. */
+void world_try(struct world *w);
+void world_end_trial(struct world *w, bool commit);
 
 /* Time goes by. When it reaches the timer, the pool is asked. */
 void world_pass(struct world *w, usec_t t);
