@@ -95,16 +95,16 @@ int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots)
         return 0;
 }
 
-/* Returns what is wrong with a file as a ledger, or NULL. What the pool keeps in it is checked by
+/* Reads the header. Returns what is wrong with a file as a ledger, or NULL. What the pool keeps in it is checked by
  * pool_init(). */
-static const char *check(int fd, const struct ledger_header *h)
+static const char *check(int fd, struct ledger_header *h)
 {
         struct stat st;
         int seals = fcntl(fd, F_GET_SEALS);
 
         if (seals < 0 || (seals & SEALS) != SEALS)
                 return "it is not sealed";
-        if (pread(fd, (void *)(uintptr_t)h, sizeof(*h), 0) != sizeof(*h))
+        if (pread(fd, h, sizeof(*h), 0) != sizeof(*h))
                 return "it is too short";
         if (memcmp(h->magic, magic, sizeof(magic)) != 0)
                 return "it does not begin like one";
@@ -125,7 +125,7 @@ static const char *check(int fd, const struct ledger_header *h)
 int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why)
 {
         _cleanup_(fd_closep) int fd = fd_consume;
-        struct ledger_header header;
+        struct ledger_header header = {};
         struct layout layout;
         const char *why = check(fd, &header);
 

@@ -5,10 +5,11 @@
 
 times=50
 
-# Stops, and sees what is left when that is done. What happens after it, happens at once.
+# Stops, and sees what is left when that is done. After 16 stops in 10 s systemd says that it stops
+# what is not needed, the reaper, a little later, and so it does.
 stop_clean() {
         systemctl stop acceptd@echo.service
-        eventually 5 not_in_control_group || {
+        eventually 20 not_in_control_group || {
                 in_control_group | xargs ps
                 return 1
         }
@@ -17,6 +18,7 @@ stop_clean() {
 
 repeat() {
         local i
+        expect 'acceptd-reap@echo.service: Unit not needed anymore, but not stopping'
         set +x
         for ((i = 1; i <= times; i++)); do
                 "$@" || {
@@ -76,7 +78,6 @@ test_stop_while_it_reloads() {
 
 kill_and_stop() {
         systemctl start acceptd@echo.service
-        ask 127.0.0.1 7 || return
         kill -KILL "$(main_pid)"
         eventually 5 in_state auto-restart || return
         stop_clean

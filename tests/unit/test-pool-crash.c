@@ -12,7 +12,7 @@
 #include "world-crash.h"
 #include "world-weather.h"
 
-#define EPISODES     300
+#define EPISODES     250
 #define CRASHES      12
 #define STORM_EVENTS 120
 

@@ -1,56 +1,119 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Questions to workers of a made-up world, and their answers. Called by world.c.
+ * Questions to workers of a made-up world, their answers, and how much is queued. Called by world.c.
  */
 
 #include "world-check.h"
 
-void world_ask_list(struct world *w, uint32_t row)
+/* As channel_ask(). */
+void world_ask(struct world *w, uint32_t row, bool list)
 {
         struct world_worker *v = &w->workers[row];
         uint32_t value = pool_next_question(&w->pool);
 
-        world_expect(w, v->must_list && !v->shut);
+        world_expect(w, v->alive && list == v->must_list && !v->shut);
+        if (w->n_crashes == 0) { /* one at a time */
+                world_expect(w, !v->asked);
+                for (size_t i = 0; i < v->n_queue; i++)
+                        world_expect(w, v->queue[i].id != 0);
+        }
+
         if (v->n_queue == WORLD_QUEUE_MAX || world_chance(w, w->channel_full)) {
-                pool_block(&w->pool, row, w->now);
+                pool_not_asked(&w->pool, row, w->now);
+                return;
+        }
+        if (world_chance(w, w->channel_gone)) {
+                world_kill(w, row);
                 return;
         }
 
-        v->queue[v->n_queue++] = (struct world_item){ .list = value, .settled = true };
-        pool_asked(&w->pool, row, QUESTION_LIST, value);
+        v->queue[v->n_queue++] = (struct world_item){
+                .question = value, .list = list, .settled = true, .sent_at = w->now };
+        pool_asked(&w->pool, row, list ? QUESTION_LIST : QUESTION_PING, value, w->now);
 }
 
-void world_answer_list(struct world *w, struct world_worker *v, uint32_t value)
+static void sample_one(struct world *w, uint32_t row)
 {
+        const struct world_worker *v = &w->workers[row];
+        bool was = w->pool.workers[row].take, take;
+        uint32_t waiting = world_count_waiting(w, row), i = 0;
+
+        if (w->n_crashes == 0)
+                world_expect(w,
+                        pool_count_waiting(&w->pool, row, (uint32_t)v->n_queue) == waiting);
+        (void)pool_sampled(&w->pool, row, (uint32_t)v->n_queue, w->now);
+        if (w->n_crashes > 0) /* what was sent before it is not known exactly */
+                return;
+        take = w->pool.workers[row].take;
+        if (waiting == 0) {
+                world_expect(w, !take);
+                return;
+        }
+        while (v->queue[i].id == 0)
+                i++;
+        if (take && !was) /* not before its time */
+                world_expect(w, w->now - v->queue[i].sent_at >= w->settings.queue_timeout);
+        if (was)
+                world_expect(w, take);
+}
+
+void world_sample(struct world *w)
+{
+        for (uint32_t i = 0; i < w->pool.n_rows; i++) {
+                if (pool_is_in_doubt(&w->pool, i))
+                        sample_one(w, i);
+                else if (w->workers[i].alive && world_state(w, i) <= WORKER_DRAINING)
+                        world_expect(w, world_count_waiting(w, i) == 0);
+        }
+        pool_sampling_done(&w->pool);
+}
+
+void world_answer(struct world *w, struct world_worker *v, const struct world_item *question)
+{
+        if (w->n_crashes == 0)
+                world_expect(w, !v->asked);
+        v->asked = true;
+        v->question = question->question;
         world_expect(w, v->n_said + v->n_held < WORLD_SAID_MAX);
-        for (size_t i = 0; i < v->n_held; i++)
+        for (size_t i = 0; question->list && i < v->n_held; i++)
                 v->said[v->n_said++] = (struct world_answer){ .held = v->held[i] };
-        v->said[v->n_said++] = (struct world_answer){ .pong = value };
+        v->said[v->n_said++] = (struct world_answer){ .pong = question->question };
 }
 
 /* The slots that no worker had any more are settled, each as far as it was noted. */
-static void hear_pong(struct world *w, uint32_t row, uint32_t value)
+static void list_ended(struct world *w, uint32_t row, const struct counters *before)
 {
         struct world_worker *v = &w->workers[row];
-        bool answers = w->pool.workers[row].question != QUESTION_NONE &&
-                       w->pool.workers[row].question_value == value;
-        struct counters before = w->state.counters, *after = &w->state.counters;
+        const struct counters *after = &w->state.counters;
 
-        world_expect(w, pool_pong(&w->pool, row, value) == 0);
-        if (!answers) /* to a dispatcher before this one */
-                return;
-
-        world_expect(w, after->done + after->lost - before.done - before.lost == v->n_ghosts);
-        w->expected.done += after->done - before.done;
-        w->expected.lost += after->lost - before.lost;
+        world_expect(w, after->done + after->lost - before->done - before->lost == v->n_ghosts);
+        w->expected.done += after->done - before->done;
+        w->expected.lost += after->lost - before->lost;
         for (size_t i = 0; i < v->n_held; i++)
                 world_expect(w, slots_get(&w->pool.slots, v->held[i])->state == SLOT_SENT);
         v->n_ghosts = 0;
         v->must_list = false;
 }
 
-void world_hear_answers(struct world *w, uint32_t row)
+static void hear_pong(struct world *w, uint32_t row, uint32_t value)
+{
+        struct world_worker *v = &w->workers[row];
+        const struct pool_worker *p = &w->pool.workers[row];
+        bool own = p->question != QUESTION_NONE && p->question_value == value;
+        bool list = own && p->question == QUESTION_LIST;
+        struct counters before = w->state.counters;
+
+        world_expect(w, pool_pong(&w->pool, row, value, w->now) == 0);
+        if (!own) /* it was asked by a dispatcher before this one */
+                return;
+        v->asked = false;
+        v->answered_at = w->now;
+        if (list)
+                list_ended(w, row, &before);
+}
+
+static void hear(struct world *w, uint32_t row)
 {
         struct world_worker *v = &w->workers[row];
 
@@ -65,8 +128,33 @@ void world_hear_answers(struct world *w, uint32_t row)
         }
 }
 
-void world_hear(struct world *w, uint32_t row)
+/* Those to LIST are heard before anything that the worker says later. */
+void world_hear_list(struct world *w, uint32_t row)
 {
-        world_hear_answers(w, row);
+        if (w->n_crashes > 0)
+                hear(w, row);
+}
+
+void world_pong(struct world *w, uint32_t row)
+{
+        world_expect(w, w->workers[row].n_said > 0);
+        hear(w, row);
+        world_settle(w);
+}
+
+void world_pong_bad(struct world *w, uint32_t row, uint32_t value)
+{
+        const struct pool_worker *p = &w->pool.workers[row];
+
+        /* A question that is still in the queue could be answered by a lucky guess. */
+        if (p->question != QUESTION_NONE && p->question_value == value)
+                return;
+        world_hear_list(w, row);
+        if (p->adopted) {
+                world_expect(w, pool_pong(&w->pool, row, value, w->now) == 0);
+                return;
+        }
+        world_expect(w, pool_pong(&w->pool, row, value, w->now) == POOL_NOT_ASKED);
+        world_kill(w, row);
         world_settle(w);
 }

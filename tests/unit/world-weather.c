@@ -21,6 +21,8 @@ void weather_make_settings(struct world *w)
 {
         static const usec_t restart[] = { 1000, 20000, 100000, 1000000 };
         static const usec_t timeout[] = { 1000, 50000, 1000000, 30000000 };
+        static const usec_t queue[] = { 50000, 1000000, USEC_INFINITY };
+        static const usec_t watchdog[] = { 0, 20000, 1000000, 30000000 };
         static const usec_t drain[] = { 0, 1000, 1000000, 30000000, USEC_INFINITY };
 
         world_default_settings(w, 1 + world_random(w, 6), UINT32_MAX);
@@ -37,6 +39,8 @@ void weather_make_settings(struct world *w)
                 w->settings.restart_max_delay = w->settings.restart;
         w->settings.timeout_start = pick(w, timeout, ELEMENTSOF(timeout));
         w->settings.timeout_stop = pick(w, timeout, ELEMENTSOF(timeout));
+        w->settings.queue_timeout = pick(w, queue, ELEMENTSOF(queue));
+        w->settings.watchdog = pick(w, watchdog, ELEMENTSOF(watchdog));
         w->settings.drain_timeout = pick(w, drain, ELEMENTSOF(drain));
 }
 
@@ -48,6 +52,8 @@ enum event {
         SAY_DONE,
         SAY_DONE_UNRECEIVED,
         SAY_DONE_BAD,
+        SAY_PONG,
+        SAY_PONG_BAD,
         EXIT,
         EXIT_WHEN_TOLD,
         PASS_TIME,
@@ -62,21 +68,22 @@ struct weather {
 };
 
 static const struct weather weathers[] = {
-        /*          come acc rdy rcv done unrc bad exit told pass wait */
+        /*          come acc rdy rcv done unrc bad pong bad exit told pass wait */
         /* fair */
-        { { 10, 20, 10, 20, 20, 0, 0, 0, 10, 5, 5 }, 8, 0, 0, 0, 0 },
+        { { 10, 20, 10, 20, 20, 0, 0, 20, 0, 0, 10, 5, 5 }, 8, 0, 0, 0, 0 },
         /* busy, with channels that fill */
-        { { 40, 30, 10, 15, 15, 0, 0, 1, 10, 5, 2 }, 16, 0, 0, 40, 0 },
+        { { 40, 30, 10, 15, 15, 0, 0, 15, 0, 1, 10, 5, 2 }, 16, 0, 0, 40, 0 },
         /* workers that crash with what they hold, or with full queues */
-        { { 10, 20, 10, 10, 10, 0, 0, 8, 10, 5, 5 }, 8, 30, 0, 10, 0 },
-        { { 20, 40, 20, 0, 0, 0, 0, 15, 10, 5, 8 }, 12, 0, 0, 0, 0 },
-        { { 20, 40, 20, 0, 0, 0, 0, 15, 10, 5, 25 }, 2, 0, 0, 0, 0 },
+        { { 10, 20, 10, 10, 10, 0, 0, 10, 0, 8, 10, 5, 5 }, 8, 30, 0, 10, 0 },
+        { { 20, 40, 20, 0, 0, 0, 0, 5, 0, 15, 10, 5, 8 }, 12, 0, 0, 0, 0 },
+        { { 20, 40, 20, 0, 0, 0, 0, 5, 0, 15, 10, 5, 25 }, 2, 0, 0, 0, 0 },
         /* hostile */
-        { { 10, 20, 20, 10, 5, 10, 2, 4, 10, 5, 5 }, 8, 0, 0, 10, 5 },
+        { { 10, 20, 20, 10, 5, 10, 2, 10, 2, 4, 10, 5, 5 }, 8, 0, 0, 10, 5 },
         /* out of everything */
-        { { 10, 20, 10, 10, 10, 0, 0, 4, 10, 5, 5 }, 4, 128, 100, 60, 0 },
+        { { 10, 20, 10, 10, 10, 0, 0, 10, 0, 4, 10, 5, 5 }, 4, 128, 100, 60, 0 },
         /* hung */
-        { { 10, 20, 2, 2, 1, 0, 0, 0, 2, 5, 10 }, 8, 0, 0, 0, 0 },
+        { { 10, 20, 2, 2, 1, 0, 0, 1, 0, 0, 2, 5, 10 }, 8, 0, 0, 0, 0 },
+        { { 10, 20, 10, 2, 3, 0, 0, 2, 0, 0, 5, 5, 15 }, 8, 0, 20, 10, 0 },
 };
 
 static const struct weather *change_weather(struct world *w)
@@ -148,6 +155,13 @@ static void worker_event(struct world *w, enum event event, uint32_t row, uint32
         case SAY_DONE_BAD:
                 world_done_bad(w, row, world_random(w, 1u << 31));
                 return;
+        case SAY_PONG:
+                if (v->n_said > 0)
+                        world_pong(w, row);
+                return;
+        case SAY_PONG_BAD:
+                world_pong_bad(w, row, world_random(w, 1u << 31));
+                return;
         case EXIT:
                 world_exit(w, row);
                 return;
@@ -186,7 +200,7 @@ static void happen(struct world *w, const struct weather *weather, enum event ev
                 (void)world_accept(w, 1 + world_random(w, 16));
                 return;
         case EXIT_WHEN_TOLD:
-                (void)exit_when_told(w, world_chance(w, 128) ? WORKER_KILLED : WORKER_TERMINATING);
+                (void)exit_when_told(w, WORKER_TERMINATING + world_random(w, 3));
                 return;
         case PASS_TIME:
                 world_pass(w, world_random(w, world_chance(w, 32) ? 2000000 : 5000));
@@ -200,6 +214,8 @@ static void happen(struct world *w, const struct weather *weather, enum event ev
         case SAY_DONE:
         case SAY_DONE_UNRECEIVED:
         case SAY_DONE_BAD:
+        case SAY_PONG:
+        case SAY_PONG_BAD:
         case EXIT:
         case EVENTS:
         default:
@@ -267,7 +283,7 @@ static bool behave(struct world *w, uint32_t row)
                 if (w->workers[row].n_queue > 0)
                         world_receive(w, row, WORLD_QUEUE_MAX);
                 if (w->workers[row].n_said > 0) {
-                        world_hear(w, row);
+                        world_pong(w, row); /* and may be told to drain, with a full queue */
                         return true;
                 }
                 if (w->workers[row].n_held > 0) {
@@ -279,6 +295,7 @@ static bool behave(struct world *w, uint32_t row)
                 world_exit(w, row);
                 return true;
         case WORKER_TERMINATING:
+        case WORKER_ABORTED:
         case WORKER_KILLED:
                 world_exit(w, row);
                 return true;
@@ -298,6 +315,16 @@ static bool behave_all(struct world *w)
                 any = behave(w, i) || any;
 
         return world_accept(w, 16) > 0 || any;
+}
+
+static bool somebody_gets_nothing(const struct world *w)
+{
+        for (uint32_t i = 0; i < w->pool.n_rows; i++)
+                if (world_state(w, i) == WORKER_READY &&
+                        (w->pool.workers[i].silent || w->pool.workers[i].take))
+                        return true;
+
+        return false;
 }
 
 void weather_calm(struct world *w)
@@ -320,6 +347,13 @@ void weather_calm(struct world *w)
                 longest += w->settings.timeout_start + w->settings.timeout_stop;
         world_expect(w, w->now - begin <= longest);
         world_expect(w, world_count(w, WORKER_READY) > 0);
+
+        /* Who reads and answers gets something again. */
+        for (step = 0; somebody_gets_nothing(w); step++) {
+                world_expect(w, step < 10);
+                if (!behave_all(w) && somebody_gets_nothing(w))
+                        world_wait(w);
+        }
 }
 
 /* --- The end --- */
@@ -361,8 +395,9 @@ void weather_stop_well(struct world *w)
                 if (!behave_all(w))
                         world_wait(w);
         }
-        if (w->n_crashes == 0)
-                world_expect(w, w->now - begin <= USEC_PER_SEC);
-        if (can_serve && w->n_crashes == 0)
+        if (w->n_crashes > 0)
+                return;
+        world_expect(w, w->now - begin <= USEC_PER_SEC);
+        if (can_serve)
                 world_expect(w, w->expected.refused[REFUSED_STOPPING] == refused);
 }

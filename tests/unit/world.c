@@ -36,6 +36,7 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
                 .timeout_start = 30 * USEC_PER_SEC,
                 .drain_timeout = 20 * USEC_PER_SEC,
                 .timeout_stop = 5 * USEC_PER_SEC,
+                .queue_timeout = USEC_PER_SEC,
                 .restart = 100 * USEC_PER_MSEC,
                 .restart_max_delay = 10 * USEC_PER_SEC,
         };
@@ -80,7 +81,7 @@ void world_deinit(struct world *w)
 
 /* --- Deeds, as in dispatcher.c --- */
 
-static void kill_worker(struct world *w, uint32_t row)
+void world_kill(struct world *w, uint32_t row)
 {
         w->workers[row].signalled = true;
         pool_killed(&w->pool, row, w->now);
@@ -97,11 +98,11 @@ static bool send(struct world *w, uint32_t row, struct slot *slot)
         }
         if (world_chance(w, w->channel_gone)) {
                 pool_not_sent(&w->pool, slot, w->now);
-                kill_worker(w, row);
+                world_kill(w, row);
                 return false;
         }
 
-        v->queue[v->n_queue++] = (struct world_item){ .id = slot->id };
+        v->queue[v->n_queue++] = (struct world_item){ .id = slot->id, .sent_at = w->now };
         pool_sent(&w->pool, slot);
         return true;
 }
@@ -173,6 +174,15 @@ static struct world_item take_from_queue(struct world_worker *v)
         return first;
 }
 
+/* Nothing is left in a queue that was taken back. */
+static void queue_empty(struct world *w, uint32_t row)
+{
+        if (!w->workers[row].alive)
+                world_bury(w, row);
+        else
+                (void)pool_queue_taken(&w->pool, row);
+}
+
 static void take_back(struct world *w, uint32_t row)
 {
         struct world_worker *v = &w->workers[row];
@@ -181,8 +191,12 @@ static void take_back(struct world *w, uint32_t row)
 
         world_expect(w, w->n_hand < POOL_HAND_MAX);
         world_check_is_first_to_take_back(w, row);
+        while (v->n_queue > 0 && v->queue[0].id == 0) {
+                (void)take_from_queue(v);
+                pool_question_dropped(&w->pool, row);
+        }
         if (v->n_queue == 0) {
-                world_bury(w, row);
+                queue_empty(w, row);
                 return;
         }
         if (world_chance(w, w->no_descriptor)) {
@@ -190,18 +204,11 @@ static void take_back(struct world *w, uint32_t row)
                 return;
         }
 
-        do { /* LIST dies with the worker that it was for */
-                item = take_from_queue(v);
-        } while (item.list != 0 && v->n_queue > 0);
-        if (item.list != 0) {
-                world_bury(w, row);
-                return;
-        }
-
+        item = take_from_queue(v);
         slot = pool_take_back(&w->pool, row, item.id);
         world_expect(w, (slot == NULL) == item.settled);
         if (v->n_queue == 0)
-                world_bury(w, row);
+                queue_empty(w, row);
         if (!slot)
                 return;
 
@@ -223,6 +230,17 @@ static void refuse(struct world *w)
         }
 }
 
+static void abort_worker(struct world *w, uint32_t row)
+{
+        world_expect(w, w->settings.watchdog > 0);
+        world_expect(w, world_state(w, row) == WORKER_READY);
+        world_expect(w, w->now - w->workers[row].answered_at >= w->settings.watchdog ||
+                                w->workers[row].answered_at == 0);
+        w->n_aborts++;
+        w->workers[row].signalled = true;
+        pool_aborted(&w->pool, row, w->now);
+}
+
 static void carry_out(struct world *w, const struct pool_action *action)
 {
         switch (action->type) {
@@ -237,8 +255,17 @@ static void carry_out(struct world *w, const struct pool_action *action)
                 w->workers[action->worker].signalled = true;
                 pool_terminated(&w->pool, action->worker, w->now);
                 return;
+        case POOL_ABORT:
+                abort_worker(w, action->worker);
+                return;
+        case POOL_ASK_PING:
+                world_ask(w, action->worker, false);
+                return;
+        case POOL_SAMPLE:
+                world_sample(w);
+                return;
         case POOL_KILL:
-                kill_worker(w, action->worker);
+                world_kill(w, action->worker);
                 return;
         case POOL_TAKE_BACK:
                 take_back(w, action->worker);
@@ -251,7 +278,7 @@ static void carry_out(struct world *w, const struct pool_action *action)
                 refuse(w);
                 return;
         case POOL_ASK_LIST:
-                world_ask_list(w, action->worker);
+                world_ask(w, action->worker, true);
                 return;
         case POOL_LISTEN_ON:
         case POOL_LISTEN_OFF:
@@ -308,10 +335,12 @@ uint32_t world_accept(struct world *w, uint32_t burst)
 
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
-        world_hear_answers(w, row);
+        world_hear_list(w, row);
+        if (world_state(w, row) == WORKER_STARTING)
+                w->workers[row].answered_at = w->now;
         w->workers[row].mute = true; /* until it was heard */
         if (pool_ready(&w->pool, row, capacity, w->now) != 0)
-                kill_worker(w, row);
+                world_kill(w, row);
         else
                 w->workers[row].capacity = MIN(capacity, w->settings.connections_per_worker);
         w->workers[row].blocked_until = 0;
@@ -326,10 +355,11 @@ void world_receive(struct world *w, uint32_t row, size_t n)
         for (; n > 0 && v->n_queue > 0 && v->n_held < WORLD_HELD_MAX; n--) {
                 struct world_item item = take_from_queue(v);
 
-                if (item.list != 0)
-                        world_answer_list(w, v, item.list);
-                else if (!item.settled)
+                if (item.id == 0) {
+                        world_answer(w, v, &item);
+                } else if (!item.settled) {
                         v->held[v->n_held++] = item.id;
+                }
         }
         world_settle(w);
 }
@@ -348,7 +378,7 @@ void world_done(struct world *w, uint32_t row, size_t k)
         struct world_worker *v = &w->workers[row];
         uint64_t id = v->held[k];
 
-        world_hear_answers(w, row);
+        world_hear_list(w, row);
         v->held[k] = v->held[--v->n_held];
         expect_done(w, row, id);
 }
@@ -357,7 +387,9 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 {
         struct world_item *item = &w->workers[row].queue[k];
 
-        world_hear_answers(w, row);
+        world_hear_list(w, row);
+        if (item->id == 0)
+                return;
         if (item->settled) {
                 world_done_bad(w, row, item->id);
                 return;
@@ -371,16 +403,16 @@ void world_done_bad(struct world *w, uint32_t row, uint64_t id)
         uint64_t serial = id >> SLOT_BITS;
         bool old = serial > 0 && serial <= w->pool.adopted_serial;
 
-        world_hear_answers(w, row);
+        world_hear_list(w, row);
         world_expect(w, pool_done(&w->pool, row, id) == (old ? 0 : POOL_FOREIGN_ID));
         if (!old)
-                kill_worker(w, row);
+                world_kill(w, row);
         world_settle(w);
 }
 
 void world_exit(struct world *w, uint32_t row)
 {
-        world_hear_answers(w, row); /* its last words */
+        world_hear_list(w, row); /* its last words */
         w->workers[row].alive = false;
         (void)pool_exited(&w->pool, row, w->now);
         if (w->workers[row].n_queue == 0)
@@ -413,6 +445,8 @@ void world_change_settings(struct world *w)
         s->distribute =
                 world_chance(w, 128) ? DISTRIBUTE_ROUND_ROBIN : DISTRIBUTE_LEAST_CONNECTIONS;
         s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
+        s->queue_timeout = world_chance(w, 64) ? USEC_INFINITY : 10000 + world_random(w, 1000000);
+        s->watchdog = world_chance(w, 128) ? 0 : 20000 + world_random(w, 1000000);
         s->restart = 1000 + world_random(w, 100000);
         s->restart_max_delay = s->restart + world_random(w, 1000000);
         pool_settings_changed(&w->pool);
@@ -446,6 +480,16 @@ void world_stop(struct world *w)
 enum worker_state world_state(const struct world *w, uint32_t row)
 {
         return w->rows[row].state;
+}
+
+uint32_t world_count_waiting(const struct world *w, uint32_t row)
+{
+        uint32_t n = 0;
+
+        for (size_t i = 0; i < w->workers[row].n_queue; i++)
+                n += w->workers[row].queue[i].id != 0;
+
+        return n;
 }
 
 uint32_t world_count(const struct world *w, enum worker_state state)

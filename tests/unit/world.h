@@ -21,17 +21,18 @@
 #define WORLD_SLOTS_MAX   64
 #define WORLD_QUEUE_MAX   12 /* datagrams that a channel takes */
 #define WORLD_HELD_MAX    128
+#define WORLD_SAID_MAX    (4 * WORLD_HELD_MAX)
 #define WORLD_PAGE        4096
 
-#define WORLD_SAID_MAX    (2 * WORLD_HELD_MAX)
-
 struct world_item {
-        uint64_t id;
-        uint32_t list; /* it is a LIST with this value; 0: it is a connection */
-        bool settled;  /* the worker said DONE before it had received it, or it is none */
+        uint64_t id;      /* 0: a question */
+        uint32_t question; /* its value */
+        usec_t sent_at;
+        bool settled; /* the worker said DONE before it had received it */
+        bool list;    /* the question is LIST, and not PING */
 };
 
-/* An answer to LIST that the dispatcher has not read yet. */
+/* What a worker answered, and the dispatcher has not read yet. */
 struct world_answer {
         uint64_t held; /* 0: PONG */
         uint32_t pong;
@@ -49,16 +50,19 @@ struct world_worker {
         size_t n_queue;
         uint64_t held[WORLD_HELD_MAX];
         size_t n_held;
-
-        /* What a crash of the dispatcher leaves: world-crash.c */
-        bool stored;      /* its descriptors are in the service manager's store */
-        bool must_list;   /* it was adopted, and has not answered LIST */
-        bool shut;        /* its channel is shut down */
-        bool signalled;   /* it was sent a signal that ends it */
-        bool mute;        /* it said READY, and the dispatcher forgot */
-        uint32_t n_ghosts; /* open in the ledger, and nowhere else */
+        bool asked;        /* it has read a question, and not answered it */
+        uint32_t question;
+        usec_t answered_at; /* or READY */
         struct world_answer said[WORLD_SAID_MAX];
         size_t n_said;
+
+        /* What a crash of the dispatcher leaves: world-crash.c */
+        bool stored;       /* its descriptors are in the service manager's store */
+        bool must_list;    /* it was adopted, and has not answered LIST */
+        bool shut;         /* its channel is shut down */
+        bool signalled;    /* it was sent a signal that ends it */
+        bool mute;         /* it said READY, and the dispatcher forgot */
+        uint32_t n_ghosts; /* open in the ledger, and nowhere else */
 };
 
 struct world {
@@ -82,11 +86,11 @@ struct world {
         bool finished;
         usec_t timer;
         uint64_t n_choices;
-        uint64_t n_spawns;
+        uint64_t n_spawns, n_aborts;
         uint64_t n_crashes;
         uint64_t n_taken;    /* connections that left the backlog */
         uint64_t n_finished; /* by workers */
-        bool generations; /* there were reloads: more workers than Workers= may run */
+        bool generations;    /* there were reloads: more workers than Workers= may run */
         int burst; /* decisions in a row at most */
 
         /* What should be in the counters */
@@ -120,12 +124,16 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k);
 void world_done_bad(struct world *w, uint32_t row, uint64_t id);
 void world_exit(struct world *w, uint32_t row);
 
-/* The dispatcher hears what a worker answered to LIST. */
-void world_hear(struct world *w, uint32_t row);
+/* It answers what it was asked; answers what it was not. */
+void world_pong(struct world *w, uint32_t row);
+void world_pong_bad(struct world *w, uint32_t row, uint32_t value);
 
-/* The next generation is tried, comes into force, is given up. */
+/* The next generation is tried; it comes into force, or is given up. */
 void world_try(struct world *w);
 void world_end_trial(struct world *w, bool commit);
+
+/* Connections in its queue. */
+uint32_t world_count_waiting(const struct world *w, uint32_t row);
 
 /* Time goes by. When it reaches the timer, the pool is asked. */
 void world_pass(struct world *w, usec_t t);
