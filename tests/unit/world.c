@@ -438,37 +438,6 @@ void world_wait(struct world *w)
         world_pass(w, w->timer > w->now ? w->timer - w->now : 0);
 }
 
-void world_change_settings(struct world *w)
-{
-        struct settings *s = &w->settings;
-
-        s->distribute =
-                world_chance(w, 128) ? DISTRIBUTE_ROUND_ROBIN : DISTRIBUTE_LEAST_CONNECTIONS;
-        s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
-        s->queue_timeout = world_chance(w, 64) ? USEC_INFINITY : 10000 + world_random(w, 1000000);
-        s->watchdog = world_chance(w, 128) ? 0 : 20000 + world_random(w, 1000000);
-        s->restart = 1000 + world_random(w, 100000);
-        s->restart_max_delay = s->restart + world_random(w, 1000000);
-        pool_settings_changed(&w->pool);
-        world_settle(w);
-}
-
-void world_try(struct world *w)
-{
-        w->generations = true;
-        pool_try(&w->pool);
-        world_settle(w);
-}
-
-void world_end_trial(struct world *w, bool commit)
-{
-        if (commit)
-                pool_commit(&w->pool);
-        else
-                pool_abandon(&w->pool);
-        world_settle(w);
-}
-
 void world_stop(struct world *w)
 {
         pool_stop(&w->pool, w->now);
