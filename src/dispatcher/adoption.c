@@ -30,8 +30,10 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
 
         (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         r = settings_file_read(s, path, &message);
-        if (r >= 0)
+        if (r >= 0) {
+                settings_resolve(s, 1); /* for what a version before this one did not keep */
                 r = settings_check(s, &message);
+        }
         if (r >= 0)
                 return true;
 

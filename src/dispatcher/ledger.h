@@ -9,7 +9,7 @@
  */
 
 #define LEDGER_VERSION   2
-#define LEDGER_ROWS      8200 /* pool_rows_needed() of the most workers that settings allow */
+#define LEDGER_ROWS      12294 /* pool_rows_needed() of the most workers that settings allow */
 #define LEDGER_SLOTS     SLOTS_MAX /* what was never in use costs no memory */
 #define LEDGER_NAMES_MAX 64
 #define LEDGER_NAME_SIZE 256 /* FDNAME_MAX of systemd, and the final 0 */

@@ -330,6 +330,25 @@ void worker_drain(struct worker *w)
         channel_shutdown(&w->channel);
 }
 
+void worker_retire(struct worker *w)
+{
+        journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
+                "Worker %" PRIu32 " (PID %d) retires: it was idle, and is not needed any more.",
+                w->number, w->pid);
+        worker_drain(w);
+}
+
+void worker_recycle(struct worker *w)
+{
+        uint64_t handed_over = row_of(w)->handed_over;
+
+        journal_event(MESSAGE_WORKER_RECYCLED,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
+                "Worker %" PRIu32 " (PID %d) is recycled after %" PRIu64 " connection%s.",
+                w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
+        worker_drain(w);
+}
+
 void worker_terminate(struct worker *w)
 {
         if (row_of(w)->deadline <= usec_now())

@@ -110,8 +110,10 @@ void pool_adopted(struct pool *pool, uint32_t worker)
                 __atomic_store_n(&w->row->state, WORKER_READY, __ATOMIC_RELEASE);
         }
         w->must_list = w->row->state == WORKER_READY;
+        w->leaves = w->row->state > WORKER_READY;
         w->in_doubt = true;
         pool_set_take(pool, worker, w->row->state == WORKER_ABORTED);
+        pool_update_credit(pool, worker);
         pool->dirty = true;
 }
 

@@ -37,8 +37,10 @@ int slots_init(
                         slots->free_list[slots->n_free++] = i;
                 else if (is_sound(slots, i))
                         slots->n_used++;
-                else
+                else {
+                        slots_done(slots);
                         return -EBADMSG;
+                }
         }
 
         return 0;

@@ -27,6 +27,7 @@ static void run_episode(uint64_t seed)
         world_init(&w, seed);
         weather_storm(&w, STORM_EVENTS / 2);
         weather_calm(&w);
+        weather_shrink(&w);
         weather_storm(&w, STORM_EVENTS / 2);
         if (world_chance(&w, 128))
                 weather_calm(&w);

@@ -33,6 +33,11 @@ void world_check(struct world *w);
 /* Nothing is accepted without a credit, or while something older waits. */
 void world_check_may_accept(struct world *w);
 
+/* The worker may go: it was idle for long enough, and nobody misses it; or it has had its
+ * connections, nobody else goes, and there is one in its place. */
+void world_check_may_retire(struct world *w, uint32_t row);
+void world_check_may_recycle(struct world *w, uint32_t row);
+
 /* The chosen worker has credit, and it is its turn. */
 void world_check_choice(struct world *w, uint32_t row);
 

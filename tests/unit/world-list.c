@@ -6,13 +6,24 @@
 
 #include "world-check.h"
 
+uint32_t world_count_waiting(const struct world *w, uint32_t row)
+{
+        uint32_t n = 0;
+
+        for (size_t i = 0; i < w->workers[row].n_queue; i++)
+                n += w->workers[row].queue[i].id != 0;
+
+        return n;
+}
+
 /* As channel_ask(). */
 void world_ask(struct world *w, uint32_t row, bool list)
 {
         struct world_worker *v = &w->workers[row];
         uint32_t value = pool_next_question(&w->pool);
 
-        world_expect(w, v->alive && list == v->must_list && !v->shut);
+        world_expect(w, v->alive && !v->shut);
+        world_expect(w, list == v->must_list);
         if (w->n_crashes == 0) { /* one at a time */
                 world_expect(w, !v->asked);
                 for (size_t i = 0; i < v->n_queue; i++)

@@ -22,6 +22,7 @@ void weather_make_settings(struct world *w)
 {
         static const usec_t restart[] = { 1000, 20000, 100000, 1000000 };
         static const usec_t timeout[] = { 1000, 50000, 1000000, 30000000 };
+        static const usec_t idle[] = { 1000, 50000, 1000000, 60000000, USEC_INFINITY };
         static const usec_t queue[] = { 50000, 1000000, USEC_INFINITY };
         static const usec_t watchdog[] = { 0, 20000, 1000000, 30000000 };
         static const usec_t drain[] = { 0, 1000, 1000000, 30000000, USEC_INFINITY };
@@ -43,6 +44,14 @@ void weather_make_settings(struct world *w)
         w->settings.queue_timeout = pick(w, queue, ELEMENTSOF(queue));
         w->settings.watchdog = pick(w, watchdog, ELEMENTSOF(watchdog));
         w->settings.drain_timeout = pick(w, drain, ELEMENTSOF(drain));
+        w->settings.reload_drain_timeout = pick(w, drain, ELEMENTSOF(drain));
+        w->settings.worker_idle_timeout = pick(w, idle, ELEMENTSOF(idle));
+        if (world_chance(w, 128))
+                w->settings.workers_max += world_random(w, 7);
+        if (world_chance(w, 64))
+                w->settings.workers_spare = world_random(w, 1 + w->settings.workers_max);
+        if (world_chance(w, 128))
+                w->settings.recycle_after = 1 + world_random(w, 12);
 }
 
 enum event {
@@ -129,6 +138,10 @@ void world_change_settings(struct world *w)
         s->watchdog = world_chance(w, 128) ? 0 : 20000 + world_random(w, 1000000);
         s->restart = 1000 + world_random(w, 100000);
         s->restart_max_delay = s->restart + world_random(w, 1000000);
+        s->workers_spare = world_random(w, 5);
+        s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
+        s->worker_idle_timeout = 1000 + world_random(w, 1000000);
+        s->reload_drain_timeout = world_chance(w, 128) ? USEC_INFINITY : world_random(w, 1000000);
         pool_settings_changed(&w->pool);
         world_settle(w);
 }
@@ -224,6 +237,8 @@ static bool exit_when_told(struct world *w, enum worker_state state)
 
 static void happen(struct world *w, const struct weather *weather, enum event event)
 {
+        static const enum worker_state told[] = { WORKER_DRAINING, WORKER_TERMINATING,
+                WORKER_ABORTED, WORKER_KILLED };
         int64_t row;
 
         switch (event) {
@@ -234,7 +249,7 @@ static void happen(struct world *w, const struct weather *weather, enum event ev
                 (void)world_accept(w, 1 + world_random(w, 16));
                 return;
         case EXIT_WHEN_TOLD:
-                (void)exit_when_told(w, WORKER_TERMINATING + world_random(w, 3));
+                (void)exit_when_told(w, told[world_random(w, ELEMENTSOF(told))]);
                 return;
         case PASS_TIME:
                 world_pass(w, world_random(w, world_chance(w, 32) ? 2000000 : 5000));
@@ -388,6 +403,30 @@ void weather_calm(struct world *w)
                 if (!behave_all(w) && somebody_gets_nothing(w))
                         world_wait(w);
         }
+}
+
+/* Nobody comes any more: the pool gets as small as it may be, and not smaller. */
+void weather_shrink(struct world *w)
+{
+        uint32_t smallest = MIN(w->settings.workers_spare, w->settings.workers_max);
+        usec_t begin = w->now;
+        int step = 0;
+
+        smallest = MAX(smallest, w->settings.workers);
+        /* PINGs would make a long time many steps */
+        if (w->settings.worker_idle_timeout > USEC_PER_SEC)
+                return;
+
+        do {
+                world_expect(w, step++ < CALM_STEPS);
+                if (!behave_all(w) && w->timer != USEC_INFINITY)
+                        world_wait(w);
+        } while (w->timer != USEC_INFINITY &&
+                 w->now - begin <= 2 * w->settings.worker_idle_timeout);
+
+        /* while starts fail, one is tried at a time, and the next when that has served */
+        if (!backoff_is_failing(&w->pool.backoff))
+                world_expect(w, world_count(w, WORKER_READY) == smallest);
 }
 
 /* --- The end --- */

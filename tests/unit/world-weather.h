@@ -14,6 +14,9 @@ void weather_storm(struct world *w, int events);
 /* All that still waits is served: nothing is stuck. */
 void weather_calm(struct world *w);
 
+/* The pool becomes as small as it may. */
+void weather_shrink(struct world *w);
+
 /* Nobody does anything but die of SIGKILL; or everybody does what it should. */
 void weather_stop_hung(struct world *w);
 void weather_stop_well(struct world *w);

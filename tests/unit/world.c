@@ -30,6 +30,9 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
 {
         w->settings = (struct settings){
                 .workers = workers,
+                .workers_max = workers,
+                .worker_idle_timeout = 60 * USEC_PER_SEC,
+                .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
                 .distribute = DISTRIBUTE_LEAST_CONNECTIONS,
                 .connections_per_worker = connections,
@@ -103,6 +106,7 @@ static bool send(struct world *w, uint32_t row, struct slot *slot)
         }
 
         v->queue[v->n_queue++] = (struct world_item){ .id = slot->id, .sent_at = w->now };
+        v->handed_over++;
         pool_sent(&w->pool, slot);
         return true;
 }
@@ -241,6 +245,12 @@ static void abort_worker(struct world *w, uint32_t row)
         pool_aborted(&w->pool, row, w->now);
 }
 
+static void drain(struct world *w, uint32_t row)
+{
+        pool_drained(&w->pool, row, w->now);
+        w->workers[row].shut = true;
+}
+
 static void carry_out(struct world *w, const struct pool_action *action)
 {
         switch (action->type) {
@@ -248,8 +258,15 @@ static void carry_out(struct world *w, const struct pool_action *action)
                 spawn(w, action->worker);
                 return;
         case POOL_DRAIN:
-                pool_drained(&w->pool, action->worker, w->now);
-                w->workers[action->worker].shut = true;
+                drain(w, action->worker);
+                return;
+        case POOL_RETIRE:
+                world_check_may_retire(w, action->worker);
+                drain(w, action->worker);
+                return;
+        case POOL_RECYCLE:
+                world_check_may_recycle(w, action->worker);
+                drain(w, action->worker);
                 return;
         case POOL_TERMINATE:
                 w->workers[action->worker].signalled = true;
@@ -336,8 +353,10 @@ uint32_t world_accept(struct world *w, uint32_t burst)
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
         world_hear_list(w, row);
-        if (world_state(w, row) == WORKER_STARTING)
+        if (world_state(w, row) == WORKER_STARTING) {
+                w->workers[row].idle_since = w->now;
                 w->workers[row].answered_at = w->now;
+        }
         w->workers[row].mute = true; /* until it was heard */
         if (pool_ready(&w->pool, row, capacity, w->now) != 0)
                 world_kill(w, row);
@@ -370,6 +389,7 @@ static void expect_done(struct world *w, uint32_t row, uint64_t id)
         world_expect(w, pool_done(&w->pool, row, id) == 0);
         w->expected.done++;
         w->workers[row].served = true;
+        w->workers[row].idle_since = w->now;
         world_settle(w);
 }
 
@@ -449,16 +469,6 @@ void world_stop(struct world *w)
 enum worker_state world_state(const struct world *w, uint32_t row)
 {
         return w->rows[row].state;
-}
-
-uint32_t world_count_waiting(const struct world *w, uint32_t row)
-{
-        uint32_t n = 0;
-
-        for (size_t i = 0; i < w->workers[row].n_queue; i++)
-                n += w->workers[row].queue[i].id != 0;
-
-        return n;
 }
 
 uint32_t world_count(const struct world *w, enum worker_state state)

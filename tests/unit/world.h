@@ -17,7 +17,7 @@
  */
 
 #define WORLD_WORKERS_MAX 40
-#define WORLD_ROWS_MAX    (2 * WORLD_WORKERS_MAX + 8)
+#define WORLD_ROWS_MAX    (3 * WORLD_WORKERS_MAX + 8)
 #define WORLD_SLOTS_MAX   64
 #define WORLD_QUEUE_MAX   12 /* datagrams that a channel takes */
 #define WORLD_HELD_MAX    128
@@ -50,6 +50,8 @@ struct world_worker {
         size_t n_queue;
         uint64_t held[WORLD_HELD_MAX];
         size_t n_held;
+        uint64_t handed_over;
+        usec_t idle_since; /* its last connection ended then */
         bool asked;        /* it has read a question, and not answered it */
         uint32_t question;
         usec_t answered_at; /* or READY */
@@ -139,7 +141,7 @@ uint32_t world_count_waiting(const struct world *w, uint32_t row);
 void world_pass(struct world *w, usec_t t);
 void world_wait(struct world *w); /* up to the timer */
 
-/* Distribute=, delays and bounds become others. */
+/* Distribute=, delays, bounds and what the pool's size goes by become others. */
 void world_change_settings(struct world *w);
 
 void world_stop(struct world *w);
