@@ -20,8 +20,13 @@ uint32_t world_count_waiting(const struct world *w, uint32_t row)
 void world_ask(struct world *w, uint32_t row, bool list)
 {
         struct world_worker *v = &w->workers[row];
-        uint32_t value = pool_next_question(&w->pool);
+        uint32_t value;
 
+        /* The same decision may have drained it before. */
+        if (world_state(w, row) != WORKER_READY)
+                return;
+
+        value = pool_next_question(&w->pool);
         world_expect(w, v->alive && !v->shut);
         world_expect(w, list == v->must_list);
         if (w->n_crashes == 0) { /* one at a time */
