@@ -38,7 +38,7 @@ struct ledger {
 int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots);
 
 /* Takes over one that another process left. Returns 0, -errno, or -EBADMSG where it is none that
- * this version can use: *ret_why is a static string then. */
+ * this version can use: *ret_why is a static string then, else it is as it was. */
 int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why);
 void ledger_done(struct ledger *ledger);
 

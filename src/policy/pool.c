@@ -41,6 +41,8 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
                 .dirty = true,
         };
         set_delays(pool);
+        if (memory->n_slots < settings->max_connections)
+                return -EBADMSG;
 
         r = slots_init(&pool->slots, &memory->state->slots, memory->slots, memory->n_slots);
         if (r < 0)

@@ -262,10 +262,11 @@ void pool_not_asked(struct pool *pool, uint32_t worker, usec_t now);
 int pool_held(struct pool *pool, uint32_t worker, uint64_t id);
 int pool_pong(struct pool *pool, uint32_t worker, uint32_t value, usec_t now);
 
-/* Returns the value for the next question. */
-static inline uint32_t pool_next_question(const struct pool *pool)
+/* Returns the value for the next question. It is noted before the question is sent: who finds the
+ * ledger after a crash gives no value twice, and knows answers to what others asked. */
+static inline uint32_t pool_next_question(struct pool *pool)
 {
-        return pool->state->last_question + 1;
+        return ++pool->state->last_question;
 }
 
 /* The step was taken: pool_decide() asked for it, or the worker broke the protocol. */

@@ -10,7 +10,7 @@
 /* Connections that a worker has, as the pool should see it. */
 static uint32_t count_open(const struct world_worker *v)
 {
-        uint32_t n = (uint32_t)v->n_held;
+        uint32_t n = (uint32_t)v->n_held + v->n_ghosts;
 
         for (size_t i = 0; i < v->n_queue; i++)
                 n += v->queue[i].id != 0 && !v->queue[i].settled;
@@ -23,6 +23,7 @@ static bool has_credit(const struct world *w, uint32_t row)
         const struct world_worker *v = &w->workers[row];
 
         return v->alive && world_state(w, row) == WORKER_READY && count_open(v) < v->capacity &&
+               !v->must_list &&
                w->pool.workers[row].blocked_until == 0 && !w->pool.workers[row].take &&
                !w->pool.workers[row].silent;
 }
@@ -132,6 +133,8 @@ void world_check_may_retire(struct world *w, uint32_t row)
         struct size s = measure(w);
 
         world_expect(w, world_state(w, row) == WORKER_READY && count_open(v) == 0);
+        if (w->generations || w->n_crashes > 0)
+                return;
         world_expect(w, w->now - v->idle_since >= w->settings.worker_idle_timeout);
         world_expect(w, s.ready > w->settings.workers);
         world_expect(w, s.idle > w->settings.workers_spare || s.ready > s.most);
@@ -144,6 +147,8 @@ void world_check_may_recycle(struct world *w, uint32_t row)
         bool has_successor = false;
 
         world_expect(w, world_state(w, row) == WORKER_READY);
+        if (w->generations || w->n_crashes > 0)
+                return;
         world_expect(w, w->settings.recycle_after > 0);
         world_expect(w, v->handed_over >= w->settings.recycle_after);
         world_expect(w, s.leaving == 0);
@@ -159,6 +164,9 @@ static void check_size(struct world *w)
 {
         const struct settings *settings = &w->settings;
         struct size s = measure(w);
+
+        if (w->generations || w->n_crashes > 0)
+                return;
 
         world_expect(w, s.running <= settings->workers_max + 1);
         if (w->pool.dirty || w->pool.stopping || backoff_is_failing(&w->pool.backoff) ||
@@ -212,7 +220,7 @@ static void check_worker(struct world *w, uint32_t row)
         if (state == WORKER_DEAD)
                 world_expect(w, p->take);
         /* What it was asked and did not answer, whether it has read that or not. */
-        if (v->asked)
+        if (v->asked && w->n_crashes == 0)
                 world_expect(w, p->question == QUESTION_PING && p->question_value == v->question);
         if (v->has_row)
                 world_expect(w, p->row->number == v->number);
