@@ -95,16 +95,16 @@ int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots)
         return 0;
 }
 
-/* Returns what is wrong with a file as a ledger, or NULL. What the pool keeps in it is checked by
+/* Reads the header. Returns what is wrong with a file as a ledger, or NULL. What the pool keeps in it is checked by
  * pool_init(). */
-static const char *check(int fd, const struct ledger_header *h)
+static const char *check(int fd, struct ledger_header *h)
 {
         struct stat st;
         int seals = fcntl(fd, F_GET_SEALS);
 
         if (seals < 0 || (seals & SEALS) != SEALS)
                 return "it is not sealed";
-        if (pread(fd, (void *)(uintptr_t)h, sizeof(*h), 0) != sizeof(*h))
+        if (pread(fd, h, sizeof(*h), 0) != sizeof(*h))
                 return "it is too short";
         if (memcmp(h->magic, magic, sizeof(magic)) != 0)
                 return "it does not begin like one";
@@ -125,7 +125,7 @@ static const char *check(int fd, const struct ledger_header *h)
 int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why)
 {
         _cleanup_(fd_closep) int fd = fd_consume;
-        struct ledger_header header;
+        struct ledger_header header = {};
         struct layout layout;
 
         *ret_why = check(fd, &header);
@@ -183,13 +183,14 @@ struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows)
 {
         uint32_t used = ledger->header->n_rows;
 
-        while (used > 0 && ledger->rows[used - 1].state == WORKER_NONE)
+        n_rows = MIN(n_rows, used);
+        while (used > n_rows && ledger->rows[used - 1].state == WORKER_NONE)
                 used--;
 
         return (struct pool_memory){
                 .state = &ledger->header->pool,
                 .rows = ledger->rows,
-                .n_rows = MIN(MAX(n_rows, used), ledger->header->n_rows),
+                .n_rows = used,
                 .slots = ledger->slots,
                 .n_slots = ledger->header->n_slots,
         };

@@ -50,7 +50,9 @@ struct process_end {
         int status; /* exit status or signal */
 };
 
-/* Ends what is left of the process group of a process that is dead, and reaps it. */
+/* Ends what is left of the process group of a process that is dead, and reaps it. A process that
+ * another image's crash has left to the service manager is not reaped here: nothing is known of its
+ * end, and its group cannot be ended safely, since its number may be somebody else's by now. */
 struct process_end process_reap(pid_t pid, int pidfd);
 
 /* Writes it in words that follow "Worker 3", into `text` with room for PROCESS_END_MAX. */

@@ -98,8 +98,10 @@ static int execute(struct reload *reload)
                 caller_fd = control_take_fd(TAKE_PTR(reload->call));
                 r = inheritance_add(&list, caller_fd, STORE_CALLER);
         }
-        if (r >= 0)
-                r = list_fd = inheritance_pass(&list);
+        if (r >= 0) {
+                list_fd = inheritance_pass(&list);
+                r = list_fd;
+        }
         if (r >= 0) {
                 (void)execv(reload->image->path, reload->image->argv);
                 r = -errno;

@@ -172,28 +172,28 @@ static void resume(struct reload *reload, const struct start *start, char **echo
                 reload_resume(reload, call, start->old, old_argv, start->trouble);
 }
 
-static int run(struct dispatcher *d, const struct start *start, char **echo_argv)
+static int run(struct dispatcher *d, struct reload *reload, const struct start *start,
+        char **echo_argv)
 {
-        struct reload reload = RELOAD_NULL;
         struct control_context context = {
                 .dispatcher = d,
                 .instance = start->instance,
                 .reload = reload_run,
-                .userdata = &reload,
+                .userdata = reload,
         };
         int r;
 
-        reload.dispatcher = d;
-        reload.image = start->image;
-        reload.control =
+        d->reload = reload;
+        reload->dispatcher = d;
+        reload->image = start->image;
+        reload->control =
                 control_open(&context, inheritance_take(start->inheritance, STORE_CONTROL));
-        d->reload = &reload;
-        resume(&reload, start, echo_argv);
+        resume(reload, start, echo_argv);
 
         r = dispatcher_run(d);
 
-        reload_done(&reload);
-        control_close(reload.control);
+        reload_done(reload);
+        control_close(reload->control);
         return r;
 }
 
@@ -203,6 +203,7 @@ int start_serving(const struct start *start)
         _cleanup_(freep) char *echo = find_echo_worker();
         const struct settings *s = start->settings;
         char *echo_argv[] = { echo, NULL };
+        struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
         size_t n = 0;
         struct dispatcher d;
@@ -229,7 +230,7 @@ int start_serving(const struct start *start)
         if (r >= 0) {
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
-                r = run(&d, start, echo_argv);
+                r = run(&d, &reload, start, echo_argv);
                 dispatcher_deinit(&d);
         }
 

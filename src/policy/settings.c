@@ -148,7 +148,7 @@ static int complain_of_place(const char *section, const char *key, char **ret_me
                 fputc(']', m.f);
                 print_known_sections(m.f);
         } else if (i < SETTING_COUNT) {
-                if (*section != '\0')
+                if (section && *section != '\0')
                         fprintf(m.f, "[%s] has no key %s=, it belongs to", section, key);
                 else
                         fprintf(m.f, "%s= is in no section, it belongs to", key);

@@ -185,36 +185,24 @@ static const char *check_datagram(const struct record *records, size_t n, int fl
 
 int wire_receive_batch(int channel, struct wire_batch *batch)
 {
-        struct mmsghdr messages[WIRE_DATAGRAMS_MAX];
-        struct iovec iov[WIRE_DATAGRAMS_MAX];
-        int n;
+        struct iovec iov = {
+                .iov_base = batch->records,
+                .iov_len = sizeof(batch->records),
+        };
+        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+        ssize_t n;
 
         batch->n_records = 0;
-        for (size_t i = 0; i < WIRE_DATAGRAMS_MAX; i++) {
-                iov[i] = (struct iovec){
-                        .iov_base = &batch->records[i * RECORD_BATCH_MAX],
-                        .iov_len = RECORD_BATCH_MAX * sizeof(struct record),
-                };
-                messages[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
-        }
-
-        n = recvmmsg(channel, messages, WIRE_DATAGRAMS_MAX, MSG_DONTWAIT, NULL);
+        n = recvmsg(channel, &msg, MSG_DONTWAIT);
         if (n < 0)
                 return receive_error();
 
-        for (int i = 0; i < n; i++) {
-                const struct record *records = iov[i].iov_base;
-                size_t len = messages[i].msg_len;
+        batch->why = check_datagram(batch->records, (size_t)n, msg.msg_flags);
+        if (batch->why)
+                return WIRE_MALFORMED;
+        if (n == 0)
+                return WIRE_END;
 
-                batch->why = check_datagram(records, len, messages[i].msg_hdr.msg_flags);
-                if (batch->why)
-                        return WIRE_MALFORMED;
-                if (len == 0)
-                        return WIRE_END;
-
-                memmove(&batch->records[batch->n_records], records, len);
-                batch->n_records += len / sizeof(struct record);
-        }
-
+        batch->n_records = (size_t)n / sizeof(struct record);
         return 0;
 }

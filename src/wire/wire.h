@@ -38,22 +38,18 @@ int wire_send_batch(int channel, const struct record *records, size_t n);
 int wire_receive(int channel, bool wait, struct record *ret_record, int *ret_fd,
         const char **ret_why);
 
-/* How many datagrams one call receives at most: what a busy worker says while the dispatcher
- * accepts a burst. */
-#define WIRE_DATAGRAMS_MAX 16
-
-/* Records on their way to the dispatcher. Large: keep one, and use it again. */
+/* Records on their way to the dispatcher. */
 struct wire_batch {
-        struct record records[WIRE_DATAGRAMS_MAX * RECORD_BATCH_MAX];
+        struct record records[RECORD_BATCH_MAX];
         size_t n_records;
         const char *why; /* after WIRE_MALFORMED: what was wrong; a static string */
 };
 
 /*
- * Receives what goes to the dispatcher: all that waits, up to WIRE_DATAGRAMS_MAX datagrams.
- * Descriptors that come along are never taken in. Never blocks.
+ * Receives one datagram that goes to the dispatcher. Descriptors that come along are never taken in.
+ * Never blocks.
  *
- * Returns 0, WIRE_EMPTY, WIRE_END, WIRE_MALFORMED or -errno. In each case the batch has the sound
- * records that came before (0: at least one), each checked by record_check_to_dispatcher().
+ * Returns 0 (at least one record, each checked by record_check_to_dispatcher()), WIRE_EMPTY,
+ * WIRE_END, WIRE_MALFORMED or -errno.
  */
 int wire_receive_batch(int channel, struct wire_batch *batch);

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -413,6 +414,21 @@ static size_t add_words(const char **argv, size_t n, const char *before, const c
 }
 
 /* What a dispatcher of another user needs of this test's folder. */
+/* Another user may not get to where these were built. `path` becomes that of the copy. */
+static void copy_program(const struct harness *h, const char *name, char *path)
+{
+        _cleanup_(fd_closep) int from = open(path, O_RDONLY | O_CLOEXEC), to = -1;
+        struct stat st;
+
+        assert_true(from >= 0);
+        assert_int_equal(fstat(from, &st), 0);
+        (void)snprintf(path, PATH_MAX, "%s/%s", h->dir, name);
+        to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+        assert_true(to >= 0);
+        assert_int_equal(fchmod(to, 0755), 0);
+        assert_int_equal(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
+}
+
 static void admit_everybody(const struct harness *h)
 {
         char notify[128];
@@ -434,6 +450,10 @@ void harness_start_config(struct harness *h, const struct harness_config *config
         (void)snprintf(program, sizeof(program), "%s", harness_path("../../acceptd"));
         (void)snprintf(stub, sizeof(stub), "%s", harness_path("stub-worker"));
 
+        if (config->unprivileged) {
+                copy_program(h, "acceptd", program);
+                copy_program(h, "stub-worker", stub);
+        }
         n = add_words(argv, n, NULL, config->arguments);
         n = add_words(argv, n, "-o", config->options);
         if (config->command)

@@ -67,9 +67,14 @@ hold() {
         read -r -t 10 _ <&3
 }
 
-# Processes of all instances, whatever they are called
+# Processes of all instances, whatever they are called; 0 is one of another container
 in_control_group() {
-        find /sys/fs/cgroup -path '*acceptd@*.service/cgroup.procs' -exec cat {} + 2>/dev/null | sort -u
+        find /sys/fs/cgroup -path '*acceptd@*.service/cgroup.procs' -exec cat {} + 2>/dev/null |
+                sort -u | grep -vx 0
+}
+
+not_in_control_group() {
+        [ -z "$(in_control_group)" ]
 }
 
 processes() {
@@ -115,7 +120,8 @@ said() {
         [ -n "$id" ] || return
         shift
         journalctl --sync
-        entry=$(journalctl --quiet --after-cursor="$cursor" -n 1 -o json MESSAGE_ID="$id")
+        entry=$(journalctl --quiet --since="$since" -o json MESSAGE_ID="$id" | tail -n 1)
+        # shellcheck disable=SC2034
         SAID_PID=$(sed -n 's/.*"_PID":"\([0-9]*\)".*/\1/p' <<<"$entry")
         for field; do
                 case $field in
@@ -123,8 +129,8 @@ said() {
                 *) grep -F "\"$field\":\"" <<<"$entry" || return ;;
                 esac
         done >/dev/null
-        entry=$(journalctl --quiet --after-cursor="$cursor" -n 1 -x MESSAGE_ID="$id")
-        grep -q '^.. Subject: ' <<<"$entry" && grep -q 'Defined-By: acceptd' <<<"$entry" &&
+        entry=$(journalctl --quiet --since="$since" -x MESSAGE_ID="$id")
+        grep -q ' Subject: ' <<<"$entry" && grep -q 'Defined-By: acceptd' <<<"$entry" &&
                 not grep @ACCEPTD_ <<<"$entry"
 }
 
@@ -136,7 +142,7 @@ expect() {
 # All of the journal about acceptd since the test began, or of a priority
 journal() {
         journalctl --sync
-        journalctl --quiet --after-cursor="$cursor" -o short-precise --no-hostname \
+        journalctl --quiet --since="$since" -o short-precise --no-hostname \
                 "${units[@]/#/--unit=}" "$@"
 }
 
@@ -149,7 +155,8 @@ run_test() {
         trouble=
         [ -z "$2" ] || profile "${2#:}"
         echo '^$' >/root/expected
-        cursor=$(journalctl --quiet -n 0 --show-cursor | sed 's/^-- cursor: //')
+        # not a cursor: with a match, journalctl of systemd 252 leaves out the first entry after it
+        since=@$EPOCHREALTIME
         # not in a condition, where -e would not hold
         (
                 set -eux
@@ -167,7 +174,7 @@ run_test() {
 
         eventually 5 not processes || trouble="${trouble:-processes are left:
 $(processes)}"
-        eventually 5 [ -z "$(in_control_group)" ] || trouble="${trouble:-in the control group is left:
+        eventually 5 not_in_control_group || trouble="${trouble:-in the control group is left:
 $(in_control_group | xargs ps)}"
         [ -z "$(unexpected)" ] || trouble="${trouble:-the journal says:
 $(unexpected)}"

@@ -28,6 +28,7 @@ test_exposure() {
 attack() {
         settings "[Pool]
 Workers=2
+Distribute=round-robin
 [Worker]
 Command=$probe /usr/libexec/acceptd/acceptd-echo"
         local try

@@ -5,18 +5,20 @@
 
 times=50
 
-# Stops, and sees what is left when that is done. What happens after it, happens at once.
+# Stops, and sees what is left when that is done. After 16 stops in 10 s systemd says that it stops
+# what is not needed, the reaper, a little later, and so it does.
 stop_clean() {
         systemctl stop acceptd@echo.service
-        if [ -n "$(in_control_group)" ] && ! eventually 5 [ -z "$(in_control_group)" ]; then
-                in_control_group
+        eventually 20 not_in_control_group || {
+                in_control_group | xargs ps
                 return 1
-        fi
+        }
         not is acceptd@echo.service active
 }
 
 repeat() {
         local i
+        expect 'acceptd-reap@echo.service: Unit not needed anymore, but not stopping'
         set +x
         for ((i = 1; i <= times; i++)); do
                 "$@" || {
@@ -51,7 +53,7 @@ test_stop_while_it_runs() {
 
 test_stop_while_it_is_degraded() {
         settings $'[Worker]\nCommand=/bin/false'
-        expect 'exited with status 1|Workers do not start'
+        expect 'exited with status 1'
         repeat start_degraded_and_stop
 }
 
@@ -64,19 +66,18 @@ reload_and_stop() {
         systemctl start acceptd@echo.service
         systemctl reload --no-block acceptd@echo.service
         # at different moments of the reload
-        [ $((i % 2)) = 0 ] || eventually 5 not is acceptd@echo.service active
+        sleep "0.0$((i % 10))"
         stop_clean
 }
 
 test_stop_while_it_reloads() {
-        # interrupted, it may say that it failed
-        expect '[Rr]eload'
+        # acceptctl is ended by SIGTERM, which systemd takes for a failure
+        expect '[Rr]eload|Control process exited|Failed with result'
         repeat reload_and_stop
 }
 
 kill_and_stop() {
         systemctl start acceptd@echo.service
-        ask 127.0.0.1 7 || return
         kill -KILL "$(main_pid)"
         eventually 5 in_state auto-restart || return
         stop_clean

@@ -92,30 +92,6 @@ static void test_long_datagram_is_cut(void **state)
         expect_nothing(there, -EAGAIN);
 }
 
-static void test_many_datagrams_in_one_call(void **state)
-{
-        struct mmsghdr messages[4] = {};
-        struct iovec iov[4];
-        char bytes[4];
-
-        (void)state;
-        for (size_t i = 0; i < 4; i++) {
-                iov[i] = (struct iovec){ .iov_base = &bytes[i], .iov_len = 1 };
-                messages[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
-        }
-        for (size_t i = 0; i < 3; i++)
-                assert_int_equal(raw_send(here, &"abc"[i], 1, -1, 0), 0);
-        /* It gives what there is, and does not say EAGAIN. */
-        assert_int_equal(recvmmsg(there, messages, 4, MSG_DONTWAIT, NULL), 3);
-        assert_memory_equal(bytes, "abc", 3);
-        assert_int_equal(recvmmsg(there, messages, 4, MSG_DONTWAIT, NULL), -1);
-        assert_int_equal(errno, EAGAIN);
-        here = fd_close(here);
-        /* End of file, as often as there is room. */
-        assert_int_equal(recvmmsg(there, messages, 4, MSG_DONTWAIT, NULL), 4);
-        assert_int_equal(messages[0].msg_len, 0);
-}
-
 /* --- Descriptors: unix(7), SCM_RIGHTS; cmsg(3) --- */
 
 static void test_room_for_one_has_room_for_two(void **state)
@@ -367,7 +343,6 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 ON_A_CHANNEL(test_empty_datagram_reads_as_end_of_file),
                 ON_A_CHANNEL(test_long_datagram_is_cut),
-                ON_A_CHANNEL(test_many_datagrams_in_one_call),
                 ON_A_CHANNEL(test_room_for_one_has_room_for_two),
                 ON_A_CHANNEL(test_what_does_not_fit_is_closed),
                 ON_A_CHANNEL(test_without_control_buffer_nothing_comes_in),

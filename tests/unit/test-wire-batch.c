@@ -72,27 +72,14 @@ static void test_one_and_many(void **state)
         expect(0, 0, WIRE_EMPTY);
 }
 
-static void test_datagrams_of_all_sizes_in_one_call(void **state)
-{
-        uint64_t id = 1;
-
-        (void)state;
-        for (size_t n = 1; n <= WIRE_DATAGRAMS_MAX; n++) {
-                say(id, 4 * n);
-                id += 4 * n;
-        }
-        say(id, 1); /* one too many for the call */
-        expect(1, id - 1, 0);
-        expect(id, 1, 0);
-}
-
 static void test_end(void **state)
 {
         (void)state;
         say(1, 2);
         say(3, 1);
         there = fd_close(there);
-        expect(1, 3, WIRE_END);
+        expect(1, 2, 0);
+        expect(3, 1, 0);
         expect(0, 0, WIRE_END);
 }
 
@@ -118,7 +105,9 @@ static void test_empty_datagram_is_the_end(void **state)
         say(1, 1);
         say_raw("", 0, 0);
         say(2, 1);
-        expect(1, 1, WIRE_END);
+        expect(1, 1, 0);
+        expect(0, 0, WIRE_END);
+        expect(2, 1, 0);
 }
 
 static void test_lengths(void **state)
@@ -130,9 +119,8 @@ static void test_lengths(void **state)
         for (size_t i = 0; i < ELEMENTSOF(records); i++)
                 records[i] = raw_record(RECORD_DONE, 0, 1);
         for (size_t i = 0; i < ELEMENTSOF(lengths); i++) {
-                say(1, 2);
                 say_raw(records, lengths[i], 0);
-                expect(1, 2, WIRE_MALFORMED);
+                expect(0, 0, WIRE_MALFORMED);
                 assert_string_equal(batch.why, WRONG_LENGTH);
         }
 }
@@ -162,10 +150,8 @@ static void test_unsound_records(void **state)
         };
 
         (void)state;
-        say(1, 1);
         say_raw(records, sizeof(records), 0);
-        say(4, 1);
-        expect(1, 1, WIRE_MALFORMED);
+        expect(0, 0, WIRE_MALFORMED);
         assert_string_equal(batch.why, "unknown record type (allowed: READY, DONE, PONG, HELD)");
 }
 
@@ -201,7 +187,6 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 ON_A_CHANNEL(test_one_and_many),
-                ON_A_CHANNEL(test_datagrams_of_all_sizes_in_one_call),
                 ON_A_CHANNEL(test_end),
                 ON_A_CHANNEL(test_end_after_shutdown),
                 ON_A_CHANNEL(test_end_where_the_peer_left_data_unread),
