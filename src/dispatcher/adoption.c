@@ -194,6 +194,8 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
                 return 0;
         }
 
+        if (r->state == WORKER_ABORTED)
+                channel_reclaim(&w->channel);
         pool_adopted(&d->pool, row);
         return 1;
 }

@@ -99,8 +99,10 @@ static int check_spare_fd(int fd)
         return 0;
 }
 
-int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd)
+int channel_take_back(
+        struct channel *channel, uint64_t *ret_id, int *ret_fd, bool *ret_dropped)
 {
+        *ret_dropped = false;
         for (;;) {
                 _cleanup_(fd_closep) int fd = -1;
                 struct record record;
@@ -117,12 +119,12 @@ int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd)
                 if (r == WIRE_EMPTY || r == WIRE_END)
                         return WIRE_EMPTY;
 
-                /* PING and LIST die with the worker that they were for. All that is in there was
-                 * sent by this program, so nothing is malformed. */
+                /* All that is in there was sent by this program, so nothing is malformed. */
                 if (r == 0 && record.type == RECORD_CONNECTION) {
                         *ret_id = record.id;
                         *ret_fd = TAKE_FD(fd);
                         return 0;
                 }
+                *ret_dropped = true;
         }
 }

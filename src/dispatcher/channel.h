@@ -33,12 +33,14 @@ void channel_shutdown(struct channel *channel);
 /* Returns how many records are queued for the worker. */
 uint32_t channel_count_queued(const struct channel *channel);
 
-/* Undoes what a dead worker may have set on its end, so that nothing hinders channel_take_back(). */
+/* Undoes what the worker may have set on its end, so that nothing hinders channel_take_back(). */
 void channel_reclaim(struct channel *channel);
 
 /*
- * Receives one connection that the worker of this channel left in its queue. Only for a worker that
- * is dead, and after channel_reclaim(). Returns 0 (*ret_fd is the caller's), WIRE_EMPTY, or -EMFILE and the like where there is
- * no descriptor to receive it with: then it stays where it is.
+ * Receives one connection from the worker's queue, after channel_reclaim(). The worker may live and
+ * receive at the same time: each record goes to one of the two. Returns 0 (*ret_fd is the caller's),
+ * WIRE_EMPTY, or -EMFILE and the like where there is no descriptor to receive it with: then it stays
+ * where it is. Questions before it are dropped; *ret_dropped says so, whatever is returned.
  */
-int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd);
+int channel_take_back(
+        struct channel *channel, uint64_t *ret_id, int *ret_fd, bool *ret_dropped);

@@ -135,12 +135,15 @@ static void take_back(struct dispatcher *d, struct worker *w)
 {
         uint32_t i = d->pool.n_in_hand;
         struct slot *slot;
+        bool dropped;
         uint64_t id;
         int fd, r;
 
-        r = channel_take_back(&w->channel, &id, &fd);
+        r = channel_take_back(&w->channel, &id, &fd, &dropped);
+        if (dropped)
+                pool_question_dropped(&d->pool, w->row);
         if (r == WIRE_EMPTY) {
-                worker_bury(w);
+                worker_queue_empty(w);
                 return;
         }
         if (r < 0) {
@@ -151,7 +154,7 @@ static void take_back(struct dispatcher *d, struct worker *w)
         d->exhausted = false;
         slot = pool_take_back(&d->pool, w->row, id);
         if (channel_count_queued(&w->channel) == 0)
-                worker_bury(w);
+                worker_queue_empty(w);
         if (!slot) { /* the worker said DONE for it without having received it */
                 fd_close(fd);
                 return;
@@ -160,6 +163,14 @@ static void take_back(struct dispatcher *d, struct worker *w)
         d->hand[i].fd = fd;
         d->hand[i].slot = slot;
         hand_over(d);
+}
+
+static void sample(struct dispatcher *d)
+{
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                if (pool_is_in_doubt(&d->pool, i))
+                        worker_sample(&d->workers[i]);
+        pool_sampling_done(&d->pool);
 }
 
 /* --- Decisions and deeds --- */
@@ -217,6 +228,9 @@ static int carry_out(struct dispatcher *d, const struct pool_action *action)
         case POOL_TERMINATE:
                 worker_terminate(w);
                 return 0;
+        case POOL_ABORT:
+                worker_abort(w);
+                return 0;
         case POOL_KILL:
                 worker_kill(w);
                 return 0;
@@ -224,7 +238,13 @@ static int carry_out(struct dispatcher *d, const struct pool_action *action)
                 take_back(d, w);
                 return 0;
         case POOL_ASK_LIST:
-                worker_ask_list(w);
+                worker_ask(w, QUESTION_LIST);
+                return 0;
+        case POOL_ASK_PING:
+                worker_ask(w, QUESTION_PING);
+                return 0;
+        case POOL_SAMPLE:
+                sample(d);
                 return 0;
         case POOL_HAND_OVER:
                 hand_over(d);

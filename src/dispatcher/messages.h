@@ -19,6 +19,8 @@
         X(WORKER_VIOLATED, "09739c7085634393bfc178a8e6236d8d", LOG_WARNING)                        \
         X(WORKER_TERMINATED, "0978108732ea4bc687548f62888faaa8", LOG_WARNING)                      \
         X(WORKER_KILLED, "de4391380c944d669a4a0ca0fa7a985b", LOG_WARNING)                          \
+        X(WORKER_HUNG, "ea3a7d57f3684985b35e68b379e7360e", LOG_WARNING)                            \
+        X(QUEUE_TAKEN, "e67feab7dbc74bc4b4b95072e3aece18", LOG_WARNING)                            \
         X(CONNECTIONS_LOST, "bad2abeb4bf440c8b3bf478010a7cfc2", LOG_WARNING)                       \
         X(CONNECTIONS_REFUSED, "3e0528184b5a4ae49b1fa8cd021e553e", LOG_WARNING)                    \
         X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_INFO)                          \

@@ -69,6 +69,37 @@ void worker_bury(struct worker *w)
                         lost, lost == 1 ? "" : "s", w->number, lost == 1 ? "is" : "are");
 }
 
+/* --- Its queue --- */
+
+static void log_taken(struct worker *w, uint32_t taken)
+{
+        if (taken > 0)
+                journal_event(MESSAGE_QUEUE_TAKEN,
+                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", taken)),
+                        "%" PRIu32 " connection%s that worker %" PRIu32
+                        " (PID %d) did not receive in time went to others.",
+                        taken, taken == 1 ? "" : "s", w->number, w->pid);
+}
+
+void worker_queue_empty(struct worker *w)
+{
+        if (state_of(w) == WORKER_DEAD)
+                worker_bury(w);
+        else
+                log_taken(w, pool_queue_taken(pool_of(w), w->row));
+}
+
+void worker_sample(struct worker *w)
+{
+        struct pool *pool = pool_of(w);
+        bool take = pool->workers[w->row].take;
+
+        log_taken(w,
+                pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
+        if (!take && pool->workers[w->row].take)
+                channel_reclaim(&w->channel);
+}
+
 /* --- What it says --- */
 
 void worker_violates(struct worker *w, const char *what)
@@ -113,7 +144,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 return NULL;
 
         case RECORD_PONG:
-                if (pool_pong(pool_of(w), w->row, record->value) != 0)
+                if (pool_pong(pool_of(w), w->row, record->value, usec_now()) != 0)
                         return "PONG for a question that was not asked";
                 return NULL;
 
@@ -166,7 +197,8 @@ static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_
 static void log_end(struct worker *w, const struct process_end *end, const char *words)
 {
         uint32_t open = pool_of(w)->workers[w->row].open;
-        uint32_t queued = channel_count_queued(&w->channel);
+        uint32_t queued = pool_count_waiting(
+                pool_of(w), w->row, channel_count_queued(&w->channel));
         uint32_t had = open - MIN(open, queued); /* what is queued goes to others unharmed */
         enum worker_state before = state_of(w);
         bool clean = end->code == CLD_EXITED && end->status == 0;
@@ -204,6 +236,7 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
         if (end.code == CLD_KILLED && end.status == SIGKILL && state_of(w) != WORKER_KILLED &&
                 oom_has_killed())
                 strcat(words, " (out of memory)");
+        log_taken(w, pool_of(w)->workers[w->row].taken);
         log_end(w, &end, words);
         if (pool_exited(pool_of(w), w->row, usec_now()))
                 dispatcher_start_failed(w->dispatcher, on_trial, "the last one %s before it had served",
@@ -275,23 +308,19 @@ int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_co
         return watch(w);
 }
 
-/* Takes the result of sending to the worker anything but a connection. */
-static bool was_sent(struct worker *w, int r)
+void worker_ask(struct worker *w, enum pool_question question)
 {
-        if (r == WIRE_FULL)
-                pool_block(pool_of(w), w->row, usec_now());
-        else if (r != 0)
+        struct pool *pool = pool_of(w);
+        uint32_t value = pool_next_question(pool);
+        int r = channel_ask(
+                &w->channel, question == QUESTION_LIST ? RECORD_LIST : RECORD_PING, value);
+
+        if (r == 0)
+                pool_asked(pool, w->row, question, value, usec_now());
+        else if (r == WIRE_FULL)
+                pool_not_asked(pool, w->row, usec_now());
+        else
                 worker_violates(w, "its end of the channel is shut down");
-
-        return r == 0;
-}
-
-void worker_ask_list(struct worker *w)
-{
-        uint32_t value = pool_next_question(pool_of(w));
-
-        if (was_sent(w, channel_ask(&w->channel, RECORD_LIST, value)))
-                pool_asked(pool_of(w), w->row, QUESTION_LIST, value);
 }
 
 void worker_drain(struct worker *w)
@@ -312,9 +341,26 @@ void worker_terminate(struct worker *w)
         pool_terminated(pool_of(w), w->row, usec_now());
 }
 
+void worker_abort(struct worker *w)
+{
+        usec_t now = usec_now();
+        usec_t hung = now - pool_of(w)->workers[w->row].asked_at;
+        char time[USEC_FORMAT_SIZE];
+
+        journal_event(MESSAGE_WORKER_HUNG,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
+                "Worker %" PRIu32 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
+                w->pid, usec_format(hung / USEC_PER_MSEC * USEC_PER_MSEC, time));
+        process_signal(w->pidfd, SIGABRT);
+        channel_reclaim(&w->channel);
+        pool_aborted(pool_of(w), w->row, now);
+}
+
 void worker_kill(struct worker *w)
 {
-        if (state_of(w) == WORKER_TERMINATING && row_of(w)->deadline <= usec_now())
+        enum worker_state state = state_of(w);
+
+        if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) && row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
                         "Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);

@@ -5,6 +5,7 @@
 
 #include "dispatcher/channel.h"
 #include "dispatcher/process.h"
+#include "policy/pool.h"
 
 struct dispatcher;
 
@@ -35,9 +36,11 @@ int worker_start(struct worker *w);
 /* Takes over a worker that runs already and has its row. Returns 0 or -errno. */
 int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume);
 
-void worker_ask_list(struct worker *w);
+void worker_ask(struct worker *w, enum pool_question question);
+void worker_sample(struct worker *w);
 void worker_drain(struct worker *w);
 void worker_terminate(struct worker *w);
+void worker_abort(struct worker *w);
 void worker_kill(struct worker *w);
 
 /* It broke the protocol: says so, once, and kills it. */
@@ -45,3 +48,6 @@ void worker_violates(struct worker *w, const char *what);
 
 /* Nothing is left in the queue of this dead worker: forgets it. */
 void worker_bury(struct worker *w);
+
+/* Nothing is left in a queue that is taken back. */
+void worker_queue_empty(struct worker *w);

@@ -18,7 +18,7 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
                 return true;
         if (row->state >= WORKER_STATES || row->pid <= 0 || row->number == 0 ||
                 row->number > pool->state->last_number ||
-                row->generation > pool->state->generation + 1)
+                row->generation > pool->state->last_generation)
                 return false;
 
         for (uint32_t i = 0; i < index; i++) {
@@ -78,7 +78,8 @@ int pool_recount(struct pool *pool)
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 if (!row_is_sound(pool, i))
                         return -EBADMSG;
-                pool->n_dead += pool->workers[i].row->state == WORKER_DEAD;
+                if (pool->workers[i].row->state == WORKER_DEAD)
+                        pool_set_take(pool, i, true);
         }
 
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
@@ -89,9 +90,9 @@ int pool_recount(struct pool *pool)
         }
 
         /* A trial ends with the process that made it. */
-        pool->state->trial = false;
+        pool->state->trial = 0;
         if (pool->state->generation == 0)
-                pool->state->generation = 1;
+                pool->state->generation = pool->state->last_generation = 1;
         pool->adopted_serial = pool->slots.head->last_serial;
         return mend_counters(pool);
 }
@@ -101,7 +102,10 @@ void pool_adopted(struct pool *pool, uint32_t worker)
         struct pool_worker *w = &pool->workers[worker];
 
         w->served = true; /* perhaps; its end says nothing about how workers start now */
+        w->adopted = true;
         w->must_list = w->row->state == WORKER_READY;
+        w->in_doubt = true;
+        pool_set_take(pool, worker, w->row->state == WORKER_ABORTED);
         pool->dirty = true;
 }
 
@@ -126,16 +130,8 @@ void pool_lost(struct pool *pool, struct slot *slot)
         pool->dirty = true;
 }
 
-void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question, uint32_t value)
+void pool_begin_list(struct pool *pool, uint32_t worker)
 {
-        struct pool_worker *w = &pool->workers[worker];
-
-        assert(w->question == QUESTION_NONE);
-
-        w->question = question;
-        w->question_value = value;
-        pool->n_questions = value;
-
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
                 if (pool->slots.table[i].worker == worker)
                         pool->slots.table[i].listed = false;
@@ -145,8 +141,9 @@ int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
 {
         struct slot *slot = slots_get(&pool->slots, id);
 
+        /* Asked by the process before this one: that it says so is no harm, and says nothing. */
         if (pool->workers[worker].question != QUESTION_LIST)
-                return POOL_NOT_ASKED;
+                return pool->workers[worker].adopted ? 0 : POOL_NOT_ASKED;
         if (!slot || slot->worker != worker)
                 return pool_is_foreign(pool, id);
 
@@ -157,7 +154,7 @@ int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
 
 /* The worker read the question after all that was sent before it. So what it does not hold, it has
  * finished, and the process before this one heard that and no more; or it was never sent. */
-static void settle_unlisted(struct pool *pool, uint32_t worker)
+void pool_settle_unlisted(struct pool *pool, uint32_t worker)
 {
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
                 struct slot *slot = &pool->slots.table[i];
@@ -168,23 +165,4 @@ static void settle_unlisted(struct pool *pool, uint32_t worker)
                 pool_settle(pool, slot, slot->state == SLOT_SENT ? OUTCOME_DONE : OUTCOME_LOST);
                 pool_forget(pool, worker);
         }
-}
-
-int pool_pong(struct pool *pool, uint32_t worker, uint32_t value)
-{
-        struct pool_worker *w = &pool->workers[worker];
-
-        if (w->question == QUESTION_NONE || w->question_value != value)
-                return POOL_NOT_ASKED;
-
-        if (w->question == QUESTION_LIST) {
-                settle_unlisted(pool, worker);
-                w->must_list = false;
-        }
-        w->question = QUESTION_NONE;
-        pool_unblock(pool, worker);
-        pool_update_credit(pool, worker);
-        pool->dirty = true;
-
-        return 0;
 }

@@ -16,7 +16,8 @@ struct census {
         uint32_t ready;    /* all */
         uint32_t alive;
         uint32_t in_use; /* rows that are not free */
-        uint32_t dying;  /* killed with connections, some of which may be in its queue */
+        uint32_t dead;
+        uint32_t dying; /* killed with connections, some of which may be in its queue */
 };
 
 static struct census count_workers(const struct pool *pool)
@@ -34,7 +35,9 @@ static struct census count_workers(const struct pool *pool)
                 census.ready += state == WORKER_READY;
                 census.alive += worker_state_info(state)->alive;
                 census.in_use += state != WORKER_NONE;
-                census.dying += state == WORKER_KILLED && pool->workers[i].open > 0;
+                census.dead += state == WORKER_DEAD;
+                census.dying += (state == WORKER_KILLED || state == WORKER_ABORTED) &&
+                        pool->workers[i].open > 0;
         }
 
         return census;
@@ -74,22 +77,6 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
         }
 }
 
-/* Returns the dead worker with the fewest connections. A worker that dies while it takes over a
- * queue leaves two where there was one: the smallest first keeps them few. */
-static uint32_t smallest_dead(const struct pool *pool)
-{
-        uint32_t smallest = UINT32_MAX;
-
-        for (uint32_t i = 0; i < pool->n_rows; i++) {
-                if (pool->workers[i].row->state != WORKER_DEAD)
-                        continue;
-                if (smallest == UINT32_MAX || pool->workers[i].open < pool->workers[smallest].open)
-                        smallest = i;
-        }
-
-        return smallest;
-}
-
 /* True where no worker will ever take what waits. */
 static bool is_hopeless(const struct pool *pool, const struct census *census, usec_t now)
 {
@@ -104,12 +91,13 @@ static void decide_waiting(
         struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
 {
         bool hopeless = is_hopeless(pool, census, now);
+        int64_t row = pool_get_queue_to_take(pool);
 
         if (pool->n_heap == 0 && !hopeless)
                 return;
 
-        if (pool->n_dead > 0 && pool->n_in_hand < POOL_HAND_MAX && pool->paused_until == 0)
-                act(pool, d, POOL_TAKE_BACK, smallest_dead(pool));
+        if (row >= 0 && pool->n_in_hand < POOL_HAND_MAX && pool->paused_until == 0)
+                act(pool, d, POOL_TAKE_BACK, (uint32_t)row);
         else if (pool->n_in_hand > 0)
                 act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
 }
@@ -142,6 +130,23 @@ static void decide_spawn(
         }
 }
 
+static void decide_questions(
+        struct pool *pool, uint32_t worker, usec_t now, struct pool_decision *d)
+{
+        enum pool_question question;
+        usec_t wake_at;
+
+        if (pool_is_hung(pool, worker, now, &wake_at)) {
+                act(pool, d, POOL_ABORT, worker);
+                return;
+        }
+
+        wake(d, wake_at);
+        question = pool_get_question(pool, worker, now);
+        if (question != QUESTION_NONE)
+                act(pool, d, question == QUESTION_LIST ? POOL_ASK_LIST : POOL_ASK_PING, worker);
+}
+
 /* True for a ready worker that the current generation replaces. */
 static bool is_surplus(const struct pool *pool, uint32_t worker, uint32_t *surplus)
 {
@@ -162,16 +167,15 @@ static bool is_surplus(const struct pool *pool, uint32_t worker, uint32_t *surpl
 static void decide_worker(
         struct pool *pool, uint32_t worker, bool drain, usec_t now, struct pool_decision *d)
 {
-        const struct pool_worker *w = &pool->workers[worker];
-        const struct worker_row *row = w->row;
+        const struct worker_row *row = pool->workers[worker].row;
         const struct worker_state_info *state = worker_state_info(row->state);
 
         if (!state->alive)
                 return;
 
-        if (w->must_list && w->question == QUESTION_NONE && w->blocked_until == 0 &&
-                row->state == WORKER_READY)
-                act(pool, d, POOL_ASK_LIST, worker);
+        /* Before the drain: after it, nothing can be asked. */
+        if (row->state == WORKER_READY)
+                decide_questions(pool, worker, now, d);
 
         if (drain && row->state == WORKER_READY) {
                 act(pool, d, POOL_DRAIN, worker);
@@ -186,6 +190,16 @@ static void decide_worker(
         } else if (state->overdue == STEP_KILL) {
                 act(pool, d, POOL_KILL, worker);
         }
+}
+
+static void decide_sample(struct pool *pool, usec_t now, struct pool_decision *d)
+{
+        usec_t at = pool_get_sample_time(pool, now);
+
+        if (now < at)
+                wake(d, at);
+        else
+                act(pool, d, POOL_SAMPLE, 0);
 }
 
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
@@ -204,7 +218,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         decide_spawn(pool, &census, now, ret);
 
         /* What waits for a credit gets its chance before the workers are drained. */
-        waits = pool->n_in_hand > 0 || pool->n_dead > 0 || census.dying > 0;
+        waits = pool->n_in_hand > 0 || census.dead > 0 || census.dying > 0;
         drain = pool->stopping && (!waits || now >= pool->stop_deadline);
         if (pool->stopping && !drain)
                 wake(ret, pool->stop_deadline);
@@ -215,6 +229,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
                 decide_worker(pool, i, drain || retire, now, ret);
         }
 
+        decide_sample(pool, now, ret);
         pool->listening = pool_may_accept(pool);
         ret->actions[ret->n_actions++] =
                 (struct pool_action){ pool->listening ? POOL_LISTEN_ON : POOL_LISTEN_OFF, 0 };

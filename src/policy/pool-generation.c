@@ -13,7 +13,7 @@ void pool_try(struct pool *pool)
 {
         assert(!pool->state->trial);
 
-        pool->state->trial = true;
+        pool->state->trial = ++pool->state->last_generation;
         /* How workers of the last program started says nothing about this one. */
         pool->backoff.delay = 0;
         pool->backoff.not_before = 0;
@@ -33,14 +33,14 @@ void pool_commit(struct pool *pool)
         }
 
         pool->state->floor = old;
-        pool->state->generation++;
-        pool->state->trial = false;
+        pool->state->generation = pool->state->trial;
+        pool->state->trial = 0;
         pool->dirty = true;
 }
 
 void pool_abandon(struct pool *pool)
 {
-        pool->state->trial = false;
+        pool->state->trial = 0;
         pool->backoff.delay = 0;
         pool->backoff.not_before = 0;
         pool->dirty = true;
@@ -48,19 +48,18 @@ void pool_abandon(struct pool *pool)
 
 bool pool_is_on_trial(const struct pool *pool, uint32_t worker)
 {
-        return pool->state->trial &&
-                pool->workers[worker].row->generation > pool->state->generation;
+        return pool->state->trial != 0 &&
+                pool->workers[worker].row->generation == pool->state->trial;
 }
 
 enum pool_age pool_age(const struct pool *pool, uint32_t worker)
 {
-        uint32_t current = pool->state->generation + pool->state->trial;
         uint32_t generation = pool->workers[worker].row->generation;
 
-        if (generation == current)
+        if (generation == pool_get_generation(pool))
                 return POOL_CURRENT;
 
-        return generation > current ? POOL_ABANDONED : POOL_OLD;
+        return generation > pool->state->generation ? POOL_ABANDONED : POOL_OLD;
 }
 
 uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old)

@@ -11,6 +11,12 @@ enum pool_age {
         POOL_ABANDONED, /* of a trial that is over */
 };
 
+/* Returns the generation of the workers that are started now. */
+static inline uint32_t pool_get_generation(const struct pool *pool)
+{
+        return pool->state->trial ?: pool->state->generation;
+}
+
 enum pool_age pool_age(const struct pool *pool, uint32_t worker);
 
 /* Returns how many of the `n_old` ready workers of old generations are to be drained now, when
@@ -32,3 +38,28 @@ void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome);
 
 /* Frees what a connection held of its worker. */
 void pool_forget(struct pool *pool, uint32_t worker);
+
+/* The connection in `slot` is with no worker: it waits in the dispatcher's hand. */
+void pool_into_hand(struct pool *pool, struct slot *slot);
+
+/* The queue of this worker goes to others from now on, or no more. */
+void pool_set_take(struct pool *pool, uint32_t worker, bool take);
+
+/* It said something, which shows that it reads its channel. */
+void pool_heard(struct pool *pool, uint32_t worker);
+
+/* Returns what the worker is to be asked now. */
+enum pool_question pool_get_question(const struct pool *pool, uint32_t worker, usec_t now);
+
+/* Returns true where the worker hangs. *ret_wake_at: when to ask for that again. */
+bool pool_is_hung(struct pool *pool, uint32_t worker, usec_t now, usec_t *ret_wake_at);
+
+/* Returns when to look at the queues, or USEC_INFINITY. */
+usec_t pool_get_sample_time(struct pool *pool, usec_t now);
+
+/* Returns the row whose queue is to be taken first, or -1. */
+int64_t pool_get_queue_to_take(const struct pool *pool);
+
+/* The worker is asked to list what it holds, and has done so. */
+void pool_begin_list(struct pool *pool, uint32_t worker);
+void pool_settle_unlisted(struct pool *pool, uint32_t worker);

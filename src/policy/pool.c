@@ -12,10 +12,6 @@
 /* More READYs than this in a second are a flood. */
 #define READYS_PER_SEC 10
 
-/* A worker whose channel was full is tried again after this time, even when it says nothing: the
- * descriptors in flight that were too many may have been another worker's. */
-#define BLOCKED_USEC (50 * USEC_PER_MSEC)
-
 /* A delay of 0 would start a failing worker as fast as the machine can. */
 #define RESTART_MIN_USEC USEC_PER_MSEC
 
@@ -122,7 +118,7 @@ static void heap_sift(struct pool *pool, uint32_t position, uint32_t worker)
 static bool has_credit(const struct pool_worker *w)
 {
         return w->row->state == WORKER_READY && w->open < w->row->capacity &&
-                w->blocked_until == 0 && !w->must_list;
+                w->blocked_until == 0 && !w->must_list && !w->take && !w->silent;
 }
 
 void pool_update_credit(struct pool *pool, uint32_t worker)
@@ -146,6 +142,7 @@ void pool_update_credit(struct pool *pool, uint32_t worker)
 void pool_settings_changed(struct pool *pool)
 {
         set_delays(pool);
+        pool->sample_at = 0;
 
         /* Distribute= is the order of the heap */
         pool->n_heap = 0;
@@ -168,7 +165,7 @@ static bool gate_is_open(const struct pool *pool)
 
 bool pool_may_accept(const struct pool *pool)
 {
-        return gate_is_open(pool) && pool->n_in_hand == 0 && pool->n_dead == 0 &&
+        return gate_is_open(pool) && pool->n_in_hand == 0 && pool->n_take == 0 &&
                 pool->paused_until == 0 && !pool->stopping;
 }
 
@@ -210,7 +207,12 @@ void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker)
 
 void pool_sent(struct pool *pool, struct slot *slot)
 {
-        pool->workers[slot->worker].row->handed_over++;
+        struct pool_worker *w = &pool->workers[slot->worker];
+
+        w->row->handed_over++;
+        w->in_doubt = true;
+        if (pool->sample_at == 0)
+                pool->dirty = true;
         slot_set_state(slot, SLOT_SENT);
 }
 
@@ -235,41 +237,6 @@ void pool_forget(struct pool *pool, uint32_t worker)
         pool_update_credit(pool, worker);
         if (gate_is_open(pool) != was_open)
                 pool->dirty = true;
-}
-
-/* The connection in `slot` is with no worker: it waits in the dispatcher's hand. */
-static void into_hand(struct pool *pool, struct slot *slot)
-{
-        uint32_t worker = slot->worker;
-
-        slot_set_state(slot, SLOT_RESERVED);
-        slot->worker = SLOT_NO_WORKER;
-        pool->n_in_hand++;
-        pool->dirty = true;
-        pool_forget(pool, worker);
-}
-
-void pool_block(struct pool *pool, uint32_t worker, usec_t now)
-{
-        pool->workers[worker].blocked_until = usec_add(now, BLOCKED_USEC);
-        pool_update_credit(pool, worker);
-        pool->dirty = true;
-}
-
-void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now)
-{
-        pool_block(pool, slot->worker, now);
-        into_hand(pool, slot);
-}
-
-void pool_unblock(struct pool *pool, uint32_t worker)
-{
-        if (pool->workers[worker].blocked_until == 0)
-                return;
-
-        pool->workers[worker].blocked_until = 0;
-        pool_update_credit(pool, worker);
-        pool->dirty = true;
 }
 
 /* What a worker says of a connection that it does not have: an adopted one may repeat what the
@@ -297,7 +264,7 @@ int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
                 backoff_served(&pool->backoff, pool->workers[worker].started_at);
                 pool->dirty = true;
         }
-        pool_unblock(pool, worker);
+        pool_heard(pool, worker);
         pool_forget(pool, worker);
 
         return 0;
@@ -362,7 +329,7 @@ void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now)
         *row = (struct worker_row){
                 .number = ++pool->state->last_number,
                 .pid = pid,
-                .generation = pool->state->generation + pool->state->trial,
+                .generation = pool_get_generation(pool),
         };
         happened(pool, worker, WORKER_SPAWNED, now);
 }
@@ -390,9 +357,11 @@ int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now
                 return POOL_READY_FLOOD;
 
         w->row->capacity = MIN(capacity, pool->settings->connections_per_worker);
-        if (w->row->state == WORKER_STARTING)
+        if (w->row->state == WORKER_STARTING) {
                 backoff_ready(&pool->backoff, w->started_at);
-        pool_unblock(pool, worker);
+                w->answered_at = now;
+        }
+        pool_heard(pool, worker);
         happened(pool, worker, WORKER_SAYS_READY, now);
 
         return 0;
@@ -413,6 +382,12 @@ void pool_terminated(struct pool *pool, uint32_t worker, usec_t now)
         happened(pool, worker, WORKER_TERMINATED, now);
 }
 
+void pool_aborted(struct pool *pool, uint32_t worker, usec_t now)
+{
+        pool_set_take(pool, worker, true);
+        happened(pool, worker, WORKER_GOT_ABORTED, now);
+}
+
 void pool_killed(struct pool *pool, uint32_t worker, usec_t now)
 {
         happened(pool, worker, WORKER_GOT_KILLED, now);
@@ -428,25 +403,9 @@ bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
         if (failed)
                 backoff_failed(&pool->backoff, w->started_at, now);
         happened(pool, worker, WORKER_EXITED, now);
-        pool->n_dead++;
+        pool_set_take(pool, worker, true);
 
         return failed;
-}
-
-struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id)
-{
-        struct slot *slot = slots_get(&pool->slots, id);
-
-        assert(pool->workers[worker].row->state == WORKER_DEAD);
-
-        pool->dirty = true;
-        if (!slot || slot->worker != worker)
-                return NULL;
-
-        pool->counters->taken_back++;
-        into_hand(pool, slot);
-
-        return slot;
 }
 
 uint32_t pool_emptied(struct pool *pool, uint32_t worker)
@@ -466,8 +425,8 @@ uint32_t pool_emptied(struct pool *pool, uint32_t worker)
                 w->open--;
         }
 
+        pool_set_take(pool, worker, false);
         happened(pool, worker, WORKER_EMPTIED, 0);
-        pool->n_dead--;
 
         return lost;
 }

@@ -39,6 +39,7 @@ struct worker_row {
 enum pool_question {
         QUESTION_NONE,
         QUESTION_LIST,
+        QUESTION_PING,
 };
 
 /* What the pool keeps of a worker for itself. */
@@ -53,19 +54,35 @@ struct pool_worker {
         uint32_t n_readys;
         bool served;
 
-        /* It was adopted: it gets nothing until it has listed what it holds. */
-        bool must_list;
-        enum pool_question question; /* that it has not answered yet */
+        /* It was adopted. It may answer questions of the process before this one, and gets nothing
+         * until it has listed what it holds. */
+        bool adopted, must_list;
+
+        /* pool-queue.c */
+        bool in_doubt; /* it was sent a connection since its queue was last seen without any */
+        bool take;     /* its queue goes to others; it gets nothing */
+        bool silent;   /* its queue was taken, and it said nothing since: it gets nothing */
+        uint32_t taken; /* connections, since `take` was set */
+        enum pool_question question; /* that is in its queue or was read, and has no answer */
         uint32_t question_value;
+        uint64_t n_asked;     /* questions sent */
+        uint64_t question_at; /* how many records had been sent with the question */
+        usec_t asked_at;      /* since when it owes an answer; 0: it owes none */
+        usec_t answered_at;   /* when it gave the last, or became ready */
+        uint64_t mark;        /* that many records had been sent at mark_at */
+        usec_t mark_at;       /* 0: no mark */
 };
 
 enum pool_action_type {
         POOL_SPAWN,
         POOL_DRAIN,
         POOL_TERMINATE,
+        POOL_ABORT,      /* it hangs */
         POOL_KILL,
-        POOL_TAKE_BACK,  /* one connection from the queue of a dead worker */
+        POOL_TAKE_BACK,  /* one connection from the queue of a worker that will not read it */
         POOL_ASK_LIST,   /* what an adopted worker holds */
+        POOL_ASK_PING,   /* whether it reads */
+        POOL_SAMPLE,     /* how much is queued, for each worker with pool_is_in_doubt() */
         POOL_HAND_OVER,  /* what is in hand: there is a credit again */
         POOL_REFUSE,     /* what is in hand: nobody will ever take it */
         POOL_LISTEN_ON,  /* exactly one of these two stands in each decision */
@@ -102,7 +119,7 @@ struct pool {
 
         struct pool_worker *workers; /* one for each row */
         uint32_t n_rows;
-        uint32_t n_dead; /* rows in state DEAD */
+        uint32_t n_take; /* rows whose queue is to be taken: all DEAD ones, and some that live */
 
         /* Workers with a credit, the next one to be chosen on top. */
         uint32_t *heap;
@@ -111,7 +128,7 @@ struct pool {
 
         struct backoff backoff;
         uint64_t adopted_serial; /* ids up to here are older than this process */
-        uint32_t n_questions;
+        usec_t sample_at; /* when queues are looked at again; 0: none is in doubt */
         uint32_t n_in_hand; /* accepted or taken back, and given to no worker */
         usec_t paused_until; /* no new descriptor before; 0: not paused */
         usec_t stop_deadline; /* of waiting for credits when stopping */
@@ -126,10 +143,13 @@ struct pool_state {
         struct slots_head slots;
         uint32_t last_number; /* of a worker */
         uint32_t generation;  /* in force; 0: there were no workers yet */
-        uint32_t trial;       /* bool: the next generation is being tried */
+        uint32_t trial;       /* the generation that is being tried; 0: none */
+        uint32_t last_generation; /* numbers are used once, also those of trials that failed */
         uint32_t floor;       /* workers that were ready when this generation came into force */
         uint32_t settling;    /* enum outcome of the slot that is being released */
         uint32_t stopping;    /* bool; then nobody is to take over from here */
+        uint32_t last_question; /* its value: no two are equal, whoever asks */
+        uint32_t unused;
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */
@@ -182,8 +202,7 @@ void pool_sent(struct pool *pool, struct slot *slot);
 /* It could not be sent, and is in hand again; its worker is blocked. */
 void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now);
 
-/* The worker may be sent something again: its time is over, or it said something, which shows that
- * it reads its channel. */
+/* Its time is over: the worker may be sent something again. */
 void pool_unblock(struct pool *pool, uint32_t worker);
 
 /* The worker said that it finished `id`. Returns 0 or POOL_FOREIGN_ID. */
@@ -215,29 +234,56 @@ struct slot *pool_get_in_hand(struct pool *pool, uint32_t k);
 /* That connection is gone. */
 void pool_lost(struct pool *pool, struct slot *slot);
 
-/* A question was sent to the worker. Its answers return 0, POOL_NOT_ASKED or POOL_FOREIGN_ID. */
-void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question, uint32_t value);
+/* A question was sent to the worker, or its channel was full. Its answers return 0, POOL_NOT_ASKED
+ * or POOL_FOREIGN_ID. */
+void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question, uint32_t value,
+        usec_t now);
+void pool_not_asked(struct pool *pool, uint32_t worker, usec_t now);
 int pool_held(struct pool *pool, uint32_t worker, uint64_t id);
-int pool_pong(struct pool *pool, uint32_t worker, uint32_t value);
+int pool_pong(struct pool *pool, uint32_t worker, uint32_t value, usec_t now);
 
 /* Returns the value for the next question. */
 static inline uint32_t pool_next_question(const struct pool *pool)
 {
-        return pool->n_questions + 1;
+        return pool->state->last_question + 1;
 }
 
 /* The step was taken: pool_decide() asked for it, or the worker broke the protocol. */
 void pool_drained(struct pool *pool, uint32_t worker, usec_t now);
 void pool_terminated(struct pool *pool, uint32_t worker, usec_t now);
+void pool_aborted(struct pool *pool, uint32_t worker, usec_t now);
 void pool_killed(struct pool *pool, uint32_t worker, usec_t now);
 
 /* Its process is gone. Its row stays until pool_emptied(). Returns true where that counts as a
  * failed start: it ended soon, without having served. */
 bool pool_exited(struct pool *pool, uint32_t worker, usec_t now);
 
-/* A connection came back from the queue of a dead worker: it is in hand now. Returns NULL where
- * `id` is not one of that worker's. */
+/* --- Queues that nobody reads --- */
+
+/* True where a connection may wait in the worker's queue. */
+bool pool_is_in_doubt(const struct pool *pool, uint32_t worker);
+
+/* Returns how many connections wait there, where `queued` records do. */
+uint32_t pool_count_waiting(const struct pool *pool, uint32_t worker, uint32_t queued);
+
+/* So many records are queued there now. Returns how many connections were taken from there before
+ * the rest was read, if that was so: the taking is over. */
+uint32_t pool_sampled(struct pool *pool, uint32_t worker, uint32_t queued, usec_t now);
+
+/* POOL_SAMPLE was carried out. */
+void pool_sampling_done(struct pool *pool);
+
+/* A connection came back from the queue of a worker that POOL_TAKE_BACK named: it is in hand now.
+ * Returns NULL where `id` is not one of that worker's. */
 struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id);
+
+/* So did a question: it will never be answered. */
+void pool_question_dropped(struct pool *pool, uint32_t worker);
+
+/* Nothing is left in the queue of a worker that lives. Returns how many connections were taken. */
+uint32_t pool_queue_taken(struct pool *pool, uint32_t worker);
+
+/* --- The end of a worker --- */
 
 /* Nothing is left in the queue of a dead worker, and its row is free. Returns how many connections
  * it had received and not finished: they are lost. */

@@ -78,6 +78,28 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .word_value = USEC_INFINITY,
                 .standard = 30 * USEC_PER_SEC,
         },
+        [SETTING_WATCHDOG] = {
+                .section = "Worker",
+                .key = "WatchdogSec",
+                .type = &type_time,
+                .offset = offsetof(struct settings, watchdog),
+                .minimum = USEC_PER_MSEC,
+                .maximum = TIME_LIMIT,
+                .word = "0",
+                .word_value = 0,
+                .standard = 0,
+        },
+        [SETTING_QUEUE_TIMEOUT] = {
+                .section = "Worker",
+                .key = "QueueTimeoutSec",
+                .type = &type_time,
+                .offset = offsetof(struct settings, queue_timeout),
+                .minimum = USEC_PER_MSEC,
+                .maximum = TIME_LIMIT,
+                .word = "infinity",
+                .word_value = USEC_INFINITY,
+                .standard = USEC_PER_SEC,
+        },
         [SETTING_DRAIN_TIMEOUT] = {
                 .section = "Worker",
                 .key = "DrainTimeoutSec",
@@ -191,7 +213,7 @@ static int parse_time(
                 *ret_problem = "too long";
         else if (r < 0)
                 *ret_problem = "not a time span";
-        else if (time < row->minimum)
+        else if (time < row->minimum && !(row->word && time == row->word_value))
                 *ret_problem = "too short";
         else {
                 *(usec_t *)field = time;

@@ -31,6 +31,8 @@ enum setting {
         SETTING_COMMAND,
         SETTING_CONNECTIONS_PER_WORKER,
         SETTING_TIMEOUT_START,
+        SETTING_WATCHDOG,
+        SETTING_QUEUE_TIMEOUT,
         SETTING_DRAIN_TIMEOUT,
         SETTING_TIMEOUT_STOP,
         SETTING_RESTART,
@@ -48,6 +50,8 @@ struct settings {
         char **command;                  /* NULL-terminated; NULL: the bundled echo worker */
         uint32_t connections_per_worker; /* UINT32_MAX: what the worker says */
         usec_t timeout_start;            /* USEC_INFINITY: no limit */
+        usec_t watchdog;                 /* 0: off */
+        usec_t queue_timeout;            /* USEC_INFINITY: never */
         usec_t drain_timeout;            /* 0: SIGTERM at once; USEC_INFINITY: no limit */
         usec_t timeout_stop;
         usec_t restart;

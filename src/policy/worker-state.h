@@ -13,6 +13,7 @@ enum worker_state {
         WORKER_READY,       /* it serves */
         WORKER_DRAINING,    /* its channel is shut down: it finishes what it has */
         WORKER_TERMINATING, /* it was sent SIGTERM */
+        WORKER_ABORTED,     /* it hung, and was sent SIGABRT */
         WORKER_KILLED,      /* it was sent SIGKILL */
         WORKER_DEAD,        /* the process is gone, its queue is not empty yet */
         WORKER_STATES,
@@ -26,6 +27,7 @@ enum worker_event {
         WORKER_SPAWNED,
         WORKER_DRAINED,
         WORKER_TERMINATED,
+        WORKER_GOT_ABORTED,
         WORKER_GOT_KILLED,
         WORKER_EMPTIED,
         WORKER_EVENTS,

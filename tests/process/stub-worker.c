@@ -52,7 +52,7 @@ struct stub {
         const char *deed_arg;
         unsigned at; /* after so many connections; 0: after READY; UINT_MAX: at start */
         int ready_delay;
-        bool never_ready, never_receive, ignore_term, ignore_drain, no_done;
+        bool never_ready, never_receive, ignore_term, ignore_drain, no_done, wrong_pong;
 
         bool draining;
         unsigned received;
@@ -607,7 +607,7 @@ static void on_channel(struct stub *stub)
                 send_record(stub, RECORD_PONG, record.value, 0);
                 break;
         default:
-                send_record(stub, RECORD_PONG, record.value, 0);
+                send_record(stub, RECORD_PONG, record.value + stub->wrong_pong, 0);
         }
 }
 
@@ -674,6 +674,7 @@ enum {
         OPT_IGNORE_TERM,
         OPT_IGNORE_DRAIN,
         OPT_NO_DONE,
+        OPT_WRONG_PONG,
         OPT_DEED, /* and the deeds after it */
 };
 
@@ -690,6 +691,7 @@ static const struct option habits[] = {
         { "ignore-term", no_argument, NULL, OPT_IGNORE_TERM },
         { "ignore-drain", no_argument, NULL, OPT_IGNORE_DRAIN },
         { "no-done", no_argument, NULL, OPT_NO_DONE },
+        { "wrong-pong", no_argument, NULL, OPT_WRONG_PONG },
 };
 
 static void help(void)
@@ -712,6 +714,7 @@ static void help(void)
              "  --ignore-term      of SIGTERM\n"
              "  --ignore-drain     do not exit at the end of the channel\n"
              "  --no-done          never say DONE\n"
+             "  --wrong-pong       answer PING with another number\n"
              "\n"
              "When, and in which worker:\n"
              "  --at=start         do the deed before READY\n"
@@ -750,7 +753,7 @@ static void behave_well(struct stub *stub)
         stub->deed = NULL;
         stub->ready_delay = 0;
         stub->never_ready = stub->never_receive = stub->ignore_term = false;
-        stub->ignore_drain = stub->no_done = false;
+        stub->ignore_drain = stub->no_done = stub->wrong_pong = false;
 }
 
 static void parse_options(struct stub *stub, int argc, char *argv[])
@@ -805,6 +808,9 @@ static void parse_options(struct stub *stub, int argc, char *argv[])
                         break;
                 case OPT_NO_DONE:
                         stub->no_done = true;
+                        break;
+                case OPT_WRONG_PONG:
+                        stub->wrong_pong = true;
                         break;
                 case '?':
                         exit(64);

@@ -149,7 +149,7 @@ static void test_take_back_without_descriptors(void **state)
         rlim_t before;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS("Workers=2", "Distribute=round-robin"),
+        harness_start(h, .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
                 .stub = WORDS("--serve=hold", "--capacity=8", h->marks, "--never-receive"));
         dead = harness_await_stub(h, "misbehaves");
         harness_await_workers(h, 2);

@@ -5,6 +5,9 @@
  * everything as it was.
  */
 
+#include <poll.h>
+#include <signal.h>
+
 #include "base/fd.h"
 #include "ctl.h"
 #include "procfs.h"
@@ -83,6 +86,29 @@ static void test_many_reloads(void **state)
         (void)harness_await_counter(h, done, 1);
         assert_int_equal(get_number(h, &ctl, "generation"), 21);
         assert_int_equal(get_number(h, &ctl, "mainPID"), h->pid);
+        harness_stop(h);
+}
+
+/* Workers that were asked by the program before answer to the next one. */
+static void test_reloads_between_question_and_answer(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=2", "--serve=hold --capacity=8\nWatchdogSec=500ms");
+        client_open_served(h, &client, 0);
+        for (int i = 0; i < 5; i++) {
+                /* the question waits in its queue, for this program and then for the next */
+                assert_int_equal(kill(client.pid, SIGSTOP), 0);
+                (void)poll(NULL, 0, 300);
+                assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+                assert_int_equal(kill(client.pid, SIGCONT), 0);
+        }
+        assert_true(client_waits(h, &client));
+        client_close(&client);
+        (void)harness_await_counter(h, done, 1);
+        assert_int_equal(harness_count_lines(h, "protocol"), 0);
         harness_stop(h);
 }
 
@@ -176,6 +202,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_reload),
                 HARNESS_TEST(test_many_reloads),
+                HARNESS_TEST(test_reloads_between_question_and_answer),
                 HARNESS_TEST(test_broken_settings),
                 HARNESS_TEST(test_missing_program),
                 HARNESS_TEST(test_program_that_exits),

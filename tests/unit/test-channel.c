@@ -55,9 +55,10 @@ static void send_many(uint64_t n)
 static void expect_taken_back(uint64_t expected)
 {
         uint64_t id;
+        bool dropped;
         int fd;
 
-        assert_int_equal(channel_take_back(&channel, &id, &fd), 0);
+        assert_int_equal(channel_take_back(&channel, &id, &fd, &dropped), 0);
         assert_int_equal(id, expected);
         assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
         fd_close(fd);
@@ -66,9 +67,10 @@ static void expect_taken_back(uint64_t expected)
 static void expect_empty(void)
 {
         uint64_t id;
+        bool dropped;
         int fd;
 
-        assert_int_equal(channel_take_back(&channel, &id, &fd), WIRE_EMPTY);
+        assert_int_equal(channel_take_back(&channel, &id, &fd, &dropped), WIRE_EMPTY);
         assert_int_equal(channel_count_queued(&channel), 0);
 }
 
@@ -142,13 +144,14 @@ static void test_take_back_drops_questions(void **state)
 static void test_nothing_is_lost_at_the_limit(void **state)
 {
         uint64_t id;
+        bool dropped;
         int fd;
 
         (void)state;
         send_many(3);
         leave_descriptors(0);
         for (int i = 0; i < 10; i++)
-                assert_int_equal(channel_take_back(&channel, &id, &fd), -EMFILE);
+                assert_int_equal(channel_take_back(&channel, &id, &fd, &dropped), -EMFILE);
         assert_int_equal(channel_count_queued(&channel), 3);
         leave_descriptors(1);
         for (uint64_t i = 1; i <= 3; i++)
@@ -160,11 +163,12 @@ static void test_the_client_notices_nothing(void **state)
 {
         _cleanup_(fd_closep) int client = -1, fd = -1;
         uint64_t inode = send_one(1, &client), id;
+        bool dropped;
         char byte;
 
         (void)state;
         assert_int_equal(send(client, "a", 1, 0), 1);
-        assert_int_equal(channel_take_back(&channel, &id, &fd), 0);
+        assert_int_equal(channel_take_back(&channel, &id, &fd, &dropped), 0);
         assert_true(inode_of(fd) == inode);
         assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 1);
         assert_int_equal(byte, 'a');

@@ -132,6 +132,7 @@ static void test_stop_of_hung_workers(void **state)
         begin_ready(1, 1);
         accept_all(1);
         world_receive(w, 0, 1);
+        world_wait(w); /* its queue is seen to be empty */
         begun = w->now;
         world_stop(w);
         world_wait(w);

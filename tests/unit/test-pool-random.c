@@ -32,6 +32,8 @@ static void make_settings(struct world *w)
 {
         static const usec_t restart[] = { 1000, 20000, 100000, 1000000 };
         static const usec_t timeout[] = { 1000, 50000, 1000000, 30000000 };
+        static const usec_t queue[] = { 50000, 1000000, USEC_INFINITY };
+        static const usec_t watchdog[] = { 0, 20000, 1000000, 30000000 };
         static const usec_t drain[] = { 0, 1000, 1000000, 30000000, USEC_INFINITY };
 
         world_default_settings(w, 1 + world_random(w, 6), UINT32_MAX);
@@ -48,6 +50,8 @@ static void make_settings(struct world *w)
                 w->settings.restart_max_delay = w->settings.restart;
         w->settings.timeout_start = pick(w, timeout, ELEMENTSOF(timeout));
         w->settings.timeout_stop = pick(w, timeout, ELEMENTSOF(timeout));
+        w->settings.queue_timeout = pick(w, queue, ELEMENTSOF(queue));
+        w->settings.watchdog = pick(w, watchdog, ELEMENTSOF(watchdog));
         w->settings.drain_timeout = pick(w, drain, ELEMENTSOF(drain));
 }
 
@@ -59,6 +63,8 @@ enum event {
         SAY_DONE,
         SAY_DONE_UNRECEIVED,
         SAY_DONE_BAD,
+        SAY_PONG,
+        SAY_PONG_BAD,
         EXIT,
         EXIT_WHEN_TOLD,
         PASS_TIME,
@@ -73,21 +79,22 @@ struct weather {
 };
 
 static const struct weather weathers[] = {
-        /*          come acc rdy rcv done unrc bad exit told pass wait */
+        /*          come acc rdy rcv done unrc bad pong bad exit told pass wait */
         /* fair */
-        { { 10, 20, 10, 20, 20, 0, 0, 0, 10, 5, 5 }, 8, 0, 0, 0, 0 },
+        { { 10, 20, 10, 20, 20, 0, 0, 20, 0, 0, 10, 5, 5 }, 8, 0, 0, 0, 0 },
         /* busy, with channels that fill */
-        { { 40, 30, 10, 15, 15, 0, 0, 1, 10, 5, 2 }, 16, 0, 0, 40, 0 },
+        { { 40, 30, 10, 15, 15, 0, 0, 15, 0, 1, 10, 5, 2 }, 16, 0, 0, 40, 0 },
         /* workers that crash with what they hold, or with full queues */
-        { { 10, 20, 10, 10, 10, 0, 0, 8, 10, 5, 5 }, 8, 30, 0, 10, 0 },
-        { { 20, 40, 20, 0, 0, 0, 0, 15, 10, 5, 8 }, 12, 0, 0, 0, 0 },
-        { { 20, 40, 20, 0, 0, 0, 0, 15, 10, 5, 25 }, 2, 0, 0, 0, 0 },
+        { { 10, 20, 10, 10, 10, 0, 0, 10, 0, 8, 10, 5, 5 }, 8, 30, 0, 10, 0 },
+        { { 20, 40, 20, 0, 0, 0, 0, 5, 0, 15, 10, 5, 8 }, 12, 0, 0, 0, 0 },
+        { { 20, 40, 20, 0, 0, 0, 0, 5, 0, 15, 10, 5, 25 }, 2, 0, 0, 0, 0 },
         /* hostile */
-        { { 10, 20, 20, 10, 5, 10, 2, 4, 10, 5, 5 }, 8, 0, 0, 10, 5 },
+        { { 10, 20, 20, 10, 5, 10, 2, 10, 2, 4, 10, 5, 5 }, 8, 0, 0, 10, 5 },
         /* out of everything */
-        { { 10, 20, 10, 10, 10, 0, 0, 4, 10, 5, 5 }, 4, 128, 100, 60, 0 },
+        { { 10, 20, 10, 10, 10, 0, 0, 10, 0, 4, 10, 5, 5 }, 4, 128, 100, 60, 0 },
         /* hung */
-        { { 10, 20, 2, 2, 1, 0, 0, 0, 2, 5, 10 }, 8, 0, 0, 0, 0 },
+        { { 10, 20, 2, 2, 1, 0, 0, 1, 0, 0, 2, 5, 10 }, 8, 0, 0, 0, 0 },
+        { { 10, 20, 10, 2, 3, 0, 0, 2, 0, 0, 5, 5, 15 }, 8, 0, 20, 10, 0 },
 };
 
 static const struct weather *change_weather(struct world *w)
@@ -159,6 +166,13 @@ static void worker_event(struct world *w, enum event event, uint32_t row, uint32
         case SAY_DONE_BAD:
                 world_done_bad(w, row, world_random(w, 1u << 31));
                 return;
+        case SAY_PONG:
+                if (v->asked)
+                        world_pong(w, row);
+                return;
+        case SAY_PONG_BAD:
+                world_pong_bad(w, row, world_random(w, 1u << 31));
+                return;
         case EXIT:
                 world_exit(w, row);
                 return;
@@ -197,7 +211,7 @@ static void happen(struct world *w, const struct weather *weather, enum event ev
                 (void)world_accept(w, 1 + world_random(w, 16));
                 return;
         case EXIT_WHEN_TOLD:
-                (void)exit_when_told(w, world_chance(w, 128) ? WORKER_KILLED : WORKER_TERMINATING);
+                (void)exit_when_told(w, WORKER_TERMINATING + world_random(w, 3));
                 return;
         case PASS_TIME:
                 world_pass(w, world_random(w, world_chance(w, 32) ? 2000000 : 5000));
@@ -211,6 +225,8 @@ static void happen(struct world *w, const struct weather *weather, enum event ev
         case SAY_DONE:
         case SAY_DONE_UNRECEIVED:
         case SAY_DONE_BAD:
+        case SAY_PONG:
+        case SAY_PONG_BAD:
         case EXIT:
         case EVENTS:
         default:
@@ -249,6 +265,10 @@ static bool behave(struct world *w, uint32_t row)
         case WORKER_DRAINING:
                 if (w->workers[row].n_queue > 0)
                         world_receive(w, row, WORLD_QUEUE_MAX);
+                if (w->workers[row].asked) {
+                        world_pong(w, row); /* and may be told to drain, with a full queue */
+                        return true;
+                }
                 if (w->workers[row].n_held > 0) {
                         world_done(w, row, 0);
                         return true;
@@ -258,6 +278,7 @@ static bool behave(struct world *w, uint32_t row)
                 world_exit(w, row);
                 return true;
         case WORKER_TERMINATING:
+        case WORKER_ABORTED:
         case WORKER_KILLED:
                 world_exit(w, row);
                 return true;
@@ -279,6 +300,16 @@ static bool behave_all(struct world *w)
         return world_accept(w, 16) > 0 || any;
 }
 
+static bool somebody_gets_nothing(const struct world *w)
+{
+        for (uint32_t i = 0; i < w->pool.n_rows; i++)
+                if (world_state(w, i) == WORKER_READY &&
+                        (w->pool.workers[i].silent || w->pool.workers[i].take))
+                        return true;
+
+        return false;
+}
+
 static void calm(struct world *w)
 {
         usec_t begin = w->now;
@@ -294,6 +325,13 @@ static void calm(struct world *w)
         /* Nothing was late but by the delay of failed starts, and a pause. */
         world_expect(w, w->now - begin <= w->settings.restart_max_delay + USEC_PER_SEC);
         world_expect(w, world_count(w, WORKER_READY) > 0);
+
+        /* Who reads and answers gets something again. */
+        for (step = 0; somebody_gets_nothing(w); step++) {
+                world_expect(w, step < 10);
+                if (!behave_all(w) && somebody_gets_nothing(w))
+                        world_wait(w);
+        }
 }
 
 /* --- The end --- */

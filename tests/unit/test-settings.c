@@ -14,11 +14,13 @@
 #define COUNTS  " (allowed: 1 to 16777215)"
 #define FINITE  " (allowed: 1ms to 365d, such as 5s, 2min or 1h 30min)"
 #define START   " (allowed: 1ms to 365d or infinity, such as 5s, 2min or 1h 30min)"
+#define WATCHDOG " (allowed: 1ms to 365d or 0, such as 5s, 2min or 1h 30min)"
 #define DRAIN   " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
 #define COMMAND " (allowed: an absolute path and arguments, quoted as in systemd.service(5))"
 #define ALL_KEYS                                                                                   \
         "(known: Workers=, MaxConnections=, Distribute=, Command=, ConnectionsPerWorker=, "        \
-        "TimeoutStartSec=, DrainTimeoutSec=, TimeoutStopSec=, RestartSec=, RestartMaxDelaySec=)"
+        "TimeoutStartSec=, WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, TimeoutStopSec=, "     \
+        "RestartSec=, RestartMaxDelaySec=)"
 
 static char *print(const struct settings *s)
 {
@@ -73,6 +75,8 @@ static void has_the_defaults_of_the_manual(void **state)
         assert_null(s.command);
         assert_int_equal(s.connections_per_worker, UINT32_MAX);
         assert_int_equal(s.timeout_start, 30 * USEC_PER_SEC);
+        assert_int_equal(s.watchdog, 0);
+        assert_int_equal(s.queue_timeout, USEC_PER_SEC);
         assert_int_equal(s.drain_timeout, 30 * USEC_PER_SEC);
         assert_int_equal(s.timeout_stop, 5 * USEC_PER_SEC);
         assert_int_equal(s.restart, 100 * USEC_PER_MSEC);
@@ -102,6 +106,11 @@ static void takes_good_values(void **state)
                 { "TimeoutStartSec=1ms", "TimeoutStartSec=1ms" },
                 { "TimeoutStartSec=90", "TimeoutStartSec=1min 30s" },
                 { "TimeoutStartSec=infinity", "TimeoutStartSec=infinity" },
+                { "WatchdogSec=0", "WatchdogSec=0" },
+                { "WatchdogSec=1ms", "WatchdogSec=1ms" },
+                { "WatchdogSec=365d", "WatchdogSec=365d" },
+                { "QueueTimeoutSec=1ms", "QueueTimeoutSec=1ms" },
+                { "QueueTimeoutSec=infinity", "QueueTimeoutSec=infinity" },
                 { "DrainTimeoutSec=0", "DrainTimeoutSec=0" },
                 { "DrainTimeoutSec=365d", "DrainTimeoutSec=365d" },
                 { "DrainTimeoutSec=infinity", "DrainTimeoutSec=infinity" },
@@ -167,6 +176,9 @@ static void refuses_bad_values_and_changes_nothing(void **state)
                 { "TimeoutStartSec=5x", "TimeoutStartSec=5x: not a time span" START },
                 { "TimeoutStartSec=99999999999999999999",
                         "TimeoutStartSec=99999999999999999999: too long" START },
+                { "WatchdogSec=999us", "WatchdogSec=999us: too short" WATCHDOG },
+                { "WatchdogSec=infinity", "WatchdogSec=infinity: too long" WATCHDOG },
+                { "QueueTimeoutSec=0", "QueueTimeoutSec=0: too short" START },
                 { "DrainTimeoutSec=-1", "DrainTimeoutSec=-1: not a time span" DRAIN },
                 { "DrainTimeoutSec=53w", "DrainTimeoutSec=53w: too long" DRAIN },
                 { "TimeoutStopSec=0", "TimeoutStopSec=0: too short" FINITE },
@@ -213,8 +225,8 @@ static void knows_which_key_belongs_to_which_section(void **state)
                 { "Worker", "Workers", "[Worker] has no key Workers=, it belongs to [Pool]" },
                 { "Worker", "X",
                         "[Worker] has no key X= (known: Command=, ConnectionsPerWorker=, "
-                        "TimeoutStartSec=, DrainTimeoutSec=, TimeoutStopSec=, RestartSec=, "
-                        "RestartMaxDelaySec=)" },
+                        "TimeoutStartSec=, WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, "
+                        "TimeoutStopSec=, RestartSec=, RestartMaxDelaySec=)" },
                 { "pool", "Workers", "there is no section [pool] (known: [Pool], [Worker])" },
                 { "Po\nol", "X", "there is no section [Po\\x0aol] (known: [Pool], [Worker])" },
                 { "", "Workers", "Workers= is in no section, it belongs to [Pool]" },
@@ -256,10 +268,10 @@ static void cuts_long_values_in_messages(void **state)
 static void empty_value_means_the_default_again(void **state)
 {
         static const char *const keys[] = { "Workers", "MaxConnections", "Distribute", "Command",
-                "ConnectionsPerWorker", "TimeoutStartSec", "DrainTimeoutSec", "TimeoutStopSec",
-                "RestartSec", "RestartMaxDelaySec" };
+                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
+                "DrainTimeoutSec", "TimeoutStopSec", "RestartSec", "RestartMaxDelaySec" };
         static const char *const values[] = { "2", "2", "round-robin", "/bin/a b", "2", "2", "2",
-                "2", "2", "2" };
+                "2", "2", "2", "2", "2" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
         struct settings s;
 
@@ -395,6 +407,10 @@ static void prints_defaults_in_full(void **state)
                                   "# default\n"
                                   "TimeoutStartSec=30s\n"
                                   "# default\n"
+                                  "WatchdogSec=0\n"
+                                  "# default\n"
+                                  "QueueTimeoutSec=1s\n"
+                                  "# default\n"
                                   "DrainTimeoutSec=30s\n"
                                   "# default\n"
                                   "TimeoutStopSec=5s\n"
@@ -428,6 +444,8 @@ static void printed_settings_read_back_as_the_same(void **state)
                 assert_string_equal(a.command[i], b.command[i]);
         assert_int_equal(a.connections_per_worker, b.connections_per_worker);
         assert_int_equal(a.timeout_start, b.timeout_start);
+        assert_int_equal(a.watchdog, b.watchdog);
+        assert_int_equal(a.queue_timeout, b.queue_timeout);
         assert_int_equal(a.drain_timeout, b.drain_timeout);
         assert_int_equal(a.timeout_stop, b.timeout_stop);
         assert_int_equal(a.restart, b.restart);

@@ -29,6 +29,7 @@ static bool is_possible(enum worker_state state, enum worker_event event)
         case WORKER_EXITED:
         case WORKER_DRAINED:
         case WORKER_TERMINATED:
+        case WORKER_GOT_ABORTED:
         case WORKER_GOT_KILLED:
         case WORKER_EVENTS:
         default:
@@ -44,6 +45,7 @@ static enum worker_state expected(enum worker_state state, enum worker_event eve
                 [WORKER_SPAWNED] = WORKER_STARTING,
                 [WORKER_DRAINED] = WORKER_DRAINING,
                 [WORKER_TERMINATED] = WORKER_TERMINATING,
+                [WORKER_GOT_ABORTED] = WORKER_ABORTED,
                 [WORKER_GOT_KILLED] = WORKER_KILLED,
         };
 

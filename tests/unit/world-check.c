@@ -13,7 +13,7 @@ static uint32_t count_open(const struct world_worker *v)
         uint32_t n = (uint32_t)v->n_held;
 
         for (size_t i = 0; i < v->n_queue; i++)
-                n += !v->queue[i].settled;
+                n += v->queue[i].id != 0 && !v->queue[i].settled;
 
         return n;
 }
@@ -23,7 +23,8 @@ static bool has_credit(const struct world *w, uint32_t row)
         const struct world_worker *v = &w->workers[row];
 
         return v->alive && world_state(w, row) == WORKER_READY && count_open(v) < v->capacity &&
-               w->pool.workers[row].blocked_until == 0;
+               w->pool.workers[row].blocked_until == 0 && !w->pool.workers[row].take &&
+               !w->pool.workers[row].silent;
 }
 
 static bool is_same(const struct pool_decision *a, const struct pool_decision *b)
@@ -57,8 +58,9 @@ void world_check_may_accept(struct world *w)
 
         for (uint32_t i = 0; i < w->pool.n_rows; i++) {
                 credit = credit || has_credit(w, i);
-                /* older: what a dead worker left in its queue */
+                /* older: what a dead worker left in its queue, or one that lives does not read */
                 world_expect(w, !w->workers[i].has_row || w->workers[i].alive);
+                world_expect(w, !w->pool.workers[i].take);
         }
         world_expect(w, credit);
         world_expect(w, w->n_hand == 0);
@@ -93,7 +95,8 @@ void world_check_is_first_to_take_back(struct world *w, uint32_t row)
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
                 credit = credit || has_credit(w, i);
 
-        world_expect(w, v->has_row && !v->alive);
+        world_expect(w, v->has_row && w->pool.workers[row].take);
+        world_expect(w, credit || !v->alive);
         world_expect(w, credit || w->pool.stopping || world_count(w, WORKER_NONE) == 0);
 }
 
@@ -131,6 +134,11 @@ static void check_worker(struct world *w, uint32_t row)
         world_expect(w, (state == WORKER_DEAD) == (v->has_row && !v->alive));
         world_expect(w, p->open == count_open(v));
         world_expect(w, in_heap == has_credit(w, row));
+        if (state == WORKER_DEAD)
+                world_expect(w, p->take);
+        /* What it was asked and did not answer, whether it has read that or not. */
+        if (v->asked)
+                world_expect(w, p->question == QUESTION_PING && p->question_value == v->question);
         if (v->has_row)
                 world_expect(w, p->row->number == v->number);
         if (in_heap)
@@ -156,14 +164,15 @@ static void check_heap(struct world *w)
 
 static void check_rows(struct world *w)
 {
-        uint32_t n_heap = 0;
+        uint32_t n_heap = 0, n_take = 0;
 
         for (uint32_t i = 0; i < w->pool.n_rows; i++) {
                 check_worker(w, i);
+                n_take += w->pool.workers[i].take;
                 n_heap += has_credit(w, i);
         }
         world_expect(w, w->pool.n_heap == n_heap);
-        world_expect(w, w->pool.n_dead == world_count(w, WORKER_DEAD));
+        world_expect(w, w->pool.n_take == n_take);
         world_expect(w, w->pool.n_in_hand == w->n_hand);
         world_expect(w, world_count(w, WORKER_STARTING) + world_count(w, WORKER_READY) <=
                                 w->settings.workers);

@@ -36,6 +36,7 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
                 .timeout_start = 30 * USEC_PER_SEC,
                 .drain_timeout = 20 * USEC_PER_SEC,
                 .timeout_stop = 5 * USEC_PER_SEC,
+                .queue_timeout = USEC_PER_SEC,
                 .restart = 100 * USEC_PER_MSEC,
                 .restart_max_delay = 10 * USEC_PER_SEC,
         };
@@ -94,7 +95,7 @@ static bool send(struct world *w, uint32_t row, struct slot *slot)
                 return false;
         }
 
-        v->queue[v->n_queue++] = (struct world_item){ .id = slot->id };
+        v->queue[v->n_queue++] = (struct world_item){ .id = slot->id, .sent_at = w->now };
         pool_sent(&w->pool, slot);
         return true;
 }
@@ -165,6 +166,15 @@ static struct world_item take_from_queue(struct world_worker *v)
         return first;
 }
 
+/* Nothing is left in a queue that was taken back. */
+static void queue_empty(struct world *w, uint32_t row)
+{
+        if (!w->workers[row].alive)
+                bury(w, row);
+        else
+                (void)pool_queue_taken(&w->pool, row);
+}
+
 static void take_back(struct world *w, uint32_t row)
 {
         struct world_worker *v = &w->workers[row];
@@ -173,8 +183,12 @@ static void take_back(struct world *w, uint32_t row)
 
         world_expect(w, w->n_hand < POOL_HAND_MAX);
         world_check_is_first_to_take_back(w, row);
+        while (v->n_queue > 0 && v->queue[0].id == 0) {
+                (void)take_from_queue(v);
+                pool_question_dropped(&w->pool, row);
+        }
         if (v->n_queue == 0) {
-                bury(w, row);
+                queue_empty(w, row);
                 return;
         }
         if (world_chance(w, w->no_descriptor)) {
@@ -186,7 +200,7 @@ static void take_back(struct world *w, uint32_t row)
         slot = pool_take_back(&w->pool, row, item.id);
         world_expect(w, (slot == NULL) == item.settled);
         if (v->n_queue == 0)
-                bury(w, row);
+                queue_empty(w, row);
         if (!slot)
                 return;
 
@@ -208,6 +222,71 @@ static void refuse(struct world *w)
         }
 }
 
+/* As channel_ask(). */
+static void ask(struct world *w, uint32_t row)
+{
+        struct world_worker *v = &w->workers[row];
+        uint32_t value = pool_next_question(&w->pool);
+
+        world_expect(w, v->alive && !v->asked);
+        for (size_t i = 0; i < v->n_queue; i++)
+                world_expect(w, v->queue[i].id != 0); /* one at a time */
+
+        if (v->n_queue == WORLD_QUEUE_MAX || world_chance(w, w->channel_full)) {
+                pool_not_asked(&w->pool, row, w->now);
+                return;
+        }
+        if (world_chance(w, w->channel_gone)) {
+                kill_worker(w, row);
+                return;
+        }
+
+        v->queue[v->n_queue++] = (struct world_item){ .question = value, .sent_at = w->now };
+        pool_asked(&w->pool, row, QUESTION_PING, value, w->now);
+}
+
+static void sample_one(struct world *w, uint32_t row)
+{
+        const struct world_worker *v = &w->workers[row];
+        bool was = w->pool.workers[row].take, take;
+        uint32_t waiting = world_count_waiting(w, row), i = 0;
+
+        world_expect(w, pool_count_waiting(&w->pool, row, (uint32_t)v->n_queue) == waiting);
+        (void)pool_sampled(&w->pool, row, (uint32_t)v->n_queue, w->now);
+        take = w->pool.workers[row].take;
+        if (waiting == 0) {
+                world_expect(w, !take);
+                return;
+        }
+        while (v->queue[i].id == 0)
+                i++;
+        if (take && !was) /* not before its time */
+                world_expect(w, w->now - v->queue[i].sent_at >= w->settings.queue_timeout);
+        if (was)
+                world_expect(w, take);
+}
+
+static void sample(struct world *w)
+{
+        for (uint32_t i = 0; i < w->pool.n_rows; i++) {
+                if (pool_is_in_doubt(&w->pool, i))
+                        sample_one(w, i);
+                else if (w->workers[i].alive && world_state(w, i) <= WORKER_DRAINING)
+                        world_expect(w, world_count_waiting(w, i) == 0);
+        }
+        pool_sampling_done(&w->pool);
+}
+
+static void abort_worker(struct world *w, uint32_t row)
+{
+        world_expect(w, w->settings.watchdog > 0);
+        world_expect(w, world_state(w, row) == WORKER_READY);
+        world_expect(w, w->now - w->workers[row].answered_at >= w->settings.watchdog ||
+                                w->workers[row].answered_at == 0);
+        w->n_aborts++;
+        pool_aborted(&w->pool, row, w->now);
+}
+
 static void carry_out(struct world *w, const struct pool_action *action)
 {
         switch (action->type) {
@@ -219,6 +298,15 @@ static void carry_out(struct world *w, const struct pool_action *action)
                 return;
         case POOL_TERMINATE:
                 pool_terminated(&w->pool, action->worker, w->now);
+                return;
+        case POOL_ABORT:
+                abort_worker(w, action->worker);
+                return;
+        case POOL_ASK_PING:
+                ask(w, action->worker);
+                return;
+        case POOL_SAMPLE:
+                sample(w);
                 return;
         case POOL_KILL:
                 kill_worker(w, action->worker);
@@ -290,6 +378,8 @@ uint32_t world_accept(struct world *w, uint32_t burst)
 
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
+        if (world_state(w, row) == WORKER_STARTING)
+                w->workers[row].answered_at = w->now;
         if (pool_ready(&w->pool, row, capacity, w->now) != 0)
                 kill_worker(w, row);
         else
@@ -305,8 +395,13 @@ void world_receive(struct world *w, uint32_t row, size_t n)
         for (; n > 0 && v->n_queue > 0 && v->n_held < WORLD_HELD_MAX; n--) {
                 struct world_item item = take_from_queue(v);
 
-                if (!item.settled)
+                if (item.id == 0) {
+                        world_expect(w, !v->asked);
+                        v->asked = true;
+                        v->question = item.question;
+                } else if (!item.settled) {
                         v->held[v->n_held++] = item.id;
+                }
         }
         world_settle(w);
 }
@@ -332,6 +427,8 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 {
         struct world_item *item = &w->workers[row].queue[k];
 
+        if (item->id == 0)
+                return;
         if (item->settled) {
                 world_done_bad(w, row, item->id);
                 return;
@@ -343,6 +440,29 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
 {
         world_expect(w, pool_done(&w->pool, row, id) == POOL_FOREIGN_ID);
+        kill_worker(w, row);
+        world_settle(w);
+}
+
+void world_pong(struct world *w, uint32_t row)
+{
+        struct world_worker *v = &w->workers[row];
+
+        world_expect(w, v->asked);
+        world_expect(w, pool_pong(&w->pool, row, v->question, w->now) == 0);
+        v->asked = false;
+        v->answered_at = w->now;
+        world_settle(w);
+}
+
+void world_pong_bad(struct world *w, uint32_t row, uint32_t value)
+{
+        const struct pool_worker *p = &w->pool.workers[row];
+
+        /* A question that is still in the queue could be answered by a lucky guess. */
+        if (p->question != QUESTION_NONE && p->question_value == value)
+                return;
+        world_expect(w, pool_pong(&w->pool, row, value, w->now) == POOL_NOT_ASKED);
         kill_worker(w, row);
         world_settle(w);
 }
@@ -381,6 +501,8 @@ void world_change_settings(struct world *w)
         s->distribute =
                 world_chance(w, 128) ? DISTRIBUTE_ROUND_ROBIN : DISTRIBUTE_LEAST_CONNECTIONS;
         s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
+        s->queue_timeout = world_chance(w, 64) ? USEC_INFINITY : 10000 + world_random(w, 1000000);
+        s->watchdog = world_chance(w, 128) ? 0 : 20000 + world_random(w, 1000000);
         s->restart = 1000 + world_random(w, 100000);
         s->restart_max_delay = s->restart + world_random(w, 1000000);
         pool_settings_changed(&w->pool);
@@ -398,6 +520,16 @@ void world_stop(struct world *w)
 enum worker_state world_state(const struct world *w, uint32_t row)
 {
         return w->rows[row].state;
+}
+
+uint32_t world_count_waiting(const struct world *w, uint32_t row)
+{
+        uint32_t n = 0;
+
+        for (size_t i = 0; i < w->workers[row].n_queue; i++)
+                n += w->workers[row].queue[i].id != 0;
+
+        return n;
 }
 
 uint32_t world_count(const struct world *w, enum worker_state state)

@@ -23,7 +23,9 @@
 #define WORLD_HELD_MAX    128
 
 struct world_item {
-        uint64_t id;
+        uint64_t id;      /* 0: a question */
+        uint32_t question; /* its value */
+        usec_t sent_at;
         bool settled; /* the worker said DONE before it had received it */
 };
 
@@ -39,6 +41,9 @@ struct world_worker {
         size_t n_queue;
         uint64_t held[WORLD_HELD_MAX];
         size_t n_held;
+        bool asked;        /* it has read a question, and not answered it */
+        uint32_t question;
+        usec_t answered_at; /* or READY */
 };
 
 struct world {
@@ -61,7 +66,7 @@ struct world {
         bool finished;
         usec_t timer;
         uint64_t n_choices;
-        uint64_t n_spawns;
+        uint64_t n_spawns, n_aborts;
         int burst; /* decisions in a row at most */
 
         /* What should be in the counters */
@@ -94,6 +99,13 @@ void world_done(struct world *w, uint32_t row, size_t k);
 void world_done_unreceived(struct world *w, uint32_t row, size_t k);
 void world_done_bad(struct world *w, uint32_t row, uint64_t id);
 void world_exit(struct world *w, uint32_t row);
+
+/* It answers what it was asked; answers what it was not. */
+void world_pong(struct world *w, uint32_t row);
+void world_pong_bad(struct world *w, uint32_t row, uint32_t value);
+
+/* Connections in its queue. */
+uint32_t world_count_waiting(const struct world *w, uint32_t row);
 
 /* Time goes by. When it reaches the timer, the pool is asked. */
 void world_pass(struct world *w, usec_t t);
