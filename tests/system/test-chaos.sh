@@ -53,15 +53,15 @@ pick() {
 
 # --- what is looked at --------------------------------------------------------
 
-# The counters, into accepted, open, finished, lost, refused
+# The counters, into accepted, open, finished, lost, refused, taken_back
 read_counters() {
         local json pattern
         json=$(timeout 5 acceptctl status echo --json 2>/dev/null) || return
         pattern='"accepted": ([0-9]+),\s*"open": ([0-9]+),\s*"done": ([0-9]+),'
-        pattern+='\s*"lost": ([0-9]+),\s*"refused": ([0-9]+)'
+        pattern+='\s*"lost": ([0-9]+),\s*"refused": ([0-9]+).*"takenBack": ([0-9]+)'
         [[ $json =~ $pattern ]] || return
         accepted=${BASH_REMATCH[1]} open=${BASH_REMATCH[2]} finished=${BASH_REMATCH[3]}
-        lost=${BASH_REMATCH[4]} refused=${BASH_REMATCH[5]}
+        lost=${BASH_REMATCH[4]} refused=${BASH_REMATCH[5]} taken_back=${BASH_REMATCH[6]}
 }
 
 counters_are_right() {
@@ -198,10 +198,11 @@ start_load() {
 
 # What is stopped goes on, whatever became of the test.
 go_on() {
-        pkill -CONT -x acceptd-echo
-        pkill -CONT -x systemd-journal
-        pkill -CONT -x acceptd
-} 2>/dev/null
+        local name
+        for name in acceptd-echo systemd-journal acceptd; do
+                pkill -CONT -x $name || true
+        done
+}
 
 counted() {
         tr ' ' '\n' </root/load.out | sed -n "s/^$1=//p"
@@ -212,7 +213,7 @@ counted() {
 end_load() {
         local failed missing
         wait_until "$end"
-        wait ${helpers[@]+"${helpers[@]}"}
+        [ ${#helpers[@]} = 0 ] || wait "${helpers[@]}"
         wait "$load" || true
         cat /root/load.out
         is_back
@@ -262,7 +263,7 @@ end_load() {
 stop_all() {
         systemctl stop acceptd@echo.socket $service
         check "nothing is left after the stop" eventually 5 nothing_runs
-        nothing_runs || pgrep -a .
+        nothing_runs || { processes; in_control_group; }
         check "no zombies after the stop" no_zombies
         tell "$scenario: $bad checks failed"
         [ "$bad" = 0 ]
@@ -384,7 +385,8 @@ deaths_are_expected() {
         expect 'remains running after unit stopped'
         expect 'Watchdog timeout|Killing process .* with signal SIGABRT'
         expect 'Worker .* was ended by SIGKILL'
-        expect 'Workers do not start: the last one was ended by SIGKILL'
+        expect 'connections? that worker .* had received and not finished (is|are) lost'
+        expect 'Workers (fail|do not start): the last one was ended by SIGKILL'
 }
 
 failed_reloads_are_expected() {
@@ -446,6 +448,39 @@ chaos_kill_workers() {
         every 100 kill_worker
         end_load
         stop_all
+}
+
+# None fails that had not been received: with held ones alone there is no other way to be lost.
+chaos_kill_workers_held() {
+        deaths_are_expected
+        settings $'[Pool]\nWorkers=4'
+        start_load kill_workers_held 60 100 0.001
+        every 100 kill_worker
+        end_load
+        check "lost are the failed ones" equal "$lost" "$(failures held /root/load.out)"
+        stop_all
+}
+
+# Workers die with connections in their queues, which others take.
+chaos_kill_full_queues() {
+        deaths_are_expected
+        settings $'[Pool]\nWorkers=4'
+        start_load kill_full_queues 60 20 1000
+        every 500 kill_stopped_worker
+        end_load
+        check "some were taken back" at_most 1 "$taken_back"
+        figure "$taken_back taken back"
+        # it had received these: a batch
+        check "short failures" at_most "$(failures short /root/load.out)" $((workers_killed * 2))
+        stop_all
+}
+
+kill_stopped_worker() {
+        random_worker || return 0
+        fault "worker $worker stopped, then SIGKILL"
+        kill -STOP "$worker" || return 0
+        sleep 0.1
+        ! kill -KILL "$worker" || workers_killed=$((workers_killed + 1))
 }
 
 chaos_stop_worker() {
@@ -525,7 +560,7 @@ chaos_broken_reloads() {
         deaths_are_expected
         failed_reloads_are_expected
         expect 'Worker .* (exited|ended|was|did)'
-        expect 'Workers do not start'
+        expect 'Workers (fail|do not start)'
         start_load broken_reloads 40 300 500
         for settings in $'[Pool]\nWorkres=3' $'[Worker]\nCommand=/nonexistent' \
                 $'[Worker]\nCommand=/bin/false' \
@@ -555,7 +590,7 @@ chaos_crash_loop() {
         look_at_clock
         begun=$clock
         expect 'Worker .* (exited|ended)'
-        expect 'Workers do not start'
+        expect 'Workers (fail|do not start)'
         printf '#!/bin/sh\nexit 3\n' >/usr/local/libexec/worker
         chmod 755 /usr/local/libexec/worker
         settings $'[Worker]\nCommand=/usr/local/libexec/worker'
