@@ -428,6 +428,7 @@ chaos_mixed() {
         local telling=yes
         deaths_are_expected
         failed_reloads_are_expected
+        expect 'did not receive in time went to others'
         unit_settings $'[Service]\nWatchdogSec=3s'
         settings $'[Pool]\nWorkers=4'
         start_load mixed 20 100 200
@@ -484,6 +485,7 @@ kill_stopped_worker() {
 }
 
 chaos_stop_worker() {
+        expect 'did not receive in time went to others'
         settings $'[Pool]\nWorkers=4'
         start_load stop_worker 60 40 500
         every 10000 stop_worker 5000
@@ -561,6 +563,7 @@ chaos_broken_reloads() {
         failed_reloads_are_expected
         expect 'Worker .* (exited|ended|was|did)'
         expect 'Workers (fail|do not start)'
+        expect 'did not become ready in time'
         start_load broken_reloads 40 300 500
         for settings in $'[Pool]\nWorkres=3' $'[Worker]\nCommand=/nonexistent' \
                 $'[Worker]\nCommand=/bin/false' \
