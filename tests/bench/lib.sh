@@ -106,11 +106,11 @@ share() {
         echo $(($1 / generators > 0 ? $1 / generators : 1))
 }
 
-# wait_until_served PORT [OPTION...]: until one request has been answered
+# wait_until_served PORT [OPTION...]: until one request has been answered, for some seconds
 wait_until_served() {
-        local i
-        for ((i = 0; i < 100; i++)); do
-                "$tools/load" --to="tcp:127.0.0.1:$1" --clients=1 --count=1 --timeout=30 "${@:2}" \
+        local deadline=$((SECONDS + 15))
+        while [ $SECONDS -lt $deadline ]; do
+                "$tools/load" --to="tcp:127.0.0.1:$1" --clients=1 --count=1 --timeout=10 "${@:2}" \
                         >/dev/null 2>&1 && return
                 sleep 0.1
         done

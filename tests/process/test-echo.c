@@ -783,6 +783,33 @@ static const char *run_alone(struct fixture *f, const char *option, int status)
         return said;
 }
 
+/* While connections come quickly, several ends are told together; but all are told, whether nothing
+ * happens afterwards or something all the time. */
+static void test_done_in_a_crowd(void **state)
+{
+        struct fixture *f = *state;
+        int held = client_new(f, STREAM), clients[50];
+
+        for (int round = 0; round < 2; round++) {
+                for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                        clients[i] = client_new(f, STREAM);
+                        say(clients[i], "x", 1);
+                }
+                for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                        expect_bytes(clients[i], "x", 1);
+                        fd_close(clients[i]);
+                }
+                for (int i = 0; round == 1 && i < 100; i++) {
+                        say(held, "y", 1);
+                        expect_bytes(held, "y", 1);
+                }
+                expect_done(f, ELEMENTSOF(clients));
+        }
+
+        fd_close(held);
+        expect_done(f, 1);
+}
+
 static void test_bad_options(void **state)
 {
         static const struct {
@@ -840,6 +867,7 @@ int main(void)
                 WORKER(test_ping_and_list_while_holding),
                 WORKER(test_copy_kept_open),
                 PLAIN(test_capacity),
+                WORKER(test_done_in_a_crowd),
                 WORKER(test_memory),
                 PLAIN(test_bad_options),
                 PLAIN(test_without_channel),

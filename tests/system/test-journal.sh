@@ -16,7 +16,7 @@ test_messages_of_an_ordinary_day() {
         ask 127.0.0.1 7
         said STARTED ACCEPTD_INSTANCE=echo ACCEPTD_LISTENER=echo ACCEPTD_ADDRESS PRIORITY=6
         local main=$SAID_PID
-        eventually 5 said WORKER_READY ACCEPTD_INSTANCE=echo ACCEPTD_WORKER=2 ACCEPTD_WORKER_PID \
+        eventually 5 said WORKER_READY ACCEPTD_INSTANCE=echo ACCEPTD_WORKER ACCEPTD_WORKER_PID \
                 ACCEPTD_GENERATION ACCEPTD_CAPACITY=1024
         [ "$main" = "$(main_pid)" ]
         kill -USR1 "$main"
@@ -118,12 +118,21 @@ test_messages_of_reloads() {
         ask 127.0.0.1 7
         settings $'[Pool]\nMaxConnections=100'
         systemctl reload acceptd@echo.service
-        said RELOADED ACCEPTD_INSTANCE=echo
+        said RELOADED ACCEPTD_INSTANCE=echo ACCEPTD_GENERATION ACCEPTD_CHANGED=MaxConnections=
         settings $'[Pool]\nMaxConnections=none'
         expect '[Rr]eload'
         not systemctl reload acceptd@echo.service
         said RELOAD_FAILED ACCEPTD_INSTANCE=echo ACCEPTD_REASON PRIORITY=3
         ask 127.0.0.1 7
+}
+
+test_message_of_an_adoption() {
+        hold
+        expect 'acceptd@echo.service: (Main process exited|Failed with result|.*left)'
+        expect '(Found left-over process|This usually indicates|remains running)'
+        kill -KILL "$(main_pid)"
+        eventually 10 said ADOPTED ACCEPTD_WORKERS ACCEPTD_OPEN=1 PRIORITY=5
+        exec 3>&-
 }
 
 # Each connection takes its worker along

@@ -13,16 +13,30 @@ test_installation_enables_and_starts_nothing() {
         systemctl --quiet is-active acceptd.target
 }
 
-test_upgrade_restarts_the_pool_behind_open_ports() {
-        ask 127.0.0.1 7
-        local before
-        before=$(main_pid)
+test_upgrade_goes_on_under_the_new_program() {
+        hold
+        local main before
+        main=$(main_pid)
+        before=$(workers "$main" | sort)
         while ask 127.0.0.1 7; do :; done &
         dpkg --install /root/acceptd.deb
-        [ "$(main_pid)" != "$before" ]
-        ask 127.0.0.1 7
+        [ "$(main_pid)" = "$main" ]
+        [ "$(readlink "/proc/$main/exe")" = /usr/sbin/acceptd ]
         kill $! # fails if a request did
+        echo still held >&3
+        read -r -t 10 answer <&3
+        [ "$answer" = 'still held' ]
+        exec 3>&-
+        eventually 10 none_of "$before"
         not test -e /etc/acceptd/echo.conf.dpkg-dist
+}
+
+# none_of PIDS: they have ended
+none_of() {
+        local pid
+        for pid in $1; do
+                ! [ -d "/proc/$pid" ] || return
+        done
 }
 
 test_removal_stops_and_leaves_the_settings() {
