@@ -384,7 +384,7 @@ deaths_are_expected() {
         expect '(Found left-over process|This usually indicates)'
         expect 'remains running after unit stopped'
         expect 'Watchdog timeout|Killing process .* with signal SIGABRT'
-        expect 'Worker .* was ended by SIGKILL'
+        expect 'Worker .* (was ended by SIGKILL|ended in an unknown way, with)'
         expect 'connections? that worker .* had received and not finished (is|are) lost'
         expect 'Workers (fail|do not start): the last one was ended by SIGKILL'
 }
