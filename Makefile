@@ -128,6 +128,29 @@ $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
 
+# Fuzzers: each tests/fuzz/fuzz-NAME.c with its corpus. `make check-unit` runs the corpus, `make
+# fuzz` lets libFuzzer work for FUZZ_SECONDS on each of FUZZERS.
+FUZZERS      ?= $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
+FUZZ_SECONDS ?= 60
+REPLAYS      := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
+REPLAY_RUNS   = $(foreach r,$(1),'$(r) tests/fuzz/corpus/$(patsubst fuzz-%,%,$(notdir $(r)))')
+LIFE         := $(O)/tests/fuzz/life.o $(DAEMON) $(POLICY) $(VARLINK) $(WIRE) $(BASE)
+
+$(REPLAYS): $(O)/%: $(O)/%.o $(if $(FUZZING),,$(O)/tests/fuzz/replay.o) $(LIFE)
+	$(say) LD $@
+	$(Q)$(link) $(if $(FUZZING),-fsanitize=fuzzer) $(DAEMON_LIBS)
+
+# clang with its runtime (package libclang-rt-14-dev, or that of its version) is needed for this only
+fuzz:
+	$(Q)$(MAKE) --no-print-directory CC=clang FUZZING=1 O=build/fuzz SAN=address,undefined \
+	        CPPFLAGS='$(CPPFLAGS) -fsanitize=fuzzer-no-link' $(FUZZERS:%=build/fuzz/tests/fuzz/fuzz-%)
+	$(Q)for f in $(FUZZERS); do \
+	        mkdir -p build/fuzz/corpus/$$f && \
+	        build/fuzz/tests/fuzz/fuzz-$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	                -verbosity=1 -artifact_prefix=build/fuzz/$$f- build/fuzz/corpus/$$f \
+	                tests/fuzz/corpus/$$f || exit; \
+	done
+
 # The load generator and other programs of the benchmark
 PRELOAD := tests/bench/no-pidfd
 BENCH   := $(patsubst %.c,$(O)/%,$(filter-out $(PRELOAD).c,$(wildcard tests/bench/*.c)))
@@ -143,7 +166,7 @@ $(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 
 system-programs: $(SYSTEM) $(STUBS)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(BENCH) $(SYSTEM)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(BENCH) $(SYSTEM) $(REPLAYS)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined
@@ -152,7 +175,7 @@ SAN_TESTS := $(TESTS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)
 RELEASES  := bookworm trixie
 
 check-unit: tests
-	$(Q)tests/run $(TESTS)
+	$(Q)tests/run $(TESTS) $(call REPLAY_RUNS,$(REPLAYS))
 
 $(O)/$(PRELOAD).so: $(PRELOAD).c
 	$(say) LD $@
@@ -163,7 +186,9 @@ bench bench-quick: all $(BENCH) $(O)/$(PRELOAD).so
 
 check: tests
 	$(Q)$(MAKE) --no-print-directory SAN=$(SANITIZE) tests
-	$(Q)tests/run $(TESTS) $(SAN_TESTS) --timeout=1500 $(RELEASES:%='tests/system/run %')
+	$(Q)tests/run $(TESTS) $(SAN_TESTS) \
+	        $(call REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)) \
+	        --timeout=1500 $(RELEASES:%='tests/system/run %')
 
 # Faults under load in the container, at random, or one kind of them: SCENARIO=kill_workers and so
 # on, see tests/system/test-chaos.sh
@@ -274,6 +299,7 @@ help:
 	@echo 'make check       every test: unit and process, again with sanitizers, and system'
 	@echo 'make chaos       faults under load for CHAOS_SECONDS=600, CHAOS_SEED=; SCENARIO= for one kind'
 	@echo 'make check-unit  the tests that need no network, no root and no container'
+	@echo 'make fuzz        libFuzzer on what comes from outside, FUZZ_SECONDS each; needs clang'
 	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
 	@echo 'make bench       compare with direct accept and with others; bench-quick: in one minute'
 	@echo 'make install     into $$DESTDIR$$PREFIX ($(DESTDIR)$(PREFIX))'
@@ -283,6 +309,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all bench bench-quick chaos check check-unit clean deb deps help install lint run system-programs tests
+.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -30,8 +30,10 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
 
         (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         r = settings_file_read(s, path, &message);
-        if (r >= 0)
+        if (r >= 0) {
+                settings_resolve(s, 1); /* for what a version before this one did not keep */
                 r = settings_check(s, &message);
+        }
         if (r >= 0)
                 return true;
 
@@ -194,6 +196,8 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
                 return 0;
         }
 
+        if (r->state == WORKER_DRAINING)
+                channel_shutdown(&w->channel);
         if (r->state == WORKER_ABORTED)
                 channel_reclaim(&w->channel);
         pool_adopted(&d->pool, row);

@@ -225,6 +225,12 @@ static int carry_out(struct dispatcher *d, const struct pool_action *action)
         case POOL_DRAIN:
                 worker_drain(w);
                 return 0;
+        case POOL_RETIRE:
+                worker_retire(w);
+                return 0;
+        case POOL_RECYCLE:
+                worker_recycle(w);
+                return 0;
         case POOL_TERMINATE:
                 worker_terminate(w);
                 return 0;

@@ -127,10 +127,12 @@ int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why)
         _cleanup_(fd_closep) int fd = fd_consume;
         struct ledger_header header = {};
         struct layout layout;
+        const char *why = check(fd, &header);
 
-        *ret_why = check(fd, &header);
-        if (*ret_why)
+        if (why) {
+                *ret_why = why;
                 return -EBADMSG;
+        }
 
         layout = lay_out(header.n_rows, header.n_slots);
         return map(ledger, TAKE_FD(fd), &layout);

@@ -9,7 +9,7 @@
  */
 
 #define LEDGER_VERSION   2
-#define LEDGER_ROWS      8200 /* pool_rows_needed() of the most workers that settings allow */
+#define LEDGER_ROWS      12294 /* pool_rows_needed() of the most workers that settings allow */
 #define LEDGER_SLOTS     SLOTS_MAX /* what was never in use costs no memory */
 #define LEDGER_NAMES_MAX 64
 #define LEDGER_NAME_SIZE 256 /* FDNAME_MAX of systemd, and the final 0 */
@@ -38,7 +38,7 @@ struct ledger {
 int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots);
 
 /* Takes over one that another process left. Returns 0, -errno, or -EBADMSG where it is none that
- * this version can use: *ret_why is a static string then. */
+ * this version can use: *ret_why is a static string then, else it is as it was. */
 int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why);
 void ledger_done(struct ledger *ledger);
 

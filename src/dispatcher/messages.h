@@ -15,6 +15,8 @@
         X(FAILED, "c47872321cf44ee6af73e9b0eada5331", LOG_ERR)                                     \
         X(WORKER_READY, "611e982752674a72916baa1915296507", LOG_INFO)                              \
         X(WORKER_ENDED, "0fa04652346e428bbbfa082084ec7f9e", LOG_INFO)                              \
+        X(WORKER_RECYCLED, "cc22e77c92d7489fa1c97086723e1425", LOG_INFO)                           \
+        X(WORKER_RETIRED, "76193c4817624797a883f12d347788eb", LOG_INFO)                            \
         X(WORKER_DIED, "ea6cb8c1d5c1407c93c26841699f156b", LOG_WARNING)                            \
         X(WORKER_VIOLATED, "09739c7085634393bfc178a8e6236d8d", LOG_WARNING)                        \
         X(WORKER_TERMINATED, "0978108732ea4bc687548f62888faaa8", LOG_WARNING)                      \

@@ -136,7 +136,10 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         struct process_end end = process_reap(reload->pid, reload->pidfd);
         char text[1024] = "", words[PROCESS_END_MAX];
 
-        if (end.code == CLD_EXITED && end.status == 0) {
+        if (reload->dispatcher->pool.stopping) {
+                /* asked for meanwhile: the next image would not know */
+                (void)snprintf(text, sizeof(text), "the instance is stopping");
+        } else if (end.code == CLD_EXITED && end.status == 0) {
                 int r = execute(reload);
 
                 (void)snprintf(text, sizeof(text), "cannot execute %s: %s", reload->image->path,

@@ -10,6 +10,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "dispatcher/adoption.h"
+#include "dispatcher/connection-log.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/store.h"
@@ -170,8 +171,10 @@ int dispatcher_init(struct dispatcher *d, const struct settings *settings,
         };
 
         r = adoption_open_pool(d, inheritance);
-        if (r >= 0)
+        if (r >= 0) {
+                connection_log_set(d);
                 r = set_up_loop(d);
+        }
         if (r >= 0)
                 r = set_up_workers(d, argv, instance);
         if (r >= 0)

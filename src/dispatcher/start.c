@@ -24,6 +24,7 @@
 #define FDS_OWN 32
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
+#define STORE_OWN      2 /* ledger, settings */
 
 int start_refuse(const char *message, int error)
 {
@@ -54,6 +55,12 @@ static char *find_echo_worker(void)
         return strdup(ACCEPTD_LIBEXECDIR "/acceptd-echo");
 }
 
+/* The setting that says how many workers there can be. */
+static const char *name_of_most(const struct settings *s)
+{
+        return s->workers_max > s->workers ? "WorkersMax" : "Workers";
+}
+
 /* Makes sure that the descriptors of all workers fit the limit, which is raised as far as it goes. */
 static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
 {
@@ -69,11 +76,32 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
                 return 0;
 
         if (asprintf(ret_message,
-                    "Workers=%" PRIu32 " need up to %" PRIu64 " descriptors, and RLIMIT_NOFILE is %" PRIu64
-                    "; raise LimitNOFILE= or lower Workers=",
-                    s->workers, needed, (uint64_t)limit.rlim_cur) < 0)
+                    "%s=%" PRIu32 " need up to %" PRIu64 " descriptors, and RLIMIT_NOFILE is %" PRIu64
+                    "; raise LimitNOFILE= or lower %s=",
+                    name_of_most(s), s->workers_max, needed, (uint64_t)limit.rlim_cur,
+                    name_of_most(s)) < 0)
                 return -ENOMEM;
         return -EMFILE;
+}
+
+/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
+ * one that is recycled: what does not fit would be killed after a crash of the dispatcher. */
+static int check_store(const struct settings *s, char **ret_message)
+{
+        uint64_t needed = STORE_OWN + (uint64_t)FDS_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
+        uint64_t size = store_get_size();
+
+        if (size == 0 || needed <= size)
+                return 0;
+
+        if (asprintf(ret_message,
+                    "%s=%" PRIu32 " need room for %" PRIu64
+                    " descriptors in the descriptor store, and FDSTORE is %" PRIu64
+                    "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
+                    "lower %s=",
+                    name_of_most(s), s->workers_max, needed, size, name_of_most(s)) < 0)
+                return -ENOMEM;
+        return -ENOSPC;
 }
 
 static void free_listeners(struct listener *listeners, size_t n)
@@ -217,6 +245,8 @@ int start_serving(const struct start *start)
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
         if (r >= 0)
                 r = check_limit(s, n, &message);
+        if (r >= 0)
+                r = check_store(s, &message);
         if (r < 0) {
                 free_listeners(listeners, n);
                 return start_refuse(message, r);

@@ -311,10 +311,15 @@ int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_co
 void worker_ask(struct worker *w, enum pool_question question)
 {
         struct pool *pool = pool_of(w);
-        uint32_t value = pool_next_question(pool);
-        int r = channel_ask(
-                &w->channel, question == QUESTION_LIST ? RECORD_LIST : RECORD_PING, value);
+        uint32_t value;
+        int r;
 
+        /* The same decision may have drained it before: its channel takes nothing more. */
+        if (state_of(w) != WORKER_READY)
+                return;
+
+        value = pool_next_question(pool);
+        r = channel_ask(&w->channel, question == QUESTION_LIST ? RECORD_LIST : RECORD_PING, value);
         if (r == 0)
                 pool_asked(pool, w->row, question, value, usec_now());
         else if (r == WIRE_FULL)
@@ -325,8 +330,28 @@ void worker_ask(struct worker *w, enum pool_question question)
 
 void worker_drain(struct worker *w)
 {
-        channel_shutdown(&w->channel);
+        /* In this order: who takes over after a crash in between repeats the second step. */
         pool_drained(pool_of(w), w->row, usec_now());
+        channel_shutdown(&w->channel);
+}
+
+void worker_retire(struct worker *w)
+{
+        journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
+                "Worker %" PRIu32 " (PID %d) retires: it was idle, and is not needed any more.",
+                w->number, w->pid);
+        worker_drain(w);
+}
+
+void worker_recycle(struct worker *w)
+{
+        uint64_t handed_over = row_of(w)->handed_over;
+
+        journal_event(MESSAGE_WORKER_RECYCLED,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
+                "Worker %" PRIu32 " (PID %d) is recycled after %" PRIu64 " connection%s.",
+                w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
+        worker_drain(w);
 }
 
 void worker_terminate(struct worker *w)

@@ -39,6 +39,10 @@ int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_co
 void worker_ask(struct worker *w, enum pool_question question);
 void worker_sample(struct worker *w);
 void worker_drain(struct worker *w);
+
+/* The same, and says why. */
+void worker_retire(struct worker *w);
+void worker_recycle(struct worker *w);
 void worker_terminate(struct worker *w);
 void worker_abort(struct worker *w);
 void worker_kill(struct worker *w);

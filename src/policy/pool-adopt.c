@@ -16,7 +16,8 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
 
         if (row->state == WORKER_NONE)
                 return true;
-        if (row->state >= WORKER_STATES || row->pid <= 0 || row->number == 0 ||
+        if (row->state >= WORKER_STATES || row->pid <= 1 || row->number == 0 ||
+                (row->state == WORKER_READY && row->capacity == 0) ||
                 row->number > pool->state->last_number ||
                 row->generation > pool->state->last_generation)
                 return false;
@@ -103,9 +104,16 @@ void pool_adopted(struct pool *pool, uint32_t worker)
 
         w->served = true; /* perhaps; its end says nothing about how workers start now */
         w->adopted = true;
+        /* A crash in pool_ready() */
+        if (w->row->state == WORKER_STARTING && w->row->capacity > 0) {
+                w->row->deadline = USEC_INFINITY;
+                __atomic_store_n(&w->row->state, WORKER_READY, __ATOMIC_RELEASE);
+        }
         w->must_list = w->row->state == WORKER_READY;
+        w->leaves = w->row->state > WORKER_READY;
         w->in_doubt = true;
         pool_set_take(pool, worker, w->row->state == WORKER_ABORTED);
+        pool_update_credit(pool, worker);
         pool->dirty = true;
 }
 

@@ -9,17 +9,6 @@
 
 #include "policy/pool-inside.h"
 
-struct census {
-        uint32_t starting; /* of the current generation */
-        uint32_t current;  /* ready, of the current generation */
-        uint32_t old;      /* ready, of earlier ones */
-        uint32_t ready;    /* all */
-        uint32_t alive;
-        uint32_t in_use; /* rows that are not free */
-        uint32_t dead;
-        uint32_t dying; /* killed with connections, some of which may be in its queue */
-};
-
 static struct census count_workers(const struct pool *pool)
 {
         struct census census = {};
@@ -38,12 +27,16 @@ static struct census count_workers(const struct pool *pool)
                 census.dead += state == WORKER_DEAD;
                 census.dying += (state == WORKER_KILLED || state == WORKER_ABORTED) &&
                         pool->workers[i].open > 0;
+                census.leaving += worker_state_info(state)->alive && state > WORKER_READY &&
+                        age == POOL_CURRENT;
+                census.with_room += pool->workers[i].heap_position != POOL_NOT_IN_HEAP ||
+                        pool->workers[i].must_list;
         }
 
         return census;
 }
 
-static void act(
+void pool_act(
         struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker)
 {
         if (d->n_actions < POOL_ACTIONS_MAX - 1) /* the last place is for LISTEN_ON or LISTEN_OFF */
@@ -52,7 +45,7 @@ static void act(
                 pool->dirty = true;
 }
 
-static void wake(struct pool_decision *d, usec_t at)
+void pool_wake(struct pool_decision *d, usec_t at)
 {
         d->wake_at = MIN(d->wake_at, at);
 }
@@ -63,7 +56,7 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
         if (pool->paused_until != 0 && now >= pool->paused_until)
                 pool->paused_until = 0;
         if (pool->paused_until != 0)
-                wake(d, pool->paused_until);
+                pool_wake(d, pool->paused_until);
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 struct pool_worker *w = &pool->workers[i];
@@ -73,7 +66,7 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
                 if (now >= w->blocked_until)
                         pool_unblock(pool, i);
                 else
-                        wake(d, w->blocked_until);
+                        pool_wake(d, w->blocked_until);
         }
 }
 
@@ -97,37 +90,9 @@ static void decide_waiting(
                 return;
 
         if (row >= 0 && pool->n_in_hand < POOL_HAND_MAX && pool->paused_until == 0)
-                act(pool, d, POOL_TAKE_BACK, (uint32_t)row);
+                pool_act(pool, d, POOL_TAKE_BACK, (uint32_t)row);
         else if (pool->n_in_hand > 0)
-                act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
-}
-
-static void decide_spawn(
-        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
-{
-        uint32_t wanted = pool->state->trial ? 1 : pool->settings->workers;
-        uint32_t running = census->starting + census->current;
-
-        if (pool->stopping || running >= wanted)
-                return;
-
-        if (backoff_is_failing(&pool->backoff)) {
-                /* one at a time, until one serves: a probe */
-                if (census->starting > 0)
-                        return;
-                if (!pool_may_spawn(pool, now)) {
-                        wake(d, pool->backoff.not_before);
-                        return;
-                }
-                wanted = running + 1;
-        }
-
-        for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
-                if (pool->workers[i].row->state != WORKER_NONE)
-                        continue;
-                act(pool, d, POOL_SPAWN, i);
-                running++;
-        }
+                pool_act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
 }
 
 static void decide_questions(
@@ -137,14 +102,14 @@ static void decide_questions(
         usec_t wake_at;
 
         if (pool_is_hung(pool, worker, now, &wake_at)) {
-                act(pool, d, POOL_ABORT, worker);
+                pool_act(pool, d, POOL_ABORT, worker);
                 return;
         }
 
-        wake(d, wake_at);
+        pool_wake(d, wake_at);
         question = pool_get_question(pool, worker, now);
         if (question != QUESTION_NONE)
-                act(pool, d, question == QUESTION_LIST ? POOL_ASK_LIST : POOL_ASK_PING, worker);
+                pool_act(pool, d, question == QUESTION_LIST ? POOL_ASK_LIST : POOL_ASK_PING, worker);
 }
 
 /* True for a ready worker that the current generation replaces. */
@@ -178,17 +143,17 @@ static void decide_worker(
                 decide_questions(pool, worker, now, d);
 
         if (drain && row->state == WORKER_READY) {
-                act(pool, d, POOL_DRAIN, worker);
+                pool_act(pool, d, POOL_DRAIN, worker);
         } else if ((drain || pool_age(pool, worker) != POOL_CURRENT) &&
                 row->state == WORKER_STARTING) {
                 /* It holds nothing, so there is nothing to wait for. */
-                act(pool, d, POOL_TERMINATE, worker);
+                pool_act(pool, d, POOL_TERMINATE, worker);
         } else if (now < row->deadline) {
-                wake(d, row->deadline);
+                pool_wake(d, row->deadline);
         } else if (state->overdue == STEP_TERMINATE) {
-                act(pool, d, POOL_TERMINATE, worker);
+                pool_act(pool, d, POOL_TERMINATE, worker);
         } else if (state->overdue == STEP_KILL) {
-                act(pool, d, POOL_KILL, worker);
+                pool_act(pool, d, POOL_KILL, worker);
         }
 }
 
@@ -197,9 +162,9 @@ static void decide_sample(struct pool *pool, usec_t now, struct pool_decision *d
         usec_t at = pool_get_sample_time(pool, now);
 
         if (now < at)
-                wake(d, at);
+                pool_wake(d, at);
         else
-                act(pool, d, POOL_SAMPLE, 0);
+                pool_act(pool, d, POOL_SAMPLE, 0);
 }
 
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
@@ -215,13 +180,13 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
 
         census = count_workers(pool);
         decide_waiting(pool, &census, now, ret);
-        decide_spawn(pool, &census, now, ret);
+        pool_decide_size(pool, &census, now, ret);
 
         /* What waits for a credit gets its chance before the workers are drained. */
         waits = pool->n_in_hand > 0 || census.dead > 0 || census.dying > 0;
         drain = pool->stopping && (!waits || now >= pool->stop_deadline);
         if (pool->stopping && !drain)
-                wake(ret, pool->stop_deadline);
+                pool_wake(ret, pool->stop_deadline);
         surplus = pool_count_surplus(pool, census.current, census.old);
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 bool retire = is_surplus(pool, i, &surplus);
@@ -244,9 +209,14 @@ void pool_stop(struct pool *pool, usec_t now)
                 pool->stop_deadline = usec_add(now, pool->settings->drain_timeout);
         } else {
                 pool->stop_deadline = now;
-                for (uint32_t i = 0; i < pool->n_rows; i++)
-                        if (pool->workers[i].row->state == WORKER_DRAINING)
-                                pool->workers[i].row->deadline = now;
+        }
+
+        /* Those that were on their way out already have no more time than all. */
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                struct worker_row *row = pool->workers[i].row;
+
+                if (row->state == WORKER_DRAINING)
+                        row->deadline = MIN(row->deadline, pool->stop_deadline);
         }
 
         pool->dirty = true;

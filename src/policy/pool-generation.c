@@ -62,11 +62,18 @@ enum pool_age pool_age(const struct pool *pool, uint32_t worker)
         return generation > pool->state->generation ? POOL_ABANDONED : POOL_OLD;
 }
 
+uint32_t pool_count_due(const struct pool *pool)
+{
+        uint32_t before = MIN(pool->state->floor, pool->settings->workers_max);
+
+        return MAX(pool->settings->workers, before);
+}
+
 uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old)
 {
         if (pool->state->trial)
                 return 0;
-        if (n_new >= pool->settings->workers)
+        if (n_new >= pool_count_due(pool))
                 return n_old;
 
         return n_new + n_old > pool->state->floor ? n_new + n_old - pool->state->floor : 0;

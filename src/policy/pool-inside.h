@@ -19,6 +19,10 @@ static inline uint32_t pool_get_generation(const struct pool *pool)
 
 enum pool_age pool_age(const struct pool *pool, uint32_t worker);
 
+/* Returns how many workers of the current generation take the place of all older ones: as many as
+ * there were, where the pool had grown. */
+uint32_t pool_count_due(const struct pool *pool);
+
 /* Returns how many of the `n_old` ready workers of old generations are to be drained now, when
  * `n_new` of the current one are ready: capacity never falls below what it was. */
 uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old);
@@ -63,3 +67,36 @@ int64_t pool_get_queue_to_take(const struct pool *pool);
 /* The worker is asked to list what it holds, and has done so. */
 void pool_begin_list(struct pool *pool, uint32_t worker);
 void pool_settle_unlisted(struct pool *pool, uint32_t worker);
+
+/* True where the worker has had RecycleAfter= connections. */
+static inline bool pool_is_due(const struct pool *pool, const struct pool_worker *w)
+{
+        return pool->settings->recycle_after > 0 &&
+                w->row->handed_over >= pool->settings->recycle_after;
+}
+
+/* --- Deciding --- */
+
+struct census {
+        uint32_t starting; /* of the current generation */
+        uint32_t current;  /* ready, of the current generation */
+        uint32_t old;      /* ready, of earlier ones */
+        uint32_t ready;    /* all */
+        uint32_t alive;
+        uint32_t in_use;    /* rows that are not free */
+        uint32_t dead;
+        uint32_t dying;     /* killed with connections, some of which may be in its queue */
+        uint32_t leaving;   /* of the current generation: drained or worse, and still there */
+        uint32_t with_room; /* they have credit, or will say whether they have */
+};
+
+/* Adds an action to the decision, or has it made again when there is no room for it. */
+void pool_act(
+        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker);
+
+/* The decision has to be made again at this time. */
+void pool_wake(struct pool_decision *d, usec_t at);
+
+/* How many workers there should be: starts, retires and recycles them. */
+void pool_decide_size(
+        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d);

@@ -19,7 +19,7 @@ uint32_t pool_rows_needed(const struct settings *settings)
 {
         /* A worker dies with connections in its queue only when nobody has credit, so there cannot
          * be many more such rows than workers. */
-        return 2 * settings->workers + 8;
+        return 3 * settings->workers_max + 6;
 }
 
 static void set_delays(struct pool *pool)
@@ -37,9 +37,12 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
                 .state = memory->state,
                 .counters = &memory->state->counters,
                 .n_rows = memory->n_rows,
+                .successor = POOL_NO_ROW,
                 .dirty = true,
         };
         set_delays(pool);
+        if (memory->n_slots < settings->max_connections)
+                return -EBADMSG;
 
         r = slots_init(&pool->slots, &memory->state->slots, memory->slots, memory->n_slots);
         if (r < 0)
@@ -121,11 +124,26 @@ static bool has_credit(const struct pool_worker *w)
                 w->blocked_until == 0 && !w->must_list && !w->take && !w->silent;
 }
 
+static void update_idle(struct pool *pool, struct pool_worker *w)
+{
+        bool idle = w->row->state == WORKER_READY && w->open == 0;
+        bool was_short = pool->n_idle < pool->idle_floor;
+
+        if (idle == w->idle)
+                return;
+
+        w->idle = idle;
+        pool->n_idle += idle ? 1 : UINT32_MAX;
+        if ((pool->n_idle < pool->idle_floor) != was_short)
+                pool->dirty = true;
+}
+
 void pool_update_credit(struct pool *pool, uint32_t worker)
 {
         struct pool_worker *w = &pool->workers[worker];
         uint32_t position = w->heap_position;
 
+        update_idle(pool, w);
         if (has_credit(w)) {
                 if (position == POOL_NOT_IN_HEAP)
                         position = pool->n_heap++;
@@ -209,7 +227,8 @@ void pool_sent(struct pool *pool, struct slot *slot)
 {
         struct pool_worker *w = &pool->workers[slot->worker];
 
-        w->row->handed_over++;
+        if (++w->row->handed_over == pool->settings->recycle_after)
+                pool->dirty = true;
         w->in_doubt = true;
         if (pool->sample_at == 0)
                 pool->dirty = true;
@@ -220,6 +239,9 @@ void pool_sent(struct pool *pool, struct slot *slot)
  * knows from `settling` which counter is one behind. */
 void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome)
 {
+        if (pool->ended)
+                pool->ended(pool->userdata, slot, outcome);
+
         __atomic_store_n(&pool->state->settling, outcome, __ATOMIC_RELEASE);
         slots_release(&pool->slots, slot);
         __atomic_thread_fence(__ATOMIC_RELEASE);
@@ -282,13 +304,15 @@ void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)
 
 /* --- The life of workers --- */
 
-static usec_t timeout_of(const struct settings *settings, enum worker_timeout timeout)
+static usec_t timeout_of(const struct pool *pool, enum worker_timeout timeout)
 {
+        const struct settings *settings = pool->settings;
+
         switch (timeout) {
         case TIMEOUT_START:
                 return settings->timeout_start;
         case TIMEOUT_DRAIN:
-                return settings->drain_timeout;
+                return pool->stopping ? settings->drain_timeout : settings->reload_drain_timeout;
         case TIMEOUT_STOP:
                 return settings->timeout_stop;
         case TIMEOUT_NONE:
@@ -306,7 +330,7 @@ static void happened(struct pool *pool, uint32_t worker, enum worker_event event
         if (after != before) {
                 enum worker_timeout timeout = worker_state_info(after)->timeout;
 
-                row->deadline = usec_add(now, timeout_of(pool->settings, timeout));
+                row->deadline = usec_add(now, timeout_of(pool, timeout));
                 __atomic_store_n(&row->state, after, __ATOMIC_RELEASE);
         }
 
@@ -369,8 +393,12 @@ int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now
 
 void pool_drained(struct pool *pool, uint32_t worker, usec_t now)
 {
-        struct worker_row *row = pool->workers[worker].row;
+        struct pool_worker *w = &pool->workers[worker];
+        struct worker_row *row = w->row;
 
+        w->leaves = true;
+        if (pool_is_due(pool, w)) /* the successor has its place now */
+                pool->successor = POOL_NO_ROW;
         happened(pool, worker, WORKER_DRAINED, now);
         /* One DrainTimeoutSec= for the whole stop, also for workers that had to wait for it. */
         if (pool->stopping && row->deadline > pool->stop_deadline)
@@ -393,15 +421,28 @@ void pool_killed(struct pool *pool, uint32_t worker, usec_t now)
         happened(pool, worker, WORKER_GOT_KILLED, now);
 }
 
+/* A worker that had connections for longer than the next start would wait was of use, also if none
+ * of them came to its end. */
+static bool was_of_use(const struct pool *pool, const struct pool_worker *w, usec_t now)
+{
+        const struct backoff *b = &pool->backoff;
+
+        return w->served ||
+                (w->row->handed_over > 0 && now - w->started_at >= MAX(b->delay, b->first));
+}
+
 bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
 {
         struct pool_worker *w = &pool->workers[worker];
         bool was_ready = w->row->capacity > 0;
         bool soon = now - w->started_at < pool->settings->restart_max_delay;
-        bool failed = !pool->stopping && !w->served && (!was_ready || soon);
+        bool of_use = was_of_use(pool, w, now);
+        bool failed = !pool->stopping && !of_use && !w->leaves && (!was_ready || soon);
 
         if (failed)
                 backoff_failed(&pool->backoff, w->started_at, now);
+        else if (of_use)
+                backoff_served(&pool->backoff, w->started_at);
         happened(pool, worker, WORKER_EXITED, now);
         pool_set_take(pool, worker, true);
 

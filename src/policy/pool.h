@@ -35,6 +35,7 @@ struct worker_row {
 #define POOL_HAND_MAX 2
 
 #define POOL_NOT_IN_HEAP UINT32_MAX
+#define POOL_NO_ROW      UINT32_MAX
 
 enum pool_question {
         QUESTION_NONE,
@@ -53,6 +54,12 @@ struct pool_worker {
         usec_t readys_since;  /* begin of the second in which n_readys are counted */
         uint32_t n_readys;
         bool served;
+        bool leaves; /* it was asked to: its end says nothing about how workers start */
+
+        bool idle;          /* ready, without a connection */
+        bool retires;       /* it has been idle for so long that it may go */
+        usec_t idle_since;  /* as it was noticed; 0: it was not */
+        uint64_t idle_mark; /* its `handed_over` then: while it is the same, it is idle since then */
 
         /* It was adopted. It may answer questions of the process before this one, and gets nothing
          * until it has listed what it holds. */
@@ -76,6 +83,8 @@ struct pool_worker {
 enum pool_action_type {
         POOL_SPAWN,
         POOL_DRAIN,
+        POOL_RETIRE,  /* drain it: it has been idle, and the pool is larger than it has to be */
+        POOL_RECYCLE, /* drain it: it has had RecycleAfter= connections, its successor is ready */
         POOL_TERMINATE,
         POOL_ABORT,      /* it hangs */
         POOL_KILL,
@@ -111,8 +120,13 @@ enum pool_violation {
         POOL_NOT_ASKED = 3,
 };
 
+/* Is told of each connection's end, while its slot and its worker's row still say all about it. */
+typedef void (*pool_ended_t)(void *userdata, const struct slot *slot, enum outcome outcome);
+
 struct pool {
         const struct settings *settings;
+        pool_ended_t ended; /* or NULL */
+        void *userdata;     /* of `ended` */
         struct pool_state *state;
         struct counters *counters; /* in the state */
         struct slots slots;
@@ -125,6 +139,11 @@ struct pool {
         uint32_t *heap;
         uint32_t n_heap;
         uint64_t n_choices;
+
+        uint32_t n_idle;     /* workers that are ready and have no connection */
+        uint32_t idle_floor; /* below it, another worker has to be started: dirty */
+        uint32_t successor;  /* row of the one that takes the place of a recycled one */
+        usec_t look_at;      /* when idle workers are looked for next; 0: there is no need */
 
         struct backoff backoff;
         uint64_t adopted_serial; /* ids up to here are older than this process */
@@ -161,7 +180,8 @@ struct pool_memory {
         uint32_t n_slots;
 };
 
-/* How many rows a pool with these settings needs: workers that run, and dead ones with a queue. */
+/* How many rows a pool with these settings needs: workers of two generations, and dead ones with a
+ * queue. */
 uint32_t pool_rows_needed(const struct settings *settings);
 
 /*
@@ -242,10 +262,11 @@ void pool_not_asked(struct pool *pool, uint32_t worker, usec_t now);
 int pool_held(struct pool *pool, uint32_t worker, uint64_t id);
 int pool_pong(struct pool *pool, uint32_t worker, uint32_t value, usec_t now);
 
-/* Returns the value for the next question. */
-static inline uint32_t pool_next_question(const struct pool *pool)
+/* Returns the value for the next question. It is noted before the question is sent: who finds the
+ * ledger after a crash gives no value twice, and knows answers to what others asked. */
+static inline uint32_t pool_next_question(struct pool *pool)
 {
-        return pool->state->last_question + 1;
+        return ++pool->state->last_question;
 }
 
 /* The step was taken: pool_decide() asked for it, or the worker broke the protocol. */

@@ -11,6 +11,7 @@
 #include "policy/settings-table.h"
 
 #define CONNECTIONS_LIMIT 16777215u /* ids have 24 bits for the slot, DESIGN section 8 */
+#define RECYCLE_LIMIT     1000000000u
 #define TIME_LIMIT        (365 * USEC_PER_DAY)
 
 static const char *const distribute_names[] = {
@@ -19,7 +20,7 @@ static const char *const distribute_names[] = {
         NULL,
 };
 
-static const struct settings_type type_number, type_time, type_choice, type_command;
+static const struct settings_type type_number, type_time, type_choice, type_boolean, type_command;
 
 const struct settings_row settings_table[SETTING_COUNT] = {
         [SETTING_WORKERS] = {
@@ -32,6 +33,36 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .word = "auto",
                 .word_value = 0,
                 .standard = 0,
+        },
+        [SETTING_WORKERS_SPARE] = {
+                .section = "Pool",
+                .key = "WorkersSpare",
+                .type = &type_number,
+                .offset = offsetof(struct settings, workers_spare),
+                .minimum = 0,
+                .maximum = WORKERS_LIMIT,
+                .standard = 0,
+        },
+        [SETTING_WORKERS_MAX] = {
+                .section = "Pool",
+                .key = "WorkersMax",
+                .type = &type_number,
+                .offset = offsetof(struct settings, workers_max),
+                .minimum = 1,
+                .maximum = WORKERS_LIMIT,
+                .standard = UINT32_MAX,
+                .standard_note = "as Workers=",
+        },
+        [SETTING_WORKER_IDLE_TIMEOUT] = {
+                .section = "Pool",
+                .key = "WorkerIdleTimeoutSec",
+                .type = &type_time,
+                .offset = offsetof(struct settings, worker_idle_timeout),
+                .minimum = USEC_PER_MSEC,
+                .maximum = TIME_LIMIT,
+                .word = "infinity",
+                .word_value = USEC_INFINITY,
+                .standard = 60 * USEC_PER_SEC,
         },
         [SETTING_MAX_CONNECTIONS] = {
                 .section = "Pool",
@@ -49,6 +80,13 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .offset = offsetof(struct settings, distribute),
                 .names = distribute_names,
                 .standard = DISTRIBUTE_LEAST_CONNECTIONS,
+        },
+        [SETTING_LOG_CONNECTIONS] = {
+                .section = "Pool",
+                .key = "LogConnections",
+                .type = &type_boolean,
+                .offset = offsetof(struct settings, log_connections),
+                .standard = false,
         },
         [SETTING_COMMAND] = {
                 .section = "Worker",
@@ -111,6 +149,17 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .word_value = USEC_INFINITY,
                 .standard = 30 * USEC_PER_SEC,
         },
+        [SETTING_RELOAD_DRAIN_TIMEOUT] = {
+                .section = "Worker",
+                .key = "ReloadDrainTimeoutSec",
+                .type = &type_time,
+                .offset = offsetof(struct settings, reload_drain_timeout),
+                .minimum = 0,
+                .maximum = TIME_LIMIT,
+                .word = "infinity",
+                .word_value = USEC_INFINITY,
+                .standard = USEC_INFINITY,
+        },
         /* Not `infinity`: a worker that ignores SIGTERM would never end. Not 0: to systemd that
          * means infinity here. */
         [SETTING_TIMEOUT_STOP] = {
@@ -121,6 +170,15 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .minimum = USEC_PER_MSEC,
                 .maximum = TIME_LIMIT,
                 .standard = 5 * USEC_PER_SEC,
+        },
+        [SETTING_RECYCLE_AFTER] = {
+                .section = "Worker",
+                .key = "RecycleAfter",
+                .type = &type_number,
+                .offset = offsetof(struct settings, recycle_after),
+                .minimum = 0,
+                .maximum = RECYCLE_LIMIT,
+                .standard = 0,
         },
         /* Not 0: doubled it is still 0, and a worker that crashes at once would spin. */
         [SETTING_RESTART] = {
@@ -288,6 +346,58 @@ static const struct settings_type type_choice = {
         .reset = reset_choice,
         .print = print_choice,
         .print_allowed = print_allowed_choices,
+};
+
+/* The words that systemd takes, see systemd.syntax(7). */
+static const char *const yes_words[] = { "yes", "y", "true", "t", "on", "1", NULL };
+static const char *const no_words[] = { "no", "n", "false", "f", "off", "0", NULL };
+
+static bool is_among(const char *value, const char *const *words)
+{
+        for (; *words; words++)
+                if (strcasecmp(value, *words) == 0)
+                        return true;
+
+        return false;
+}
+
+static int parse_boolean(
+        const struct settings_row *row, const char *value, void *field, const char **ret_problem)
+{
+        bool yes = is_among(value, yes_words);
+
+        (void)row;
+        if (!yes && !is_among(value, no_words)) {
+                *ret_problem = "neither yes nor no";
+                return -EINVAL;
+        }
+
+        *(bool *)field = yes;
+        return 0;
+}
+
+static void reset_boolean(const struct settings_row *row, void *field)
+{
+        *(bool *)field = row->standard;
+}
+
+static void print_boolean(const struct settings_row *row, const void *field, FILE *f)
+{
+        (void)row;
+        fputs(*(const bool *)field ? "yes" : "no", f);
+}
+
+static void print_allowed_booleans(const struct settings_row *row, FILE *f)
+{
+        (void)row;
+        fputs("yes, no", f);
+}
+
+static const struct settings_type type_boolean = {
+        .parse = parse_boolean,
+        .reset = reset_boolean,
+        .print = print_boolean,
+        .print_allowed = print_allowed_booleans,
 };
 
 static int parse_command(

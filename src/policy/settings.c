@@ -282,11 +282,12 @@ int settings_set_command(
 
 void settings_resolve(struct settings *s, uint32_t n_cpus)
 {
-        if (s->workers != 0)
-                return;
-
-        s->workers = n_cpus == 0 ? 1 : MIN(n_cpus, WORKERS_LIMIT);
-        s->resolved_cpus = n_cpus;
+        if (s->workers == 0) {
+                s->workers = n_cpus == 0 ? 1 : MIN(n_cpus, WORKERS_LIMIT);
+                s->resolved_cpus = n_cpus;
+        }
+        if (s->workers_max == UINT32_MAX)
+                s->workers_max = s->workers;
 }
 
 static void print_value(const struct settings *s, size_t i, FILE *f)
@@ -297,24 +298,39 @@ static void print_value(const struct settings *s, size_t i, FILE *f)
         row->type->print(row, const_field_of(s, i), f);
 }
 
-int settings_check(const struct settings *s, char **ret_message)
+/* Says that the value of `a` is `what` compared with that of `b`. */
+static int complain_of_pair(
+        const struct settings *s, size_t a, const char *what, size_t b, char **ret_message)
 {
         struct message m;
         int r;
-
-        *ret_message = NULL;
-        if (s->restart_max_delay >= s->restart)
-                return 0;
 
         r = message_begin(&m);
         if (r < 0)
                 return r;
 
-        print_value(s, SETTING_RESTART_MAX_DELAY, m.f);
-        fprintf(m.f, " (%s) is shorter than ", source_of(s, SETTING_RESTART_MAX_DELAY));
-        print_value(s, SETTING_RESTART, m.f);
-        fprintf(m.f, " (%s)", source_of(s, SETTING_RESTART));
+        print_value(s, a, m.f);
+        fprintf(m.f, " (%s) is %s than ", source_of(s, a), what);
+        print_value(s, b, m.f);
+        fprintf(m.f, " (%s)", source_of(s, b));
         return message_end(&m, ret_message);
+}
+
+int settings_check(const struct settings *s, char **ret_message)
+{
+        *ret_message = NULL;
+
+        if (s->workers_max < s->workers)
+                return complain_of_pair(
+                        s, SETTING_WORKERS_MAX, "less", SETTING_WORKERS, ret_message);
+        if (s->workers_spare > s->workers_max)
+                return complain_of_pair(
+                        s, SETTING_WORKERS_SPARE, "more", SETTING_WORKERS_MAX, ret_message);
+        if (s->restart_max_delay < s->restart)
+                return complain_of_pair(
+                        s, SETTING_RESTART_MAX_DELAY, "shorter", SETTING_RESTART, ret_message);
+
+        return 0;
 }
 
 int settings_print(const struct settings *s, FILE *f)

@@ -26,15 +26,21 @@ enum distribute {
 /* In the order in which they are printed; the rows of the table in settings-table.c. */
 enum setting {
         SETTING_WORKERS,
+        SETTING_WORKERS_SPARE,
+        SETTING_WORKERS_MAX,
+        SETTING_WORKER_IDLE_TIMEOUT,
         SETTING_MAX_CONNECTIONS,
         SETTING_DISTRIBUTE,
+        SETTING_LOG_CONNECTIONS,
         SETTING_COMMAND,
         SETTING_CONNECTIONS_PER_WORKER,
         SETTING_TIMEOUT_START,
         SETTING_WATCHDOG,
         SETTING_QUEUE_TIMEOUT,
         SETTING_DRAIN_TIMEOUT,
+        SETTING_RELOAD_DRAIN_TIMEOUT,
         SETTING_TIMEOUT_STOP,
+        SETTING_RECYCLE_AFTER,
         SETTING_RESTART,
         SETTING_RESTART_MAX_DELAY,
         SETTING_COUNT,
@@ -43,8 +49,12 @@ enum setting {
 struct settings {
         /* [Pool] */
         uint32_t workers; /* 0: `auto`, until settings_resolve() */
+        uint32_t workers_spare;
+        uint32_t workers_max;       /* UINT32_MAX: as `workers`, until settings_resolve() */
+        usec_t worker_idle_timeout; /* USEC_INFINITY: extra workers stay */
         uint32_t max_connections;
         enum distribute distribute;
+        bool log_connections;
 
         /* [Worker] */
         char **command;                  /* NULL-terminated; NULL: the bundled echo worker */
@@ -53,7 +63,9 @@ struct settings {
         usec_t watchdog;                 /* 0: off */
         usec_t queue_timeout;            /* USEC_INFINITY: never */
         usec_t drain_timeout;            /* 0: SIGTERM at once; USEC_INFINITY: no limit */
+        usec_t reload_drain_timeout;     /* the same */
         usec_t timeout_stop;
+        uint32_t recycle_after;          /* 0: never */
         usec_t restart;
         usec_t restart_max_delay;
 
@@ -81,7 +93,8 @@ int settings_assign(
 int settings_set_command(
         struct settings *s, char *const *words, const char *source, char **ret_message);
 
-/* Gives Workers=auto its number, from the CPUs that this process may use. */
+/* Gives Workers=auto its number, from the CPUs that this process may use, and WorkersMax= its
+ * default. */
 void settings_resolve(struct settings *s, uint32_t n_cpus);
 
 /* Looks for values that are good alone and bad together. Call it when all are set. */

@@ -8,6 +8,9 @@
 
 #include "policy/slots.h"
 
+/* No instance gets that far, and ids stay far from their end: 40 bits of serial. */
+#define SERIAL_SANE (UINT64_C(1) << 39)
+
 static bool is_sound(const struct slots *slots, uint32_t index)
 {
         const struct slot *slot = &slots->table[index];
@@ -22,7 +25,7 @@ int slots_init(
         assert(n_table > 0 && n_table <= SLOTS_MAX);
 
         *slots = (struct slots){ .head = head, .table = table, .n_table = n_table };
-        if (head->n_touched > n_table)
+        if (head->n_touched > n_table || head->last_serial > SERIAL_SANE)
                 return -EBADMSG;
 
         slots->free_list = malloc(n_table * sizeof(uint32_t));
@@ -34,8 +37,10 @@ int slots_init(
                         slots->free_list[slots->n_free++] = i;
                 else if (is_sound(slots, i))
                         slots->n_used++;
-                else
+                else {
+                        slots_done(slots);
                         return -EBADMSG;
+                }
         }
 
         return 0;

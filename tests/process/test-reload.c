@@ -197,6 +197,27 @@ static void test_stop_during_a_reload(void **state)
         harness_stop(h);
 }
 
+/* Executed in place, the program would not know that it was asked to stop. */
+static void test_stop_while_settings_are_checked(void **state)
+{
+        struct harness *h = *state;
+        static const char call[] = "{\"method\":\"io.acceptd.Pool.Reload\"}";
+        struct client client;
+        struct ctl ctl;
+        int fd;
+
+        begin(h, &ctl, "Workers=1", "--serve=hold");
+        client_open_served(h, &client, 0);
+        fd = ctl_connect(&ctl);
+        ctl_send(fd, call, sizeof(call));
+        harness_await_notify(h, "RELOADING=1");
+        assert_int_equal(kill(h->pid, SIGTERM), 0);
+        json_decref(ctl_receive(h, fd));
+        fd_close(fd);
+        client_close(&client);
+        harness_expect_exit(h, 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -208,6 +229,7 @@ int main(void)
                 HARNESS_TEST(test_program_that_exits),
                 HARNESS_TEST(test_program_that_never_gets_ready),
                 HARNESS_TEST(test_stop_during_a_reload),
+                HARNESS_TEST(test_stop_while_settings_are_checked),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

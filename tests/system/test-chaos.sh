@@ -384,7 +384,7 @@ deaths_are_expected() {
         expect '(Found left-over process|This usually indicates)'
         expect 'remains running after unit stopped'
         expect 'Watchdog timeout|Killing process .* with signal SIGABRT'
-        expect 'Worker .* (was ended by SIGKILL|ended in an unknown way, with)'
+        expect 'Worker .* (was ended by SIGKILL|ended in an unknown way)'
         expect 'connections? that worker .* had received and not finished (is|are) lost'
         expect 'Workers (fail|do not start): the last one was ended by SIGKILL'
 }
@@ -392,6 +392,7 @@ deaths_are_expected() {
 failed_reloads_are_expected() {
         expect '[Rr]eload failed'
         expect 'did not reload|Reload failed|Control process exited'
+        expect 'Unit cannot be reloaded because it is inactive'
 }
 
 # --- scenarios ----------------------------------------------------------------

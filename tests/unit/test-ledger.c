@@ -3,6 +3,7 @@
 /* The memory of the pool's records: src/dispatcher/ledger.c. */
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -157,6 +158,87 @@ static void test_too_many_names(void **state)
         ledger_done(&ledger);
 }
 
+/* --- Taking over --- */
+
+/* Returns what ledger_adopt() says of a descriptor. */
+static const char *refusal(int fd_consume)
+{
+        struct ledger ledger = LEDGER_NULL;
+        const char *why = NULL;
+
+        assert_int_equal(ledger_adopt(&ledger, fd_consume, &why), -EBADMSG);
+        ledger_done(&ledger);
+        return why;
+}
+
+static int dup_of(const struct ledger *ledger)
+{
+        return fcntl(ledger->fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void test_adopt(void **state)
+{
+        struct ledger old = create(7, 33), ledger = LEDGER_NULL;
+        const char *why = "as it was";
+
+        (void)state;
+        assert_int_equal(ledger_add_name(&old, "http"), 0);
+        old.header->pool.counters.accepted = 5;
+        old.slots[32].id = 99;
+        assert_int_equal(ledger_adopt(&ledger, dup_of(&old), &why), 0);
+        assert_string_equal(why, "as it was");
+        ledger_done(&old);
+
+        assert_int_equal(ledger_add_name(&ledger, "http"), 0);
+        assert_int_equal(ledger_add_name(&ledger, "https"), 1);
+        assert_int_equal(ledger.header->pool.counters.accepted, 5);
+        assert_int_equal(ledger.slots[32].id, 99);
+        assert_int_equal(ledger_get_memory(&ledger, 3).n_rows, 3);
+        ledger.rows[5].state = 1; /* in use: it is not left behind */
+        assert_int_equal(ledger_get_memory(&ledger, 3).n_rows, 6);
+        assert_int_equal(ledger_get_memory(&ledger, 300).n_rows, 7);
+        ledger_done(&ledger);
+}
+
+static void test_adopt_damaged(void **state)
+{
+        struct ledger ledger = create(7, 33);
+
+        (void)state;
+        ledger.header->version++;
+        assert_string_equal(refusal(dup_of(&ledger)), "it has another version");
+        ledger.header->version--;
+        ledger.header->n_slots++;
+        assert_string_equal(refusal(dup_of(&ledger)), "its size is wrong");
+        ledger.header->n_slots = UINT32_MAX;
+        assert_string_equal(refusal(dup_of(&ledger)), "its size is wrong");
+        ledger.header->n_slots = 33;
+        ledger.header->n_rows = 0;
+        assert_string_equal(refusal(dup_of(&ledger)), "its size is wrong");
+        ledger.header->n_rows = 7;
+        ledger.header->n_names = LEDGER_NAMES_MAX + 1;
+        assert_string_equal(refusal(dup_of(&ledger)), "it has too many names");
+        ledger.header->n_names = 1;
+        memset(ledger.header->names[0], 'x', LEDGER_NAME_SIZE);
+        assert_string_equal(refusal(dup_of(&ledger)), "a name in it has no end");
+        ledger.header->n_names = 0;
+        ledger.header->magic[0]++;
+        assert_string_equal(refusal(dup_of(&ledger)), "it does not begin like one");
+        ledger_done(&ledger);
+}
+
+static void test_adopt_foreign(void **state)
+{
+        int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        (void)state;
+        assert_string_equal(refusal(fcntl(fd, F_DUPFD_CLOEXEC, 0)), "it is not sealed");
+        assert_int_equal(ftruncate(fd, sizeof(struct ledger_header) - 1), 0);
+        assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
+        assert_string_equal(refusal(fd), "it is too short");
+        assert_string_equal(refusal(eventfd(0, EFD_CLOEXEC)), "it is not sealed");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -169,6 +251,9 @@ int main(void)
                 WITHOUT_LEAKS(test_no_descriptor),
                 WITHOUT_LEAKS(test_names),
                 WITHOUT_LEAKS(test_too_many_names),
+                WITHOUT_LEAKS(test_adopt),
+                WITHOUT_LEAKS(test_adopt_damaged),
+                WITHOUT_LEAKS(test_adopt_foreign),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,9 @@
 #define NOT_UNDERSTOOD                                                                             \
         "not understood (allowed: [Section], Key=Value, and comments that start with # or ;)"
 #define HEADER  "a section header is [Name], alone on its line"
+#define POOL_KEYS                                                                                  \
+        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, MaxConnections=, "           \
+        "Distribute=, LogConnections="
 #define WORKERS "not a number (allowed: auto, or 1 to 4096)"
 
 static char folder[] = "/tmp/acceptd-settings-XXXXXX";
@@ -251,8 +254,7 @@ static void mistakes_are_named_with_file_and_line(void **state)
                 { "[Pool]\nWorkers=a\nWorkers=b\n", "x.conf:2: [Pool] Workers=a: " WORKERS },
                 { "[Pool]\nWorkers=a\n[Bad\n", "x.conf:2: [Pool] Workers=a: " WORKERS },
                 { "[Pool]\n#\nWrokers=3\n",
-                        "x.conf:3: [Pool] has no key Wrokers= (known: Workers=, MaxConnections=, "
-                        "Distribute=)" },
+                        "x.conf:3: [Pool] has no key Wrokers= (known: " POOL_KEYS ")" },
                 { "[Pool]\nCommand=/x\n",
                         "x.conf:2: [Pool] has no key Command=, it belongs to [Worker]" },
                 { "[Pol]\nWorkers=3\n",
@@ -266,8 +268,7 @@ static void mistakes_are_named_with_file_and_line(void **state)
                 { "[Pool]\nWorkers: 3\n", "x.conf:2: " NOT_UNDERSTOOD },
                 { "[Pool]\nWorkers:a=3\n", "x.conf:2: " NOT_UNDERSTOOD },
                 { "[Pool]\n=3\n",
-                        "x.conf:2: [Pool] has no key = (known: Workers=, MaxConnections=, "
-                        "Distribute=)" },
+                        "x.conf:2: [Pool] has no key = (known: " POOL_KEYS ")" },
                 { "\n[Pool\nWorkers=3\n", "x.conf:2: " HEADER },
                 { "[Pool] Workers=3\n", "x.conf:1: " HEADER },
                 { "  [Pool]]\n", "x.conf:1: " HEADER },

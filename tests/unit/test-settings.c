@@ -17,10 +17,13 @@
 #define WATCHDOG " (allowed: 1ms to 365d or 0, such as 5s, 2min or 1h 30min)"
 #define DRAIN   " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
 #define COMMAND " (allowed: an absolute path and arguments, quoted as in systemd.service(5))"
+#define POOL_KEYS                                                                                  \
+        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, MaxConnections=, "           \
+        "Distribute=, LogConnections="
 #define ALL_KEYS                                                                                   \
-        "(known: Workers=, MaxConnections=, Distribute=, Command=, ConnectionsPerWorker=, "        \
-        "TimeoutStartSec=, WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, TimeoutStopSec=, "     \
-        "RestartSec=, RestartMaxDelaySec=)"
+        "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
+        "WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, TimeoutStopSec=, RecycleAfter=, RestartSec=, "  \
+        "RestartMaxDelaySec=)"
 
 static char *print(const struct settings *s)
 {
@@ -70,6 +73,12 @@ static void has_the_defaults_of_the_manual(void **state)
         (void)state;
         settings_init(&s);
         assert_int_equal(s.workers, 0);
+        assert_int_equal(s.workers_spare, 0);
+        assert_int_equal(s.workers_max, UINT32_MAX);
+        assert_int_equal(s.worker_idle_timeout, 60 * USEC_PER_SEC);
+        assert_false(s.log_connections);
+        assert_int_equal(s.reload_drain_timeout, USEC_INFINITY);
+        assert_int_equal(s.recycle_after, 0);
         assert_int_equal(s.max_connections, 65536);
         assert_int_equal(s.distribute, DISTRIBUTE_LEAST_CONNECTIONS);
         assert_null(s.command);
@@ -93,6 +102,26 @@ static void takes_good_values(void **state)
                 { "Workers=0004096", "Workers=4096" },
                 { " Workers \t= 7 ", "Workers=7" },
                 { "Workers=7\r", "Workers=7" },
+                { "WorkersSpare=0", "WorkersSpare=0" },
+                { "WorkersMax=4096", "WorkersMax=4096" },
+                { "WorkerIdleTimeoutSec=1ms", "WorkerIdleTimeoutSec=1ms" },
+                { "WorkerIdleTimeoutSec=infinity", "WorkerIdleTimeoutSec=infinity" },
+                { "LogConnections=yes", "LogConnections=yes" },
+                { "LogConnections=TRUE", "LogConnections=yes" },
+                { "LogConnections=t", "LogConnections=yes" },
+                { "LogConnections=on", "LogConnections=yes" },
+                { "LogConnections=Y", "LogConnections=yes" },
+                { "LogConnections=1", "LogConnections=yes" },
+                { "LogConnections=No", "LogConnections=no" },
+                { "LogConnections=false", "LogConnections=no" },
+                { "LogConnections=F", "LogConnections=no" },
+                { "LogConnections=off", "LogConnections=no" },
+                { "LogConnections=n", "LogConnections=no" },
+                { "LogConnections=0", "LogConnections=no" },
+                { "ReloadDrainTimeoutSec=0", "ReloadDrainTimeoutSec=0" },
+                { "ReloadDrainTimeoutSec=infinity", "ReloadDrainTimeoutSec=infinity" },
+                { "RecycleAfter=0", "RecycleAfter=0" },
+                { "RecycleAfter=1000000000", "RecycleAfter=1000000000" },
                 { "MaxConnections=1", "MaxConnections=1" },
                 { "MaxConnections=16777215", "MaxConnections=16777215" },
                 { "Distribute=least-connections", "Distribute=least-connections" },
@@ -148,6 +177,17 @@ static void refuses_bad_values_and_changes_nothing(void **state)
                 { "Workers=Auto", "Workers=Auto: not a number (allowed: auto, or 1 to 4096)" },
                 { "Workers=2 3", "Workers=2 3: not a number (allowed: auto, or 1 to 4096)" },
                 { "Workers=1\n2", "Workers=1\\x0a2: not a number (allowed: auto, or 1 to 4096)" },
+                { "WorkersSpare=4097", "WorkersSpare=4097: too large (allowed: 0 to 4096)" },
+                { "WorkersMax=0", "WorkersMax=0: too small (allowed: 1 to 4096)" },
+                { "WorkersMax=4294967295",
+                        "WorkersMax=4294967295: too large (allowed: 1 to 4096)" },
+                { "WorkerIdleTimeoutSec=0", "WorkerIdleTimeoutSec=0: too short" START },
+                { "LogConnections=2", "LogConnections=2: neither yes nor no (allowed: yes, no)" },
+                { "LogConnections=yess",
+                        "LogConnections=yess: neither yes nor no (allowed: yes, no)" },
+                { "ReloadDrainTimeoutSec=x", "ReloadDrainTimeoutSec=x: not a time span" DRAIN },
+                { "RecycleAfter=1000000001",
+                        "RecycleAfter=1000000001: too large (allowed: 0 to 1000000000)" },
                 { "MaxConnections=0", "MaxConnections=0: too small" COUNTS },
                 { "MaxConnections=16777216", "MaxConnections=16777216: too large" COUNTS },
                 { "MaxConnections=auto", "MaxConnections=auto: not a number" COUNTS },
@@ -219,14 +259,13 @@ static void knows_which_key_belongs_to_which_section(void **state)
                 const char *message;
         } cases[] = {
                 { "Pool", "Wrokers",
-                        "[Pool] has no key Wrokers= (known: Workers=, MaxConnections=, "
-                        "Distribute=)" },
+                        "[Pool] has no key Wrokers= (known: " POOL_KEYS ")" },
                 { "Pool", "Command", "[Pool] has no key Command=, it belongs to [Worker]" },
                 { "Worker", "Workers", "[Worker] has no key Workers=, it belongs to [Pool]" },
                 { "Worker", "X",
                         "[Worker] has no key X= (known: Command=, ConnectionsPerWorker=, "
-                        "TimeoutStartSec=, WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, "
-                        "TimeoutStopSec=, RestartSec=, RestartMaxDelaySec=)" },
+                        "TimeoutStartSec=, WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, "
+                        "TimeoutStopSec=, RecycleAfter=, RestartSec=, RestartMaxDelaySec=)" },
                 { "pool", "Workers", "there is no section [pool] (known: [Pool], [Worker])" },
                 { "Po\nol", "X", "there is no section [Po\\x0aol] (known: [Pool], [Worker])" },
                 { "", "Workers", "Workers= is in no section, it belongs to [Pool]" },
@@ -267,11 +306,13 @@ static void cuts_long_values_in_messages(void **state)
 
 static void empty_value_means_the_default_again(void **state)
 {
-        static const char *const keys[] = { "Workers", "MaxConnections", "Distribute", "Command",
-                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
-                "DrainTimeoutSec", "TimeoutStopSec", "RestartSec", "RestartMaxDelaySec" };
-        static const char *const values[] = { "2", "2", "round-robin", "/bin/a b", "2", "2", "2",
-                "2", "2", "2", "2", "2" };
+        static const char *const keys[] = { "Workers", "WorkersSpare", "WorkersMax",
+                "WorkerIdleTimeoutSec", "MaxConnections", "Distribute", "LogConnections", "Command",
+                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec", "DrainTimeoutSec",
+                "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter", "RestartSec",
+                "RestartMaxDelaySec" };
+        static const char *const values[] = { "2", "2", "2", "2", "2", "round-robin", "yes",
+                "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2", "2", "2" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
         struct settings s;
 
@@ -382,6 +423,31 @@ static void delay_must_have_room_to_grow(void **state)
         settings_done(&s);
 }
 
+static void the_most_workers_follow_the_least(void **state)
+{
+        _cleanup_(freep) char *less = NULL, *spare = NULL, *text = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        assign(&s, "Workers=5");
+        settings_resolve(&s, 2);
+        assert_int_equal(s.workers_max, 5);
+        assert_int_equal(settings_check(&s, &less), 0);
+        text = print(&s);
+        assert_non_null(strstr(text, "# default: as Workers=\nWorkersMax=5\n"));
+
+        assign(&s, "WorkersMax=4");
+        assert_int_equal(settings_check(&s, &less), -EINVAL);
+        assert_string_equal(less, "WorkersMax=4 (-o) is less than Workers=5 (-o)");
+
+        assign(&s, "WorkersMax=6");
+        assign(&s, "WorkersSpare=7");
+        assert_int_equal(settings_check(&s, &spare), -EINVAL);
+        assert_string_equal(spare, "WorkersSpare=7 (-o) is more than WorkersMax=6 (-o)");
+        settings_done(&s);
+}
+
 static void prints_defaults_in_full(void **state)
 {
         _cleanup_(freep) char *text = NULL;
@@ -395,9 +461,17 @@ static void prints_defaults_in_full(void **state)
                                   "# default: auto, 2 CPUs\n"
                                   "Workers=2\n"
                                   "# default\n"
+                                  "WorkersSpare=0\n"
+                                  "# default: as Workers=\n"
+                                  "WorkersMax=2\n"
+                                  "# default\n"
+                                  "WorkerIdleTimeoutSec=1min\n"
+                                  "# default\n"
                                   "MaxConnections=65536\n"
                                   "# default\n"
                                   "Distribute=least-connections\n"
+                                  "# default\n"
+                                  "LogConnections=no\n"
                                   "\n"
                                   "[Worker]\n"
                                   "# default: the echo worker\n"
@@ -413,7 +487,11 @@ static void prints_defaults_in_full(void **state)
                                   "# default\n"
                                   "DrainTimeoutSec=30s\n"
                                   "# default\n"
+                                  "ReloadDrainTimeoutSec=infinity\n"
+                                  "# default\n"
                                   "TimeoutStopSec=5s\n"
+                                  "# default\n"
+                                  "RecycleAfter=0\n"
                                   "# default\n"
                                   "RestartSec=100ms\n"
                                   "# default\n"
@@ -423,7 +501,8 @@ static void prints_defaults_in_full(void **state)
 
 static void printed_settings_read_back_as_the_same(void **state)
 {
-        static const char *const assignments[] = { "Workers=3", "Distribute=round-robin",
+        static const char *const assignments[] = { "Workers=3", "WorkersSpare=2", "WorkersMax=9",
+                "LogConnections=yes", "RecycleAfter=1000", "Distribute=round-robin",
                 "Command=/bin/a 'b\\n#' \"\\\\\" ; \"it's\"", "DrainTimeoutSec=infinity",
                 "RestartSec=1d 1us", "RestartMaxDelaySec=7w" };
         _cleanup_(freep) char *text = NULL;
@@ -440,6 +519,12 @@ static void printed_settings_read_back_as_the_same(void **state)
         assert_int_equal(a.workers, b.workers);
         assert_int_equal(a.max_connections, b.max_connections);
         assert_int_equal(a.distribute, b.distribute);
+        assert_int_equal(a.workers_spare, b.workers_spare);
+        assert_int_equal(a.workers_max, b.workers_max);
+        assert_int_equal(a.worker_idle_timeout, b.worker_idle_timeout);
+        assert_int_equal(a.log_connections, b.log_connections);
+        assert_int_equal(a.reload_drain_timeout, b.reload_drain_timeout);
+        assert_int_equal(a.recycle_after, b.recycle_after);
         for (size_t i = 0; a.command[i] || b.command[i]; i++)
                 assert_string_equal(a.command[i], b.command[i]);
         assert_int_equal(a.connections_per_worker, b.connections_per_worker);
@@ -478,6 +563,7 @@ int main(void)
                 cmocka_unit_test(command_line_gives_words_as_they_are),
                 cmocka_unit_test(auto_becomes_the_number_of_cpus),
                 cmocka_unit_test(delay_must_have_room_to_grow),
+                cmocka_unit_test(the_most_workers_follow_the_least),
                 cmocka_unit_test(prints_defaults_in_full),
                 cmocka_unit_test(printed_settings_read_back_as_the_same),
                 cmocka_unit_test(done_takes_what_was_never_initialised),

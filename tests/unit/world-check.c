@@ -10,7 +10,7 @@
 /* Connections that a worker has, as the pool should see it. */
 static uint32_t count_open(const struct world_worker *v)
 {
-        uint32_t n = (uint32_t)v->n_held;
+        uint32_t n = (uint32_t)v->n_held + v->n_ghosts;
 
         for (size_t i = 0; i < v->n_queue; i++)
                 n += v->queue[i].id != 0 && !v->queue[i].settled;
@@ -23,6 +23,7 @@ static bool has_credit(const struct world *w, uint32_t row)
         const struct world_worker *v = &w->workers[row];
 
         return v->alive && world_state(w, row) == WORKER_READY && count_open(v) < v->capacity &&
+               !v->must_list &&
                w->pool.workers[row].blocked_until == 0 && !w->pool.workers[row].take &&
                !w->pool.workers[row].silent;
 }
@@ -100,6 +101,87 @@ void world_check_is_first_to_take_back(struct world *w, uint32_t row)
         world_expect(w, credit || w->pool.stopping || world_count(w, WORKER_NONE) == 0);
 }
 
+/* --- The size of the pool --- */
+
+struct size {
+        uint32_t ready, starting, running, busy, idle, leaving, most;
+};
+
+static struct size measure(struct world *w)
+{
+        struct size s = {
+                .ready = world_count(w, WORKER_READY),
+                .starting = world_count(w, WORKER_STARTING),
+                .leaving = world_count(w, WORKER_DRAINING) + world_count(w, WORKER_TERMINATING) +
+                           world_count(w, WORKER_ABORTED) + world_count(w, WORKER_KILLED),
+                .most = w->settings.workers,
+        };
+
+        s.running = s.ready + s.starting;
+        for (uint32_t i = 0; i < w->pool.n_rows; i++)
+                s.busy += world_state(w, i) == WORKER_READY && count_open(&w->workers[i]) > 0;
+        s.idle = s.ready - s.busy;
+        if (s.leaving < w->settings.workers_max)
+                s.most = MAX(s.most, w->settings.workers_max - s.leaving);
+
+        return s;
+}
+
+void world_check_may_retire(struct world *w, uint32_t row)
+{
+        const struct world_worker *v = &w->workers[row];
+        struct size s = measure(w);
+
+        world_expect(w, world_state(w, row) == WORKER_READY && count_open(v) == 0);
+        if (w->generations || w->n_crashes > 0)
+                return;
+        world_expect(w, w->now - v->idle_since >= w->settings.worker_idle_timeout);
+        world_expect(w, s.ready > w->settings.workers);
+        world_expect(w, s.idle > w->settings.workers_spare || s.ready > s.most);
+}
+
+void world_check_may_recycle(struct world *w, uint32_t row)
+{
+        const struct world_worker *v = &w->workers[row];
+        struct size s = measure(w);
+        bool has_successor = false;
+
+        world_expect(w, world_state(w, row) == WORKER_READY);
+        if (w->generations || w->n_crashes > 0)
+                return;
+        world_expect(w, w->settings.recycle_after > 0);
+        world_expect(w, v->handed_over >= w->settings.recycle_after);
+        world_expect(w, s.leaving == 0);
+        world_expect(w, s.ready > w->settings.workers);
+        for (uint32_t i = 0; i < w->pool.n_rows; i++)
+                has_successor = has_successor || (world_state(w, i) == WORKER_READY &&
+                                                         w->workers[i].number > v->number);
+        world_expect(w, has_successor);
+}
+
+/* Nothing is left to decide: there are as many as there should be, or they cannot be started. */
+static void check_size(struct world *w)
+{
+        const struct settings *settings = &w->settings;
+        struct size s = measure(w);
+
+        if (w->generations || w->n_crashes > 0)
+                return;
+
+        world_expect(w, s.running <= settings->workers_max + 1);
+        if (w->pool.dirty || w->pool.stopping || backoff_is_failing(&w->pool.backoff) ||
+                world_count(w, WORKER_NONE) == 0)
+                return;
+
+        world_expect(w, s.running >= settings->workers);
+        if (s.running >= s.most)
+                return;
+        world_expect(w, s.idle + s.starting >= settings->workers_spare);
+        if (w->pool.n_heap == 0 && s.ready > 0 && w->pool.paused_until == 0 &&
+                w->pool.slots.n_used < settings->max_connections)
+                world_expect(w, s.starting > 0);
+}
+
 static void check_counters(struct world *w)
 {
         const struct counters *c = &w->state.counters, *e = &w->expected;
@@ -133,11 +215,12 @@ static void check_worker(struct world *w, uint32_t row)
         world_expect(w, worker_state_info(state)->alive == v->alive);
         world_expect(w, (state == WORKER_DEAD) == (v->has_row && !v->alive));
         world_expect(w, p->open == count_open(v));
+        world_expect(w, p->idle == (state == WORKER_READY && p->open == 0));
         world_expect(w, in_heap == has_credit(w, row));
         if (state == WORKER_DEAD)
                 world_expect(w, p->take);
         /* What it was asked and did not answer, whether it has read that or not. */
-        if (v->asked)
+        if (v->asked && w->n_crashes == 0)
                 world_expect(w, p->question == QUESTION_PING && p->question_value == v->question);
         if (v->has_row)
                 world_expect(w, p->row->number == v->number);
@@ -164,18 +247,18 @@ static void check_heap(struct world *w)
 
 static void check_rows(struct world *w)
 {
-        uint32_t n_heap = 0, n_take = 0;
+        uint32_t n_heap = 0, n_take = 0, n_idle = 0;
 
         for (uint32_t i = 0; i < w->pool.n_rows; i++) {
                 check_worker(w, i);
                 n_take += w->pool.workers[i].take;
                 n_heap += has_credit(w, i);
+                n_idle += w->pool.workers[i].idle;
         }
+        world_expect(w, w->pool.n_idle == n_idle);
         world_expect(w, w->pool.n_heap == n_heap);
         world_expect(w, w->pool.n_take == n_take);
         world_expect(w, w->pool.n_in_hand == w->n_hand);
-        world_expect(w, world_count(w, WORKER_STARTING) + world_count(w, WORKER_READY) <=
-                                w->settings.workers);
 }
 
 /* A pool that is not dirty would decide what it decided before, and that was carried out. */
@@ -202,6 +285,7 @@ void world_check(struct world *w)
 {
         check_counters(w);
         check_rows(w);
+        check_size(w);
         check_heap(w);
         if (!w->pool.dirty && w->now < w->timer)
                 check_nothing_is_due(w);

@@ -8,6 +8,22 @@
 /* Carries out all that is to be decided now. */
 void world_settle(struct world *w);
 
+/* Opens the pool on the world's memory, as it is. */
+void world_open_pool(struct world *w);
+
+/* The queue of a dead worker is empty, or gone. */
+void world_bury(struct world *w, uint32_t row);
+
+/* A question is sent, and received. */
+void world_ask(struct world *w, uint32_t row, bool list);
+void world_answer(struct world *w, struct world_worker *v, const struct world_item *question);
+void world_hear_list(struct world *w, uint32_t row);
+
+/* Queues are looked at. */
+void world_sample(struct world *w);
+
+void world_kill(struct world *w, uint32_t row);
+
 /* Asks the pool, twice: the answer is the same while nothing was carried out. */
 void world_decide(struct world *w);
 
@@ -16,6 +32,11 @@ void world_check(struct world *w);
 
 /* Nothing is accepted without a credit, or while something older waits. */
 void world_check_may_accept(struct world *w);
+
+/* The worker may go: it was idle for long enough, and nobody misses it; or it has had its
+ * connections, nobody else goes, and there is one in its place. */
+void world_check_may_retire(struct world *w, uint32_t row);
+void world_check_may_recycle(struct world *w, uint32_t row);
 
 /* The chosen worker has credit, and it is its turn. */
 void world_check_choice(struct world *w, uint32_t row);

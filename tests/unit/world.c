@@ -30,6 +30,9 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
 {
         w->settings = (struct settings){
                 .workers = workers,
+                .workers_max = workers,
+                .worker_idle_timeout = 60 * USEC_PER_SEC,
+                .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
                 .distribute = DISTRIBUTE_LEAST_CONNECTIONS,
                 .connections_per_worker = connections,
@@ -57,6 +60,12 @@ void world_init(struct world *w, uint64_t seed)
         world_expect(w, pool_rows_needed(&w->settings) <= WORLD_ROWS_MAX);
         world_expect(w, w->settings.max_connections <= WORLD_SLOTS_MAX);
 
+        world_open_pool(w);
+        world_settle(w);
+}
+
+void world_open_pool(struct world *w)
+{
         const struct pool_memory memory = {
                 .state = &w->state,
                 .rows = w->rows,
@@ -64,8 +73,8 @@ void world_init(struct world *w, uint64_t seed)
                 .slots = w->slots,
                 .n_slots = w->settings.max_connections,
         };
+
         world_expect(w, pool_init(&w->pool, &w->settings, &memory) == 0);
-        world_settle(w);
 }
 
 void world_deinit(struct world *w)
@@ -75,8 +84,9 @@ void world_deinit(struct world *w)
 
 /* --- Deeds, as in dispatcher.c --- */
 
-static void kill_worker(struct world *w, uint32_t row)
+void world_kill(struct world *w, uint32_t row)
 {
+        w->workers[row].signalled = true;
         pool_killed(&w->pool, row, w->now);
 }
 
@@ -91,11 +101,12 @@ static bool send(struct world *w, uint32_t row, struct slot *slot)
         }
         if (world_chance(w, w->channel_gone)) {
                 pool_not_sent(&w->pool, slot, w->now);
-                kill_worker(w, row);
+                world_kill(w, row);
                 return false;
         }
 
         v->queue[v->n_queue++] = (struct world_item){ .id = slot->id, .sent_at = w->now };
+        v->handed_over++;
         pool_sent(&w->pool, slot);
         return true;
 }
@@ -146,15 +157,16 @@ static void spawn(struct world *w, uint32_t row)
                 .number = pool_next_number(&w->pool),
         };
         w->n_spawns++;
-        pool_spawned(&w->pool, row, (int32_t)w->n_spawns, w->now);
+        pool_spawned(&w->pool, row, (int32_t)w->n_spawns + 1, w->now);
+        w->workers[row].stored = true;
 }
 
-static void bury(struct world *w, uint32_t row)
+void world_bury(struct world *w, uint32_t row)
 {
         struct world_worker *v = &w->workers[row];
 
-        world_expect(w, pool_emptied(&w->pool, row) == v->n_held);
-        w->expected.lost += v->n_held;
+        world_expect(w, pool_emptied(&w->pool, row) == v->n_held + v->n_ghosts);
+        w->expected.lost += v->n_held + v->n_ghosts;
         *v = (struct world_worker){};
 }
 
@@ -170,7 +182,7 @@ static struct world_item take_from_queue(struct world_worker *v)
 static void queue_empty(struct world *w, uint32_t row)
 {
         if (!w->workers[row].alive)
-                bury(w, row);
+                world_bury(w, row);
         else
                 (void)pool_queue_taken(&w->pool, row);
 }
@@ -222,61 +234,6 @@ static void refuse(struct world *w)
         }
 }
 
-/* As channel_ask(). */
-static void ask(struct world *w, uint32_t row)
-{
-        struct world_worker *v = &w->workers[row];
-        uint32_t value = pool_next_question(&w->pool);
-
-        world_expect(w, v->alive && !v->asked);
-        for (size_t i = 0; i < v->n_queue; i++)
-                world_expect(w, v->queue[i].id != 0); /* one at a time */
-
-        if (v->n_queue == WORLD_QUEUE_MAX || world_chance(w, w->channel_full)) {
-                pool_not_asked(&w->pool, row, w->now);
-                return;
-        }
-        if (world_chance(w, w->channel_gone)) {
-                kill_worker(w, row);
-                return;
-        }
-
-        v->queue[v->n_queue++] = (struct world_item){ .question = value, .sent_at = w->now };
-        pool_asked(&w->pool, row, QUESTION_PING, value, w->now);
-}
-
-static void sample_one(struct world *w, uint32_t row)
-{
-        const struct world_worker *v = &w->workers[row];
-        bool was = w->pool.workers[row].take, take;
-        uint32_t waiting = world_count_waiting(w, row), i = 0;
-
-        world_expect(w, pool_count_waiting(&w->pool, row, (uint32_t)v->n_queue) == waiting);
-        (void)pool_sampled(&w->pool, row, (uint32_t)v->n_queue, w->now);
-        take = w->pool.workers[row].take;
-        if (waiting == 0) {
-                world_expect(w, !take);
-                return;
-        }
-        while (v->queue[i].id == 0)
-                i++;
-        if (take && !was) /* not before its time */
-                world_expect(w, w->now - v->queue[i].sent_at >= w->settings.queue_timeout);
-        if (was)
-                world_expect(w, take);
-}
-
-static void sample(struct world *w)
-{
-        for (uint32_t i = 0; i < w->pool.n_rows; i++) {
-                if (pool_is_in_doubt(&w->pool, i))
-                        sample_one(w, i);
-                else if (w->workers[i].alive && world_state(w, i) <= WORKER_DRAINING)
-                        world_expect(w, world_count_waiting(w, i) == 0);
-        }
-        pool_sampling_done(&w->pool);
-}
-
 static void abort_worker(struct world *w, uint32_t row)
 {
         world_expect(w, w->settings.watchdog > 0);
@@ -284,7 +241,14 @@ static void abort_worker(struct world *w, uint32_t row)
         world_expect(w, w->now - w->workers[row].answered_at >= w->settings.watchdog ||
                                 w->workers[row].answered_at == 0);
         w->n_aborts++;
+        w->workers[row].signalled = true;
         pool_aborted(&w->pool, row, w->now);
+}
+
+static void drain(struct world *w, uint32_t row)
+{
+        pool_drained(&w->pool, row, w->now);
+        w->workers[row].shut = true;
 }
 
 static void carry_out(struct world *w, const struct pool_action *action)
@@ -294,22 +258,31 @@ static void carry_out(struct world *w, const struct pool_action *action)
                 spawn(w, action->worker);
                 return;
         case POOL_DRAIN:
-                pool_drained(&w->pool, action->worker, w->now);
+                drain(w, action->worker);
+                return;
+        case POOL_RETIRE:
+                world_check_may_retire(w, action->worker);
+                drain(w, action->worker);
+                return;
+        case POOL_RECYCLE:
+                world_check_may_recycle(w, action->worker);
+                drain(w, action->worker);
                 return;
         case POOL_TERMINATE:
+                w->workers[action->worker].signalled = true;
                 pool_terminated(&w->pool, action->worker, w->now);
                 return;
         case POOL_ABORT:
                 abort_worker(w, action->worker);
                 return;
         case POOL_ASK_PING:
-                ask(w, action->worker);
+                world_ask(w, action->worker, false);
                 return;
         case POOL_SAMPLE:
-                sample(w);
+                world_sample(w);
                 return;
         case POOL_KILL:
-                kill_worker(w, action->worker);
+                world_kill(w, action->worker);
                 return;
         case POOL_TAKE_BACK:
                 take_back(w, action->worker);
@@ -321,8 +294,8 @@ static void carry_out(struct world *w, const struct pool_action *action)
         case POOL_REFUSE:
                 refuse(w);
                 return;
-        case POOL_ASK_LIST: /* only of adopted workers */
-                world_expect(w, false);
+        case POOL_ASK_LIST:
+                world_ask(w, action->worker, true);
                 return;
         case POOL_LISTEN_ON:
         case POOL_LISTEN_OFF:
@@ -367,6 +340,7 @@ uint32_t world_accept(struct world *w, uint32_t burst)
                         break;
                 }
                 w->backlog--;
+                w->n_taken++;
                 w->hand[w->n_hand++] = pool_accepted(&w->pool, 3, w->now);
                 w->expected.accepted++;
                 hand_over(w);
@@ -378,13 +352,18 @@ uint32_t world_accept(struct world *w, uint32_t burst)
 
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
-        if (world_state(w, row) == WORKER_STARTING)
+        world_hear_list(w, row);
+        if (world_state(w, row) == WORKER_STARTING) {
+                w->workers[row].idle_since = w->now;
                 w->workers[row].answered_at = w->now;
+        }
+        w->workers[row].mute = true; /* until it was heard */
         if (pool_ready(&w->pool, row, capacity, w->now) != 0)
-                kill_worker(w, row);
+                world_kill(w, row);
         else
                 w->workers[row].capacity = MIN(capacity, w->settings.connections_per_worker);
         w->workers[row].blocked_until = 0;
+        w->workers[row].mute = false;
         world_settle(w);
 }
 
@@ -396,9 +375,7 @@ void world_receive(struct world *w, uint32_t row, size_t n)
                 struct world_item item = take_from_queue(v);
 
                 if (item.id == 0) {
-                        world_expect(w, !v->asked);
-                        v->asked = true;
-                        v->question = item.question;
+                        world_answer(w, v, &item);
                 } else if (!item.settled) {
                         v->held[v->n_held++] = item.id;
                 }
@@ -408,9 +385,11 @@ void world_receive(struct world *w, uint32_t row, size_t n)
 
 static void expect_done(struct world *w, uint32_t row, uint64_t id)
 {
+        w->n_finished++;
         world_expect(w, pool_done(&w->pool, row, id) == 0);
         w->expected.done++;
         w->workers[row].served = true;
+        w->workers[row].idle_since = w->now;
         world_settle(w);
 }
 
@@ -419,6 +398,7 @@ void world_done(struct world *w, uint32_t row, size_t k)
         struct world_worker *v = &w->workers[row];
         uint64_t id = v->held[k];
 
+        world_hear_list(w, row);
         v->held[k] = v->held[--v->n_held];
         expect_done(w, row, id);
 }
@@ -427,6 +407,7 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 {
         struct world_item *item = &w->workers[row].queue[k];
 
+        world_hear_list(w, row);
         if (item->id == 0)
                 return;
         if (item->settled) {
@@ -439,40 +420,23 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
 {
-        world_expect(w, pool_done(&w->pool, row, id) == POOL_FOREIGN_ID);
-        kill_worker(w, row);
-        world_settle(w);
-}
+        uint64_t serial = id >> SLOT_BITS;
+        bool old = serial > 0 && serial <= w->pool.adopted_serial;
 
-void world_pong(struct world *w, uint32_t row)
-{
-        struct world_worker *v = &w->workers[row];
-
-        world_expect(w, v->asked);
-        world_expect(w, pool_pong(&w->pool, row, v->question, w->now) == 0);
-        v->asked = false;
-        v->answered_at = w->now;
-        world_settle(w);
-}
-
-void world_pong_bad(struct world *w, uint32_t row, uint32_t value)
-{
-        const struct pool_worker *p = &w->pool.workers[row];
-
-        /* A question that is still in the queue could be answered by a lucky guess. */
-        if (p->question != QUESTION_NONE && p->question_value == value)
-                return;
-        world_expect(w, pool_pong(&w->pool, row, value, w->now) == POOL_NOT_ASKED);
-        kill_worker(w, row);
+        world_hear_list(w, row);
+        world_expect(w, pool_done(&w->pool, row, id) == (old ? 0 : POOL_FOREIGN_ID));
+        if (!old)
+                world_kill(w, row);
         world_settle(w);
 }
 
 void world_exit(struct world *w, uint32_t row)
 {
+        world_hear_list(w, row); /* its last words */
         w->workers[row].alive = false;
         (void)pool_exited(&w->pool, row, w->now);
         if (w->workers[row].n_queue == 0)
-                bury(w, row);
+                world_bury(w, row);
         world_settle(w);
 }
 
@@ -494,21 +458,6 @@ void world_wait(struct world *w)
         world_pass(w, w->timer > w->now ? w->timer - w->now : 0);
 }
 
-void world_change_settings(struct world *w)
-{
-        struct settings *s = &w->settings;
-
-        s->distribute =
-                world_chance(w, 128) ? DISTRIBUTE_ROUND_ROBIN : DISTRIBUTE_LEAST_CONNECTIONS;
-        s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
-        s->queue_timeout = world_chance(w, 64) ? USEC_INFINITY : 10000 + world_random(w, 1000000);
-        s->watchdog = world_chance(w, 128) ? 0 : 20000 + world_random(w, 1000000);
-        s->restart = 1000 + world_random(w, 100000);
-        s->restart_max_delay = s->restart + world_random(w, 1000000);
-        pool_settings_changed(&w->pool);
-        world_settle(w);
-}
-
 void world_stop(struct world *w)
 {
         pool_stop(&w->pool, w->now);
@@ -520,16 +469,6 @@ void world_stop(struct world *w)
 enum worker_state world_state(const struct world *w, uint32_t row)
 {
         return w->rows[row].state;
-}
-
-uint32_t world_count_waiting(const struct world *w, uint32_t row)
-{
-        uint32_t n = 0;
-
-        for (size_t i = 0; i < w->workers[row].n_queue; i++)
-                n += w->workers[row].queue[i].id != 0;
-
-        return n;
 }
 
 uint32_t world_count(const struct world *w, enum worker_state state)

@@ -17,16 +17,25 @@
  */
 
 #define WORLD_WORKERS_MAX 40
-#define WORLD_ROWS_MAX    (2 * WORLD_WORKERS_MAX + 8)
+#define WORLD_ROWS_MAX    (3 * WORLD_WORKERS_MAX + 8)
 #define WORLD_SLOTS_MAX   64
 #define WORLD_QUEUE_MAX   12 /* datagrams that a channel takes */
 #define WORLD_HELD_MAX    128
+#define WORLD_SAID_MAX    (4 * WORLD_HELD_MAX)
+#define WORLD_PAGE        4096
 
 struct world_item {
         uint64_t id;      /* 0: a question */
         uint32_t question; /* its value */
         usec_t sent_at;
         bool settled; /* the worker said DONE before it had received it */
+        bool list;    /* the question is LIST, and not PING */
+};
+
+/* What a worker answered, and the dispatcher has not read yet. */
+struct world_answer {
+        uint64_t held; /* 0: PONG */
+        uint32_t pong;
 };
 
 struct world_worker {
@@ -41,9 +50,21 @@ struct world_worker {
         size_t n_queue;
         uint64_t held[WORLD_HELD_MAX];
         size_t n_held;
+        uint64_t handed_over;
+        usec_t idle_since; /* its last connection ended then */
         bool asked;        /* it has read a question, and not answered it */
         uint32_t question;
         usec_t answered_at; /* or READY */
+        struct world_answer said[WORLD_SAID_MAX];
+        size_t n_said;
+
+        /* What a crash of the dispatcher leaves: world-crash.c */
+        bool stored;       /* its descriptors are in the service manager's store */
+        bool must_list;    /* it was adopted, and has not answered LIST */
+        bool shut;         /* its channel is shut down */
+        bool signalled;    /* it was sent a signal that ends it */
+        bool mute;         /* it said READY, and the dispatcher forgot */
+        uint32_t n_ghosts; /* open in the ledger, and nowhere else */
 };
 
 struct world {
@@ -52,10 +73,11 @@ struct world {
         usec_t now;
         struct settings settings;
 
-        struct pool_state state;
+        /* The memory that outlives a dispatcher, on pages of its own */
+        _Alignas(WORLD_PAGE) struct pool_state state;
         struct worker_row rows[WORLD_ROWS_MAX];
         struct slot slots[WORLD_SLOTS_MAX];
-        struct pool pool;
+        _Alignas(WORLD_PAGE) struct pool pool;
         struct pool_decision decision; /* the last one */
 
         struct world_worker workers[WORLD_ROWS_MAX];
@@ -67,13 +89,17 @@ struct world {
         usec_t timer;
         uint64_t n_choices;
         uint64_t n_spawns, n_aborts;
+        uint64_t n_crashes;
+        uint64_t n_taken;    /* connections that left the backlog */
+        uint64_t n_finished; /* by workers */
+        bool generations;    /* there were reloads: more workers than Workers= may run */
         int burst; /* decisions in a row at most */
 
         /* What should be in the counters */
         struct counters expected;
 
         /* Out of 256: how often it goes wrong */
-        unsigned spawn_fails, no_descriptor, channel_full, channel_gone;
+        unsigned spawn_fails, no_descriptor, channel_full, channel_gone, set_lost, vanishes;
 };
 
 /* Begins with `w->settings` as they are set; everything else is made. */
@@ -104,6 +130,10 @@ void world_exit(struct world *w, uint32_t row);
 void world_pong(struct world *w, uint32_t row);
 void world_pong_bad(struct world *w, uint32_t row, uint32_t value);
 
+/* The next generation is tried; it comes into force, or is given up. */
+void world_try(struct world *w);
+void world_end_trial(struct world *w, bool commit);
+
 /* Connections in its queue. */
 uint32_t world_count_waiting(const struct world *w, uint32_t row);
 
@@ -111,7 +141,7 @@ uint32_t world_count_waiting(const struct world *w, uint32_t row);
 void world_pass(struct world *w, usec_t t);
 void world_wait(struct world *w); /* up to the timer */
 
-/* Distribute=, delays and bounds become others. */
+/* Distribute=, delays, bounds and what the pool's size goes by become others. */
 void world_change_settings(struct world *w);
 
 void world_stop(struct world *w);

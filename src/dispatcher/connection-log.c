@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * A message for each connection that ends. The pool calls it while the slot is still in use; it
+ * changes nothing.
+ */
+
+#include <inttypes.h>
+
+#include "dispatcher/connection-log.h"
+#include "dispatcher/journal.h"
+
+static const char *name_outcome(enum outcome outcome)
+{
+        if (outcome >= OUTCOME_REFUSED)
+                return "refused";
+
+        return outcome == OUTCOME_DONE ? "done" : "lost";
+}
+
+/* The slot may be from a dispatcher before this one. */
+static const char *name_listener(const struct dispatcher *d, uint16_t listener)
+{
+        const struct ledger_header *h = d->ledger.header;
+
+        return listener < h->n_names ? h->names[listener] : "";
+}
+
+static void on_ended(void *userdata, const struct slot *slot, enum outcome outcome)
+{
+        const struct dispatcher *d = userdata;
+        usec_t now = usec_now();
+        uint64_t duration = now - MIN(now, slot->accepted_at);
+        const char *result = name_outcome(outcome), *listener = name_listener(d, slot->listener);
+        const struct worker_row *row;
+
+        if (slot->worker == SLOT_NO_WORKER) {
+                journal_event(MESSAGE_CONNECTION_ENDED,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_CONNECTION", slot->id),
+                                JOURNAL_TEXT("ACCEPTD_LISTENER", listener),
+                                JOURNAL_TEXT("ACCEPTD_RESULT", result),
+                                JOURNAL_NUMBER("ACCEPTD_DURATION_USEC", duration)),
+                        "Connection %" PRIu64 " of %s: %s after %" PRIu64 " us, without a worker.",
+                        slot->id, listener, result, duration);
+                return;
+        }
+
+        row = d->pool.workers[slot->worker].row;
+        journal_event(MESSAGE_CONNECTION_ENDED,
+                JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_CONNECTION", slot->id),
+                        JOURNAL_TEXT("ACCEPTD_LISTENER", listener),
+                        JOURNAL_NUMBER("ACCEPTD_WORKER", row->number),
+                        JOURNAL_NUMBER("ACCEPTD_WORKER_PID", row->pid),
+                        JOURNAL_NUMBER("ACCEPTD_GENERATION", row->generation),
+                        JOURNAL_TEXT("ACCEPTD_RESULT", result),
+                        JOURNAL_NUMBER("ACCEPTD_DURATION_USEC", duration)),
+                "Connection %" PRIu64 " of %s: %s after %" PRIu64 " us with worker %" PRIu32
+                " (PID %" PRIi32 ").",
+                slot->id, listener, result, duration, row->number, row->pid);
+}
+
+void connection_log_set(struct dispatcher *d)
+{
+        d->pool.userdata = d;
+        d->pool.ended = d->settings->log_connections ? on_ended : NULL;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * How many workers there should be, and which. Called by pool_decide() only. Nothing here runs on
+ * the way of a connection: the pool gets dirty when credits run out, when too few workers are idle,
+ * when a worker has had RecycleAfter= connections; idle workers are looked for by time.
+ */
+
+#include "policy/pool-inside.h"
+
+/* Extra workers that start at the same time, at most. */
+#define STARTS_MAX 32U
+
+/* Idle workers are looked for so often in WorkerIdleTimeoutSec=. Noticing costs up to one interval
+ * and retiring another, and the way of a connection nothing. */
+#define LOOKS 8U
+
+/* --- How many --- */
+
+/* How many workers may start beyond Workers= while no credit is left. Each one doubles itself when
+ * it is ready and full: as many may start as there are extra ones, and one. So a burst is met in a
+ * few times of a start (0, 1, 3, 7, 15, 31 ... extra workers), one client too many costs one start,
+ * and a program that starts slowly is not started more often for it. */
+static uint32_t starts_at_once(const struct pool *pool, const struct census *census)
+{
+        uint32_t workers = pool->settings->workers;
+        uint32_t extra = census->current > workers ? census->current - workers : 0;
+
+        return MIN(extra + 1, STARTS_MAX);
+}
+
+/* More workers would help: those that there are can take nothing more, and it is not MaxConnections=
+ * or a lack of descriptors that keeps clients waiting. */
+static bool is_out_of_credit(const struct pool *pool, const struct census *census)
+{
+        return census->ready > 0 && census->with_room == 0 && pool->paused_until == 0 &&
+                pool->slots.n_used < pool->settings->max_connections;
+}
+
+/* The most that may run. Those that leave are processes, too. */
+static uint32_t count_most(const struct pool *pool, const struct census *census)
+{
+        uint32_t most = pool->settings->workers_max;
+
+        most -= MIN(most, census->leaving);
+        return MAX(most, pool->settings->workers);
+}
+
+/* As many as there are when nobody serves. */
+static uint32_t count_least(const struct pool *pool)
+{
+        uint32_t spare = MIN(pool->settings->workers_spare, pool->settings->workers_max);
+
+        return MAX(pool->settings->workers, spare);
+}
+
+/* Of the current generation. */
+static uint32_t count_wanted(const struct pool *pool, const struct census *census)
+{
+        uint32_t spare = pool->settings->workers_spare;
+        uint32_t wanted = census->starting + census->current;
+
+        if (pool->state->trial)
+                return 1;
+
+        wanted += spare - MIN(spare, pool->n_idle + census->starting);
+        if (is_out_of_credit(pool, census))
+                wanted = MAX(wanted, census->current + starts_at_once(pool, census));
+        wanted = MIN(wanted, count_most(pool, census));
+
+        return MAX(wanted, census->old > 0 ? pool_count_due(pool) : pool->settings->workers);
+}
+
+/* --- Recycling --- */
+
+/* Returns the ready worker that has had the most connections beyond RecycleAfter=, or POOL_NO_ROW. */
+static uint32_t find_due(const struct pool *pool)
+{
+        uint32_t due = POOL_NO_ROW;
+
+        for (uint32_t i = 0; pool->settings->recycle_after > 0 && i < pool->n_rows; i++) {
+                const struct pool_worker *w = &pool->workers[i];
+
+                if (w->row->state != WORKER_READY || w->must_list || i == pool->successor ||
+                        pool_age(pool, i) != POOL_CURRENT || !pool_is_due(pool, w))
+                        continue;
+                if (due == POOL_NO_ROW ||
+                        w->row->handed_over > pool->workers[due].row->handed_over)
+                        due = i;
+        }
+
+        return due;
+}
+
+/* A successor that is gone, or whose predecessor is, is none any more. */
+static void check_successor(struct pool *pool)
+{
+        enum worker_state state;
+
+        if (pool->successor == POOL_NO_ROW)
+                return;
+
+        state = pool->workers[pool->successor].row->state;
+        if (state != WORKER_STARTING &&
+                !(state == WORKER_READY && find_due(pool) != POOL_NO_ROW))
+                pool->successor = POOL_NO_ROW;
+}
+
+static void decide_recycle(
+        struct pool *pool, const struct census *census, uint32_t due, struct pool_decision *d)
+{
+        if (due == POOL_NO_ROW || pool->successor == POOL_NO_ROW ||
+                pool->workers[pool->successor].row->state != WORKER_READY)
+                return;
+
+        /* While starts fail, the old ones are kept until the successor has served somebody. */
+        if (census->leaving == 0 && census->current > pool->settings->workers &&
+                !backoff_is_failing(&pool->backoff))
+                pool_act(pool, d, POOL_RECYCLE, due);
+}
+
+/* --- Starting --- */
+
+static void decide_spawn(struct pool *pool, const struct census *census, uint32_t due, usec_t now,
+        struct pool_decision *d)
+{
+        uint32_t wanted = count_wanted(pool, census);
+        uint32_t running = census->starting + census->current;
+        bool succeeds = running >= wanted && running <= pool->settings->workers_max &&
+                due != POOL_NO_ROW && pool->successor == POOL_NO_ROW && census->leaving == 0;
+
+        if (succeeds)
+                wanted = running + 1;
+        if (running >= wanted)
+                return;
+
+        if (backoff_is_failing(&pool->backoff)) {
+                /* one at a time, until one serves: a probe */
+                if (census->starting > 0)
+                        return;
+                if (!pool_may_spawn(pool, now)) {
+                        pool_wake(d, pool->backoff.not_before);
+                        return;
+                }
+                wanted = running + 1;
+        }
+
+        for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
+                if (pool->workers[i].row->state != WORKER_NONE)
+                        continue;
+                pool_act(pool, d, POOL_SPAWN, i);
+                running++;
+                if (succeeds)
+                        pool->successor = i;
+        }
+}
+
+/* From how many idle workers on WorkersSpare= asks for more: see pool_update_credit(). */
+static uint32_t count_idle_floor(const struct pool *pool, const struct census *census)
+{
+        uint32_t spare = pool->settings->workers_spare;
+
+        if (census->starting + census->current >= count_most(pool, census))
+                return 0;
+
+        return spare - MIN(spare, census->starting);
+}
+
+/* --- Retiring --- */
+
+static bool can_retire(const struct pool_worker *w)
+{
+        return w->idle && w->heap_position != POOL_NOT_IN_HEAP;
+}
+
+/* Notices which workers are idle, and which have been so for long enough. */
+static void look_for_idle(struct pool *pool, usec_t now)
+{
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                struct pool_worker *w = &pool->workers[i];
+
+                w->retires = false;
+                if (!can_retire(w) || i == pool->successor) {
+                        w->idle_since = 0;
+                        continue;
+                }
+                if (w->idle_since == 0 || w->idle_mark != w->row->handed_over) {
+                        w->idle_since = now;
+                        w->idle_mark = w->row->handed_over;
+                }
+                w->retires = now - w->idle_since >= pool->settings->worker_idle_timeout;
+        }
+}
+
+/* No generation but the current one is there. */
+static uint32_t count_kept(const struct pool *pool, const struct census *census)
+{
+        uint32_t serving = census->ready - pool->n_idle;
+        uint32_t kept = MIN(serving + pool->settings->workers_spare, count_most(pool, census));
+
+        return MAX(kept, pool->settings->workers);
+}
+
+static void decide_retire(
+        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
+{
+        usec_t timeout = pool->settings->worker_idle_timeout;
+        uint32_t kept = count_kept(pool, census) + (pool->successor != POOL_NO_ROW);
+        uint32_t surplus = census->ready - MIN(census->ready, kept);
+
+        /* what waits may be given to one of them in a moment */
+        bool waits = pool->n_in_hand > 0 || pool->n_take > 0;
+
+        if (census->ready <= count_least(pool) || timeout == USEC_INFINITY) {
+                pool->look_at = 0;
+                return;
+        }
+
+        if (now >= pool->look_at) {
+                look_for_idle(pool, now);
+                pool->look_at = usec_add(now, MAX(timeout / LOOKS, USEC_PER_MSEC));
+        }
+        pool_wake(d, pool->look_at);
+
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                struct pool_worker *w = &pool->workers[i];
+
+                if (!w->retires)
+                        continue;
+                if (surplus > 0 && !waits && can_retire(w) && w->idle_mark == w->row->handed_over) {
+                        pool_act(pool, d, POOL_RETIRE, i);
+                        surplus--;
+                } else {
+                        w->retires = false; /* until the next look */
+                }
+        }
+}
+
+void pool_decide_size(
+        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
+{
+        bool replaces; /* one generation another: then nothing else is replaced */
+        uint32_t due;
+
+        pool->idle_floor = 0;
+        if (pool->stopping)
+                return;
+
+        check_successor(pool);
+        replaces = pool->state->trial || census->ready != census->current;
+        due = replaces ? POOL_NO_ROW : find_due(pool);
+        decide_spawn(pool, census, due, now, d);
+        decide_recycle(pool, census, due, d);
+        if (replaces)
+                pool->look_at = 0;
+        else
+                decide_retire(pool, census, now, d);
+        pool->idle_floor = count_idle_floor(pool, census);
+}
