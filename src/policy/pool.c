@@ -437,7 +437,9 @@ bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
         bool was_ready = w->row->capacity > 0;
         bool soon = now - w->started_at < pool->settings->restart_max_delay;
         bool of_use = was_of_use(pool, w, now);
-        bool failed = !pool->stopping && !of_use && !w->leaves && (!was_ready || soon);
+        /* Others say nothing about the workers that are started now. */
+        bool counts = !pool->stopping && !w->leaves && pool_age(pool, worker) == POOL_CURRENT;
+        bool failed = counts && !of_use && (!was_ready || soon);
 
         if (failed)
                 backoff_failed(&pool->backoff, w->started_at, now);
