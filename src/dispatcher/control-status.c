@@ -117,7 +117,8 @@ json_t *control_make_status(struct dispatcher *d, const char *instance)
         health_format(d, text);
 
         return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "instance",
-                varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID", INTEGER(getpid()), "state",
+                varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID", INTEGER(getpid()),
+                "state",
                 name_state(d, &figures), "statusText", varlink_make_text(text), "generation",
                 INTEGER(d->pool.state->generation), "workersReady", INTEGER(figures.workers_ready),
                 "workersWanted", INTEGER(d->settings->workers), "maxConnections",

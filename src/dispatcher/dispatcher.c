@@ -56,7 +56,8 @@ static bool send_from_hand(struct dispatcher *d, uint32_t i)
                 if (r < 0)
                         worker_violates(w, strerror(-r));
                 else if (r == WIRE_GONE)
-                        worker_violates(w, "its end of the channel is shut down, or takes no descriptors");
+                        worker_violates(
+                                w, "its end of the channel is shut down, or takes no descriptors");
         }
 
         return false;
@@ -74,7 +75,8 @@ static void pause_for_descriptors(struct dispatcher *d, int error)
         if (!d->exhausted) {
                 errno = error;
                 journal_event(MESSAGE_EXHAUSTED,
-                        JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", strerrorname_np(error) ?: "")),
+                        JOURNAL_FIELDS(
+                                JOURNAL_TEXT("ACCEPTD_REASON", strerrorname_np(error) ?: "")),
                         "New connections wait: %m. LimitNOFILE= may be too low.");
         }
         d->exhausted = true;
@@ -208,7 +210,8 @@ static void start_worker(struct dispatcher *d, struct worker *w)
         if (r < 0) {
                 pool_spawn_failed(&d->pool, usec_now());
                 errno = -r;
-                dispatcher_start_failed(d, d->pool.state->trial, "cannot start %s: %m", d->process.argv[0]);
+                dispatcher_start_failed(
+                        d, d->pool.state->trial, "cannot start %s: %m", d->process.argv[0]);
         }
 }
 

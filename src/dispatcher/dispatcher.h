@@ -61,8 +61,9 @@ struct dispatcher {
 
 /*
  * Makes a dispatcher for `listeners` (lent, with their index to be set) that runs `argv` as its
- * workers (lent too). What a dispatcher before it left is taken out of `inheritance`. `settings` are resolved and checked. SIGTERM, SIGINT, SIGHUP and SIGUSR1 are
- * blocked by the caller. Returns 0 or -errno, after a log line.
+ * workers (lent too). What a dispatcher before it left is taken out of `inheritance`. `settings` are
+ * resolved and checked. SIGTERM, SIGINT, SIGHUP and SIGUSR1 are blocked by the caller. Returns 0 or
+ * -errno, after a log line.
  */
 int dispatcher_init(struct dispatcher *d, const struct settings *settings,
         struct listener *listeners, size_t n_listeners, char **argv, const char *instance,

@@ -300,7 +300,8 @@ void process_end_format(const struct process_end *end, char *text)
         case CLD_DUMPED:
                 name = sigabbrev_np(end->status);
                 (void)snprintf(text, PROCESS_END_MAX, "was ended by %s%s%s", name ? "SIG" : "",
-                        name ?: "an unknown signal", end->code == CLD_DUMPED ? ", and left a core" : "");
+                        name ?: "an unknown signal",
+                        end->code == CLD_DUMPED ? ", and left a core" : "");
                 break;
         default:
                 (void)snprintf(text, PROCESS_END_MAX, "ended in an unknown way");

@@ -385,7 +385,8 @@ void worker_kill(struct worker *w)
 {
         enum worker_state state = state_of(w);
 
-        if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) && row_of(w)->deadline <= usec_now())
+        if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
+                row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
                         "Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);
