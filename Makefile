@@ -190,6 +190,17 @@ check: tests
 	        $(call REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)) \
 	        --timeout=1500 $(RELEASES:%='tests/system/run %')
 
+# Faults under load in the container, at random, or one kind of them: SCENARIO=kill_workers and so
+# on, see tests/system/test-chaos.sh
+SCENARIO      ?= mixed
+CHAOS_SECONDS ?= $(if $(filter mixed,$(SCENARIO)),600,60)
+
+chaos:
+	$(Q)mkdir -p $(O)
+	$(Q)CHAOS_SECONDS=$(CHAOS_SECONDS) CHAOS_SEED=$(CHAOS_SEED) \
+	        tests/system/run $(firstword $(RELEASES)) $(SCENARIO:%=chaos_%) | tee $(O)/chaos.log
+	$(Q)grep -q '^ok' $(O)/chaos.log && ! grep -q '^not ok' $(O)/chaos.log
+
 # --- to try it, to install it, to look at it ---------------------------------
 
 run: all
@@ -259,11 +270,12 @@ clean:
 DEPS_build := gcc libc6-dev pkgconf libsystemd-dev libinih-dev libjansson-dev libcmocka-dev
 DEPS_run   := systemd
 DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
+DEPS_chaos := mmdebstrap systemd-container
 DEPS_check := mmdebstrap systemd-container
 DEPS_deb   := dpkg-dev debhelper systemd
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
-deps_for := $(or $(filter run check deb lint bench,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
+deps_for := $(or $(filter run chaos check deb lint bench,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
 
 deps:
@@ -285,6 +297,7 @@ help:
 	@echo 'make deps        install what is missing, after saying what; with a goal: what that needs'
 	@echo 'make run         start the echo pool on a free port of loopback, and try it'
 	@echo 'make check       every test: unit and process, again with sanitizers, and system'
+	@echo 'make chaos       faults under load for CHAOS_SECONDS=600, CHAOS_SEED=; SCENARIO= for one kind'
 	@echo 'make check-unit  the tests that need no network, no root and no container'
 	@echo 'make fuzz        libFuzzer on what comes from outside, FUZZ_SECONDS each; needs clang'
 	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
@@ -296,6 +309,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all bench bench-quick check check-unit clean deb deps fuzz help install lint run system-programs tests
+.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -239,8 +239,8 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
         log_taken(w, pool_of(w)->workers[w->row].taken);
         log_end(w, &end, words);
         if (pool_exited(pool_of(w), w->row, usec_now()))
-                dispatcher_start_failed(w->dispatcher, on_trial, "the last one %s before it had served",
-                        words);
+                dispatcher_start_failed(w->dispatcher, on_trial, "%s %s before it had served",
+                        on_trial ? "a new worker" : "the last one", words);
         if (channel_count_queued(&w->channel) == 0)
                 worker_bury(w);
         else

@@ -421,15 +421,30 @@ void pool_killed(struct pool *pool, uint32_t worker, usec_t now)
         happened(pool, worker, WORKER_GOT_KILLED, now);
 }
 
+/* A worker that had connections for longer than the next start would wait was of use, also if none
+ * of them came to its end. */
+static bool was_of_use(const struct pool *pool, const struct pool_worker *w, usec_t now)
+{
+        const struct backoff *b = &pool->backoff;
+
+        return w->served ||
+                (w->row->handed_over > 0 && now - w->started_at >= MAX(b->delay, b->first));
+}
+
 bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
 {
         struct pool_worker *w = &pool->workers[worker];
         bool was_ready = w->row->capacity > 0;
         bool soon = now - w->started_at < pool->settings->restart_max_delay;
-        bool failed = !pool->stopping && !w->served && !w->leaves && (!was_ready || soon);
+        bool of_use = was_of_use(pool, w, now);
+        /* Others say nothing about the workers that are started now. */
+        bool counts = !pool->stopping && !w->leaves && pool_age(pool, worker) == POOL_CURRENT;
+        bool failed = counts && !of_use && (!was_ready || soon);
 
         if (failed)
                 backoff_failed(&pool->backoff, w->started_at, now);
+        else if (of_use)
+                backoff_served(&pool->backoff, w->started_at);
         happened(pool, worker, WORKER_EXITED, now);
         pool_set_take(pool, worker, true);
 

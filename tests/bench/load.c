@@ -94,7 +94,7 @@ struct load {
         uint32_t sources, destinations;
         uint32_t n_held, n_clients;
         uint32_t held_bytes, short_bytes;
-        usec_t held_interval, duration, timeout;
+        usec_t held_interval, duration, timeout, slow;
         double rate;
         uint64_t count;
         bool half_close;
@@ -116,7 +116,7 @@ struct load {
         uint32_t n_active;
         uint64_t started, short_started, connected, retried, exchanges, held_total;
         uint64_t outcomes[KINDS][OUTCOMES];
-        uint64_t latencies[BUCKETS], max_latency;
+        uint64_t latencies[BUCKETS], max_latency, n_slow;
         int first_error;
 };
 
@@ -277,6 +277,7 @@ static void finish(struct load *l, struct connection *c, enum outcome outcome)
 
                 l->latencies[bucket_of(latency)]++;
                 l->max_latency = MAX(l->max_latency, latency);
+                l->n_slow += latency > l->slow;
         }
 }
 
@@ -646,6 +647,8 @@ static uint64_t print_result(const struct load *l)
         printf(" short_behind=%" PRIu64 " short_retries=%" PRIu64 " held_exchanges=%" PRIu64
                " held_bytes=%" PRIu64,
                 wanted - MIN(wanted, l->short_started), l->retried, l->exchanges, l->held_total);
+        if (l->slow != USEC_INFINITY)
+                printf(" short_slow=%" PRIu64, l->n_slow);
         printf(" p50_us=%" PRIu64 " p90_us=%" PRIu64 " p99_us=%" PRIu64 " p999_us=%" PRIu64
                " max_us=%" PRIu64 " failures=%" PRIu64 "\n",
                 percentile(l, 0.5), percentile(l, 0.9), percentile(l, 0.99), percentile(l, 0.999),
@@ -750,6 +753,7 @@ static void help(void)
              "  --destinations=N    connect to N addresses, from the given one up\n"
              "  --seconds=S         how long (10)\n"
              "  --timeout=S         for one exchange (10)\n"
+             "  --slow=MS           count the short ones that take longer, too\n"
              "\n"
              "  --held=N            connections that last (0)\n"
              "  --held-bytes=N      each exchange is 1 to N bytes (4096)\n"
@@ -776,6 +780,7 @@ static void parse_options(struct load *l, int argc, char *argv[])
                 { "destinations", required_argument, NULL, 'd' },
                 { "seconds", required_argument, NULL, 'S' },
                 { "timeout", required_argument, NULL, 'T' },
+                { "slow", required_argument, NULL, 'w' },
                 { "held", required_argument, NULL, 'H' },
                 { "held-bytes", required_argument, NULL, 'B' },
                 { "held-interval", required_argument, NULL, 'i' },
@@ -810,6 +815,9 @@ static void parse_options(struct load *l, int argc, char *argv[])
                         break;
                 case 'T':
                         l->timeout = (usec_t)(NUMBER(0.01, 1e6) * (double)USEC_PER_SEC);
+                        break;
+                case 'w':
+                        l->slow = (usec_t)(NUMBER(0, 1e6) * (double)USEC_PER_MSEC);
                         break;
                 case 'H':
                         l->n_held = (uint32_t)NUMBER(0, 1e6);
@@ -911,6 +919,7 @@ int main(int argc, char *argv[])
                 .held_interval = 100 * USEC_PER_MSEC,
                 .duration = 10 * USEC_PER_SEC,
                 .timeout = 10 * USEC_PER_SEC,
+                .slow = USEC_INFINITY,
                 .count = UINT64_MAX,
                 .waiting = { { NOBODY, NOBODY }, { NOBODY, NOBODY } },
                 .retries = { NOBODY, NOBODY },

@@ -88,6 +88,23 @@ static void test_backoff_beside_a_healthy_worker(void **state)
         assert_in_range(w->n_spawns, 3, 20);
 }
 
+/* Workers with connections that last were killed again and again, and their successors came later
+ * each time, since none of the connections had come to its end. */
+static void test_no_backoff_for_those_that_had_connections(void **state)
+{
+        (void)state;
+        begin_ready(2, 100);
+        for (unsigned i = 0; i < 50; i++) {
+                accept_all(2);
+                world_receive(w, 0, 10);
+                world_receive(w, 1, 10);
+                world_pass(w, 2 * w->settings.restart);
+                world_exit(w, i % 2);
+                assert_int_equal(world_count(w, WORKER_STARTING), 1);
+                world_ready(w, world_find(w, WORKER_STARTING), 100);
+        }
+}
+
 static void test_spawn_fails(void **state)
 {
         (void)state;
@@ -247,6 +264,7 @@ int main(void)
                 IN_A_WORLD(test_probe_that_serves_brings_the_others),
                 IN_A_WORLD(test_backoff_of_those_that_are_ready_first),
                 IN_A_WORLD(test_backoff_beside_a_healthy_worker),
+                IN_A_WORLD(test_no_backoff_for_those_that_had_connections),
                 IN_A_WORLD(test_spawn_fails),
                 IN_A_WORLD(test_stop),
                 IN_A_WORLD(test_stop_of_hung_workers),
