@@ -135,6 +135,71 @@ test_message_of_an_adoption() {
         exec 3>&-
 }
 
+test_message_of_a_damaged_ledger() {
+        ask 127.0.0.1 7
+        local fd main
+        main=$(main_pid)
+        expect 'acceptd@echo.service: (Main process exited|Failed with result|.*left)'
+        expect '(Found left-over process|This usually indicates|remains running|cannot be used)'
+        for fd in "/proc/$main"/fd/*; do
+                [[ $(readlink "$fd") != *acceptd-ledger* ]] || printf damage 1<>"$fd"
+        done
+        kill -KILL "$main"
+        eventually 10 said LEDGER_DAMAGED ACCEPTD_REASON PRIORITY=3
+        ask 127.0.0.1 7
+}
+
+test_messages_of_workers_that_hang() {
+        printf '#!/bin/sh\n[ "$ACCEPTD_WORKER" != 1 ] || set -- --hang\nexec %s --capacity=4 "$@"\n' $stub \
+                >/usr/local/libexec/slow-worker
+        chmod +x /usr/local/libexec/slow-worker
+        settings "[Pool]
+Workers=2
+[Worker]
+Command=/usr/local/libexec/slow-worker
+WatchdogSec=500ms
+QueueTimeoutSec=100ms"
+        expect 'hangs|went to others|SIGABRT'
+        local i
+        for i in 1 2 3 4; do
+                exec 3<>/dev/tcp/127.0.0.1/7
+                read -r -t 10 _ <&3
+        done
+        eventually 10 said QUEUE_TAKEN ACCEPTD_WORKER ACCEPTD_WORKER_PID ACCEPTD_COUNT PRIORITY
+        eventually 10 said WORKER_HUNG ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID ACCEPTD_HUNG_USEC PRIORITY=4
+        rm /usr/local/libexec/slow-worker
+}
+
+test_messages_of_workers_that_come_and_go() {
+        settings "[Pool]
+Workers=1
+LogConnections=yes
+[Worker]
+Command=$stub --serve=line
+RecycleAfter=2"
+        local i
+        for i in 1 2; do
+                exec 3<>/dev/tcp/127.0.0.1/7
+                read -r -t 10 _ <&3
+        done
+        eventually 10 said WORKER_RECYCLED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID ACCEPTD_HANDED_OVER=2
+        said CONNECTION_ENDED ACCEPTD_CONNECTION ACCEPTD_LISTENER=echo ACCEPTD_RESULT=done \
+                ACCEPTD_DURATION_USEC ACCEPTD_WORKER=1
+
+        settings "[Pool]
+Workers=1
+WorkersMax=2
+WorkerIdleTimeoutSec=100ms
+[Worker]
+Command=$stub --serve=hold"
+        systemctl reload acceptd@echo.service
+        exec 3<>/dev/tcp/127.0.0.1/7 4<>/dev/tcp/127.0.0.1/7
+        read -r -t 10 _ <&3
+        read -r -t 10 _ <&4
+        exec 3>&- 4>&-
+        eventually 10 said WORKER_RETIRED ACCEPTD_WORKER ACCEPTD_WORKER_PID ACCEPTD_GENERATION
+}
+
 # Each connection takes its worker along
 deaths() {
         local i fd
