@@ -18,6 +18,7 @@ CFLAGS      ?= -O2 -g
 VERSION := 0.1.0
 
 comma := ,
+space := $(subst ,, )
 # Objects of a sanitizer build live apart from the others
 O := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 
@@ -188,7 +189,7 @@ check: tests
 	$(Q)$(MAKE) --no-print-directory SAN=$(SANITIZE) tests
 	$(Q)tests/run $(TESTS) $(SAN_TESTS) \
 	        $(call REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)) \
-	        --timeout=1500 $(RELEASES:%='tests/system/run %')
+	        --timeout=1500 'tests/system/run $(subst $(space),$(comma),$(RELEASES))'
 
 # Faults under load in the container, at random, or one kind of them: SCENARIO=kill_workers and so
 # on, see tests/system/test-chaos.sh
