@@ -18,6 +18,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -594,14 +595,36 @@ static void report_progress(struct load *l)
                 l->held_total >> 20, failures);
 }
 
+/* When to look again if nothing comes, as what is due comes at its own time and not in heaps. */
+static struct timespec time_to_wait(const struct load *l)
+{
+        usec_t next = l->now + 20 * USEC_PER_MSEC;
+
+        if (l->retries.first != NOBODY)
+                next = l->now + USEC_PER_MSEC;
+        if (!l->stopping && l->rate > 0 && l->n_free > 0)
+                next = MIN(next,
+                        l->begin + (usec_t)((double)(l->short_started + 1) *
+                                            (double)USEC_PER_SEC / l->rate));
+        if (!l->stopping && l->n_held > 0 && l->held_interval > 0)
+                next = MIN(next, l->begin + (l->held_turns + 1) * l->held_interval / l->n_held);
+
+        next = next > l->now ? next - l->now : 0;
+        return (struct timespec){
+                .tv_sec = (time_t)(next / USEC_PER_SEC),
+                .tv_nsec = (long)(next % USEC_PER_SEC * 1000),
+        };
+}
+
 static void run(struct load *l)
 {
         bool progress = isatty(STDERR_FILENO);
 
+        (void)prctl(PR_SET_TIMERSLACK, 1UL);
         l->begin = l->now = usec_now();
         while (!l->stopping || l->n_active > 0) {
                 struct epoll_event events[EVENTS_MAX];
-                bool ticks = l->rate > 0 || l->n_held > 0 || l->retries.first != NOBODY;
+                struct timespec wait;
                 int n;
 
                 if (!l->stopping && is_time_to_stop(l))
@@ -609,7 +632,8 @@ static void run(struct load *l)
                 if (!l->stopping)
                         start_due(l);
 
-                n = epoll_wait(l->epoll_fd, events, EVENTS_MAX, ticks ? 1 : 20);
+                wait = time_to_wait(l);
+                n = epoll_pwait2(l->epoll_fd, events, EVENTS_MAX, &wait, NULL);
                 l->now = usec_now();
                 for (int i = 0; i < n; i++)
                         on_event(l, &l->connections[events[i].data.u32], events[i].events);
