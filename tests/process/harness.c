@@ -36,9 +36,10 @@
  * containers. Of those that also exist in a container of an ordinary user, and nobody has. */
 static uid_t any_user(void)
 {
-        uint32_t random = 0;
+        uint32_t random;
 
-        (void)getrandom(&random, sizeof(random), 0);
+        if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+                _exit(126);
         return 20000 + random % 40000;
 }
 
