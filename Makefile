@@ -290,9 +290,9 @@ deps:
 	echo "Missing packages, to be installed with apt-get:$$missing"; \
 	as_root=; \
 	[ "$$(id -u)" = 0 ] || as_root=sudo; \
-	$$as_root apt-get -q update && \
+	$$as_root apt-get -q -o Acquire::Retries=5 update && \
 	$$as_root env DEBIAN_FRONTEND=noninteractive \
-	        apt-get -q -y -o Dpkg::Use-Pty=0 --no-install-recommends install $$missing
+	        apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 --no-install-recommends install $$missing
 
 help:
 	@echo 'make all         programs and library, in build/'
