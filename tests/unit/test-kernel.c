@@ -13,33 +13,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "raw.h"
+#include "channel-ends.h"
 
 #define ROOM_FOR_ONE CMSG_SPACE(sizeof(int))
-
-static int here, there; /* the dispatcher's end and the worker's */
-static int passed;      /* a descriptor to send */
-
-static int begin(void **state)
-{
-        int pair[2];
-
-        leaks_begin(state);
-        open_pair(SOCK_SEQPACKET, pair);
-        here = pair[0];
-        there = pair[1];
-        passed = open("/dev/null", O_RDWR | O_CLOEXEC);
-        assert_true(passed >= 0);
-        return 0;
-}
-
-static int end(void **state)
-{
-        here = fd_close(here);
-        there = fd_close(there);
-        passed = fd_close(passed);
-        return leaks_end(state);
-}
 
 /* Expects a message of one byte. */
 static void expect_byte(int channel, char expected)
@@ -335,8 +311,6 @@ static void test_seals(void **state)
         assert_int_equal(errno, EPERM);
         assert_int_equal(munmap(p, 4096), 0);
 }
-
-#define ON_A_CHANNEL(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {

@@ -5,31 +5,17 @@
 #include <fcntl.h>
 
 #include "base/fd.h"
-#include "raw.h"
+#include "channel-ends.h"
 #include "wire/wire.h"
 
 #define WRONG_LENGTH "wrong length (allowed: 1 to 64 records of 16 bytes)"
 
-static int here, there; /* the dispatcher's end and the worker's */
 static struct wire_batch batch;
 
 static int begin(void **state)
 {
-        int pair[2];
-
-        leaks_begin(state);
-        open_pair(SOCK_SEQPACKET, pair);
-        here = pair[0];
-        there = pair[1];
         memset(&batch, 0xff, sizeof(batch));
-        return 0;
-}
-
-static int end(void **state)
-{
-        here = fd_close(here);
-        there = fd_close(there);
-        return leaks_end(state);
+        return channel_begin(state);
 }
 
 /* Sends `n` DONEs in one datagram, with ids from `first` on. */
@@ -181,21 +167,21 @@ static void test_own_errors(void **state)
         assert_int_equal(batch.n_records, 0);
 }
 
-#define ON_A_CHANNEL(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define WITH_A_BATCH(test) cmocka_unit_test_setup_teardown(test, begin, channel_end)
 
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                ON_A_CHANNEL(test_one_and_many),
-                ON_A_CHANNEL(test_end),
-                ON_A_CHANNEL(test_end_after_shutdown),
-                ON_A_CHANNEL(test_end_where_the_peer_left_data_unread),
-                ON_A_CHANNEL(test_empty_datagram_is_the_end),
-                ON_A_CHANNEL(test_lengths),
-                ON_A_CHANNEL(test_descriptors),
-                ON_A_CHANNEL(test_unsound_records),
-                ON_A_CHANNEL(test_batch_is_sent_whole_or_not),
-                ON_A_CHANNEL(test_own_errors),
+                WITH_A_BATCH(test_one_and_many),
+                WITH_A_BATCH(test_end),
+                WITH_A_BATCH(test_end_after_shutdown),
+                WITH_A_BATCH(test_end_where_the_peer_left_data_unread),
+                WITH_A_BATCH(test_empty_datagram_is_the_end),
+                WITH_A_BATCH(test_lengths),
+                WITH_A_BATCH(test_descriptors),
+                WITH_A_BATCH(test_unsound_records),
+                WITH_A_BATCH(test_batch_is_sent_whole_or_not),
+                WITH_A_BATCH(test_own_errors),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "raw.h"
+#include "channel-ends.h"
 #include "wire/wire.h"
 
 #ifndef SO_PASSRIGHTS /* Linux 6.16 */
@@ -18,30 +18,6 @@
 #endif
 
 #define NOBODYS_UID 54321 /* descriptors in flight are counted by user */
-
-static int here, there; /* the dispatcher's end and the worker's */
-static int passed;      /* a descriptor to send */
-
-static int begin(void **state)
-{
-        int pair[2];
-
-        leaks_begin(state);
-        open_pair(SOCK_SEQPACKET, pair);
-        here = pair[0];
-        there = pair[1];
-        passed = open("/dev/null", O_RDWR | O_CLOEXEC);
-        assert_true(passed >= 0);
-        return 0;
-}
-
-static int end(void **state)
-{
-        here = fd_close(here);
-        there = fd_close(there);
-        passed = fd_close(passed);
-        return leaks_end(state);
-}
 
 static int send_connection(uint64_t id)
 {
@@ -394,8 +370,6 @@ static void test_malformed_at_the_limit(void **state)
         assert_int_equal(receive(&record, &fd, &why), WIRE_MALFORMED);
         assert_string_equal(why, "a descriptor that does not belong to this record");
 }
-
-#define ON_A_CHANNEL(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
