@@ -432,7 +432,7 @@ void weather_shrink(struct world *w)
 /* --- The end --- */
 
 /* Nobody does anything but die of SIGKILL. */
-void weather_stop_hung(struct world *w)
+static void stop_hung(struct world *w)
 {
         usec_t begin = w->now, longest;
 
@@ -454,7 +454,7 @@ void weather_stop_hung(struct world *w)
 }
 
 /* Everybody does what it should: no time passes but what a delay or pause takes. */
-void weather_stop_well(struct world *w)
+static void stop_well(struct world *w)
 {
         usec_t begin = w->now;
         uint64_t refused = w->expected.refused[REFUSED_STOPPING];
@@ -473,4 +473,26 @@ void weather_stop_well(struct world *w)
         world_expect(w, w->now - begin <= USEC_PER_SEC);
         if (can_serve)
                 world_expect(w, w->expected.refused[REFUSED_STOPPING] == refused);
+}
+
+void weather_stop(struct world *w)
+{
+        if (world_chance(w, 128))
+                stop_well(w);
+        else
+                stop_hung(w);
+}
+
+/* --- Episodes --- */
+
+void weather_run(void (*run_episode)(uint64_t seed), uint64_t n)
+{
+        const char *one = getenv("POOL_SEED"), *episodes = getenv("POOL_EPISODES");
+
+        if (episodes)
+                n = strtoull(episodes, NULL, 10);
+        if (one)
+                run_episode(strtoull(one, NULL, 10));
+        for (uint64_t seed = 1; !one && seed <= n; seed++)
+                run_episode(seed);
 }

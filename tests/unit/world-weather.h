@@ -18,5 +18,7 @@ void weather_calm(struct world *w);
 void weather_shrink(struct world *w);
 
 /* Nobody does anything but die of SIGKILL; or everybody does what it should. */
-void weather_stop_hung(struct world *w);
-void weather_stop_well(struct world *w);
+void weather_stop(struct world *w);
+
+/* Runs an episode for each seed from 1 to `n`, or to $POOL_EPISODES; or for $POOL_SEED alone. */
+void weather_run(void (*run_episode)(uint64_t seed), uint64_t n);
