@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Keys, values, messages and what --check prints: src/policy/settings.c and its table. */
+/*
+ * Keys, values and messages: src/policy/settings.c and its table. Several together, and what --check
+ * prints, are in test-settings-whole.c.
+ */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "policy/settings.h"
+#include "settings-text.h"
 
 #define COUNTS  " (allowed: 1 to 16777215)"
 #define FINITE  " (allowed: 1ms to 365d, such as 5s, 2min or 1h 30min)"
@@ -24,47 +20,6 @@
         "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
         "WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, TimeoutStopSec=, RecycleAfter=, RestartSec=, "  \
         "RestartMaxDelaySec=)"
-
-static char *print(const struct settings *s)
-{
-        char *text = NULL;
-        size_t size = 0;
-        FILE *f = open_memstream(&text, &size);
-
-        assert_non_null(f);
-        assert_int_equal(settings_print(s, f), 0);
-        assert_int_equal(fclose(f), 0);
-        return text;
-}
-
-static void assign(struct settings *s, const char *assignment)
-{
-        char *message = NULL;
-
-        if (settings_assign(s, assignment, "-o", &message) != 0)
-                fail_msg("%s: %s", assignment, message ? message : "no memory");
-        assert_null(message);
-}
-
-/* Reads what print() gave; the source is "again". Knows only the lines that are printed. */
-static void read_back(struct settings *s, char *text)
-{
-        char *section = NULL, *saved = NULL;
-
-        for (char *line = strtok_r(text, "\n", &saved); line; line = strtok_r(NULL, "\n", &saved)) {
-                char *equals = strchr(line, '='), *message = NULL;
-
-                if (*line == '[') {
-                        section = line + 1;
-                        section[strcspn(section, "]")] = '\0';
-                } else if (*line != '#') {
-                        assert_non_null(equals);
-                        *equals = '\0';
-                        if (settings_set(s, section, line, equals + 1, "again", &message) != 0)
-                                fail_msg("%s", message);
-                }
-        }
-}
 
 static void has_the_defaults_of_the_manual(void **state)
 {
@@ -156,8 +111,8 @@ static void takes_good_values(void **state)
                 struct settings s;
 
                 settings_init(&s);
-                assign(&s, pairs[i][0]);
-                text = print(&s);
+                settings_must_assign(&s, pairs[i][0]);
+                text = settings_text(&s);
                 assert_true(asprintf(&line, "# -o\n%s\n", pairs[i][1]) > 0);
                 if (!strstr(text, line))
                         fail_msg("%s is not in\n%s", line, text);
@@ -238,14 +193,14 @@ static void refuses_bad_values_and_changes_nothing(void **state)
 
         (void)state;
         settings_init(&s);
-        assign(&s, "Command=/bin/before 1");
-        assign(&s, "Workers=3");
+        settings_must_assign(&s, "Command=/bin/before 1");
+        settings_must_assign(&s, "Workers=3");
         for (size_t i = 0; i < ELEMENTSOF(pairs); i++) {
-                _cleanup_(freep) char *before = print(&s), *after = NULL, *message = NULL;
+                _cleanup_(freep) char *before = settings_text(&s), *after = NULL, *message = NULL;
 
                 assert_int_equal(settings_assign(&s, pairs[i][0], "later", &message), -EINVAL);
                 assert_string_equal(message, pairs[i][1]);
-                after = print(&s);
+                after = settings_text(&s);
                 assert_string_equal(before, after);
         }
         settings_done(&s);
@@ -319,19 +274,19 @@ static void empty_value_means_the_default_again(void **state)
         (void)state;
         assert_int_equal(ELEMENTSOF(keys), SETTING_COUNT);
         settings_init(&s);
-        before = print(&s);
+        before = settings_text(&s);
         for (size_t pass = 0; pass < 2; pass++) {
                 for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
                         _cleanup_(freep) char *assignment = NULL;
 
                         assert_true(asprintf(&assignment, "%s=%s", keys[i],
                                             pass == 0 ? values[i] : " \t") > 0);
-                        assign(&s, assignment);
+                        settings_must_assign(&s, assignment);
                 }
                 if (pass == 0)
-                        changed = print(&s);
+                        changed = settings_text(&s);
         }
-        after = print(&s);
+        after = settings_text(&s);
         assert_null(strstr(changed, "default"));
         assert_string_equal(before, after);
         settings_done(&s);
@@ -346,14 +301,14 @@ static void command_line_gives_words_as_they_are(void **state)
 
         (void)state;
         settings_init(&s);
-        assign(&s, "Command=/bin/other");
+        settings_must_assign(&s, "Command=/bin/other");
         assert_int_equal(
                 settings_set_command(&s, (char *const *)(uintptr_t)words, "command line", &message),
                 0);
         for (size_t i = 0; words[i]; i++)
                 assert_string_equal(s.command[i], words[i]);
         assert_null(s.command[4]);
-        text = print(&s);
+        text = settings_text(&s);
         assert_non_null(
                 strstr(text, "# command line\nCommand=/bin/a \"b \\\"c\\\"\" \"\\\\x\" \"\"\n"));
 
@@ -367,176 +322,6 @@ static void command_line_gives_words_as_they_are(void **state)
         assert_string_equal(message, "Command=: does not start with an absolute path" COMMAND);
         assert_string_equal(s.command[0], "/bin/a");
         settings_done(&s);
-}
-
-static void auto_becomes_the_number_of_cpus(void **state)
-{
-        static const uint32_t pairs[][2] = { { 0, 1 }, { 1, 1 }, { 2, 2 }, { 4096, 4096 },
-                { 10000, 4096 } };
-        _cleanup_(freep) char *one = NULL, *two = NULL;
-        struct settings s;
-
-        (void)state;
-        for (size_t i = 0; i < ELEMENTSOF(pairs); i++) {
-                settings_init(&s);
-                settings_resolve(&s, pairs[i][0]);
-                assert_int_equal(s.workers, pairs[i][1]);
-                settings_done(&s);
-        }
-
-        settings_init(&s);
-        settings_resolve(&s, 1);
-        one = print(&s);
-        assert_non_null(strstr(one, "# default: auto, 1 CPU\nWorkers=1\n"));
-        settings_done(&s);
-
-        settings_init(&s);
-        assign(&s, "Workers=auto");
-        settings_resolve(&s, 2);
-        two = print(&s);
-        assert_non_null(strstr(two, "# -o: auto, 2 CPUs\nWorkers=2\n"));
-        settings_done(&s);
-
-        settings_init(&s);
-        assign(&s, "Workers=5");
-        settings_resolve(&s, 2);
-        assert_int_equal(s.workers, 5);
-        assert_int_equal(s.resolved_cpus, 0);
-        settings_done(&s);
-}
-
-static void delay_must_have_room_to_grow(void **state)
-{
-        _cleanup_(freep) char *message = NULL;
-        struct settings s;
-
-        (void)state;
-        settings_init(&s);
-        assert_int_equal(settings_check(&s, &message), 0);
-        assign(&s, "RestartSec=30s");
-        assert_int_equal(settings_check(&s, &message), 0);
-        assert_null(message);
-        assign(&s, "RestartSec=1min");
-        assert_int_equal(settings_check(&s, &message), -EINVAL);
-        assert_string_equal(
-                message, "RestartMaxDelaySec=30s (default) is shorter than RestartSec=1min (-o)");
-        settings_done(&s);
-}
-
-static void the_most_workers_follow_the_least(void **state)
-{
-        _cleanup_(freep) char *less = NULL, *spare = NULL, *text = NULL;
-        struct settings s;
-
-        (void)state;
-        settings_init(&s);
-        assign(&s, "Workers=5");
-        settings_resolve(&s, 2);
-        assert_int_equal(s.workers_max, 5);
-        assert_int_equal(settings_check(&s, &less), 0);
-        text = print(&s);
-        assert_non_null(strstr(text, "# default: as Workers=\nWorkersMax=5\n"));
-
-        assign(&s, "WorkersMax=4");
-        assert_int_equal(settings_check(&s, &less), -EINVAL);
-        assert_string_equal(less, "WorkersMax=4 (-o) is less than Workers=5 (-o)");
-
-        assign(&s, "WorkersMax=6");
-        assign(&s, "WorkersSpare=7");
-        assert_int_equal(settings_check(&s, &spare), -EINVAL);
-        assert_string_equal(spare, "WorkersSpare=7 (-o) is more than WorkersMax=6 (-o)");
-        settings_done(&s);
-}
-
-static void prints_defaults_in_full(void **state)
-{
-        _cleanup_(freep) char *text = NULL;
-        struct settings s;
-
-        (void)state;
-        settings_init(&s);
-        settings_resolve(&s, 2);
-        text = print(&s);
-        assert_string_equal(text, "[Pool]\n"
-                                  "# default: auto, 2 CPUs\n"
-                                  "Workers=2\n"
-                                  "# default\n"
-                                  "WorkersSpare=0\n"
-                                  "# default: as Workers=\n"
-                                  "WorkersMax=2\n"
-                                  "# default\n"
-                                  "WorkerIdleTimeoutSec=1min\n"
-                                  "# default\n"
-                                  "MaxConnections=65536\n"
-                                  "# default\n"
-                                  "Distribute=least-connections\n"
-                                  "# default\n"
-                                  "LogConnections=no\n"
-                                  "\n"
-                                  "[Worker]\n"
-                                  "# default: the echo worker\n"
-                                  "Command=\n"
-                                  "# default: what the worker says\n"
-                                  "ConnectionsPerWorker=\n"
-                                  "# default\n"
-                                  "TimeoutStartSec=30s\n"
-                                  "# default\n"
-                                  "WatchdogSec=0\n"
-                                  "# default\n"
-                                  "QueueTimeoutSec=1s\n"
-                                  "# default\n"
-                                  "DrainTimeoutSec=30s\n"
-                                  "# default\n"
-                                  "ReloadDrainTimeoutSec=infinity\n"
-                                  "# default\n"
-                                  "TimeoutStopSec=5s\n"
-                                  "# default\n"
-                                  "RecycleAfter=0\n"
-                                  "# default\n"
-                                  "RestartSec=100ms\n"
-                                  "# default\n"
-                                  "RestartMaxDelaySec=30s\n");
-        settings_done(&s);
-}
-
-static void printed_settings_read_back_as_the_same(void **state)
-{
-        static const char *const assignments[] = { "Workers=3", "WorkersSpare=2", "WorkersMax=9",
-                "LogConnections=yes", "RecycleAfter=1000", "Distribute=round-robin",
-                "Command=/bin/a 'b\\n#' \"\\\\\" ; \"it's\"", "DrainTimeoutSec=infinity",
-                "RestartSec=1d 1us", "RestartMaxDelaySec=7w" };
-        _cleanup_(freep) char *text = NULL;
-        struct settings a, b;
-
-        (void)state;
-        settings_init(&a);
-        settings_init(&b);
-        for (size_t i = 0; i < ELEMENTSOF(assignments); i++)
-                assign(&a, assignments[i]);
-        text = print(&a);
-        read_back(&b, text);
-
-        assert_int_equal(a.workers, b.workers);
-        assert_int_equal(a.max_connections, b.max_connections);
-        assert_int_equal(a.distribute, b.distribute);
-        assert_int_equal(a.workers_spare, b.workers_spare);
-        assert_int_equal(a.workers_max, b.workers_max);
-        assert_int_equal(a.worker_idle_timeout, b.worker_idle_timeout);
-        assert_int_equal(a.log_connections, b.log_connections);
-        assert_int_equal(a.reload_drain_timeout, b.reload_drain_timeout);
-        assert_int_equal(a.recycle_after, b.recycle_after);
-        for (size_t i = 0; a.command[i] || b.command[i]; i++)
-                assert_string_equal(a.command[i], b.command[i]);
-        assert_int_equal(a.connections_per_worker, b.connections_per_worker);
-        assert_int_equal(a.timeout_start, b.timeout_start);
-        assert_int_equal(a.watchdog, b.watchdog);
-        assert_int_equal(a.queue_timeout, b.queue_timeout);
-        assert_int_equal(a.drain_timeout, b.drain_timeout);
-        assert_int_equal(a.timeout_stop, b.timeout_stop);
-        assert_int_equal(a.restart, b.restart);
-        assert_int_equal(a.restart_max_delay, b.restart_max_delay);
-        settings_done(&a);
-        settings_done(&b);
 }
 
 static void done_takes_what_was_never_initialised(void **state)
@@ -561,11 +346,6 @@ int main(void)
                 cmocka_unit_test(cuts_long_values_in_messages),
                 cmocka_unit_test(empty_value_means_the_default_again),
                 cmocka_unit_test(command_line_gives_words_as_they_are),
-                cmocka_unit_test(auto_becomes_the_number_of_cpus),
-                cmocka_unit_test(delay_must_have_room_to_grow),
-                cmocka_unit_test(the_most_workers_follow_the_least),
-                cmocka_unit_test(prints_defaults_in_full),
-                cmocka_unit_test(printed_settings_read_back_as_the_same),
                 cmocka_unit_test(done_takes_what_was_never_initialised),
         };
 
