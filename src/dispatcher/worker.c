@@ -165,10 +165,13 @@ static const char *hear_record(struct worker *w, const struct record *record)
 static void hear(struct worker *w)
 {
         struct wire_batch *batch = &w->dispatcher->batch;
+        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what it
+         * says stays in its channel until it is noted. Heard twice, it is no more than once. */
+        bool peek = state_of(w) > WORKER_READY;
         const char *why = NULL;
         int r;
 
-        r = wire_receive_batch(w->channel.fd, batch);
+        r = peek ? wire_peek_batch(w->channel.fd, batch) : wire_receive_batch(w->channel.fd, batch);
         if (r < 0)
                 why = strerror(-r);
 
@@ -178,6 +181,8 @@ static void hear(struct worker *w)
                 why = batch->why;
         if (r == WIRE_END && !why)
                 why = "an empty datagram, or its end of the channel is shut down";
+        if (peek && r != WIRE_EMPTY)
+                wire_drop_batch(w->channel.fd);
         if (why)
                 worker_violates(w, why);
 }
