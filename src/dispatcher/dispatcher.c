@@ -141,7 +141,10 @@ static void take_back(struct dispatcher *d, struct worker *w)
         uint64_t id;
         int fd, r;
 
+        pool_taking(&d->pool, w->row, true);
         r = channel_take_back(&w->channel, &id, &fd, &dropped);
+        if (r != 0)
+                pool_taking(&d->pool, w->row, false);
         if (dropped)
                 pool_question_dropped(&d->pool, w->row);
         if (r == WIRE_EMPTY) {
