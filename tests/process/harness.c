@@ -29,6 +29,7 @@
 #include "procfs.h"
 
 #define ARGUMENTS_MAX 64
+#define PASSED_MAX    (HARNESS_SOCKETS + STORE_ENTRIES_MAX)
 #define CHILDREN_MAX  256
 /* A user of this test's own: descriptors in flight are counted by user, over all tests that run. */
 #define NOBODY        (1000000 + (uid_t)getppid())
@@ -120,10 +121,27 @@ static bool read_log(struct harness *h)
 
 static void read_notify(struct harness *h)
 {
+        union {
+                struct cmsghdr header;
+                uint8_t space[CMSG_SPACE(4 * sizeof(int))];
+        } control;
         char data[8192];
+        struct iovec iov = { .iov_base = data, .iov_len = sizeof(data) - 1 };
+        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
         ssize_t n;
 
-        while ((n = recv(h->notify_fd, data, sizeof(data), MSG_DONTWAIT)) >= 0) {
+        while (msg.msg_controllen = sizeof(control),
+                (n = recvmsg(h->notify_fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) >= 0) {
+                struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+                size_t n_fds = c && c->cmsg_type == SCM_RIGHTS
+                        ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+                        : 0;
+                int fds[4];
+
+                if (n_fds > 0)
+                        memcpy(fds, CMSG_DATA(c), n_fds * sizeof(int));
+                data[n] = '\0';
+                descriptor_store_handle(&h->store, data, fds, n_fds);
                 append(&h->notify, data, (size_t)n);
                 append(&h->notify, "\n", 1);
         }
@@ -317,12 +335,49 @@ void harness_pass(struct harness *h, int fd_consume, const char *name)
         h->n_sockets++;
 }
 
+/* Sockets first, then what is stored, in another order than it came: names are all that counts. */
+static size_t collect_passed(const struct harness *h, int *fds, const char **names)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < h->n_sockets; i++, n++) {
+                fds[n] = h->sockets[i];
+                names[n] = h->names[i];
+        }
+        for (size_t i = h->store.n; i-- > 0; n++) {
+                fds[n] = h->store.entries[i].fd;
+                names[n] = h->store.entries[i].name;
+        }
+
+        return n;
+}
+
+static void set_passed(const char *const *names, size_t n)
+{
+        static char text[PASSED_MAX * 64];
+        char number[32];
+
+        if (n == 0)
+                return;
+
+        for (size_t i = 0; i < n; i++) {
+                size_t used = strlen(text);
+
+                (void)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? ":" : "", names[i]);
+        }
+        (void)setenv("LISTEN_FDNAMES", text, 1);
+        (void)snprintf(number, sizeof(number), "%zu", n);
+        (void)setenv("LISTEN_FDS", number, 1);
+        (void)snprintf(number, sizeof(number), "%d", (int)getpid());
+        (void)setenv("LISTEN_PID", number, 1);
+}
+
 static void set_environment(const struct harness *h, const struct harness_config *config)
 {
         static const char *const kept[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
                 "TSAN_OPTIONS" };
         const char *values[ELEMENTSOF(kept)];
-        char text[HARNESS_SOCKETS * 64] = "";
+        char text[128];
 
         for (size_t i = 0; i < ELEMENTSOF(kept); i++)
                 values[i] = getenv(kept[i]);
@@ -332,25 +387,15 @@ static void set_environment(const struct harness *h, const struct harness_config
                         (void)setenv(kept[i], values[i], 1);
 
         (void)setenv("PATH", "/usr/bin:/bin", 1);
-        for (size_t i = 0; i < h->n_sockets; i++) {
-                size_t used = strlen(text);
-
-                (void)snprintf(
-                        text + used, sizeof(text) - used, "%s%s", i > 0 ? ":" : "", h->names[i]);
-        }
-        if (h->n_sockets > 0)
-                (void)setenv("LISTEN_FDNAMES", text, 1);
-        (void)snprintf(text, sizeof(text), "%zu", h->n_sockets);
-        if (h->n_sockets > 0)
-                (void)setenv("LISTEN_FDS", text, 1);
         (void)snprintf(text, sizeof(text), "%d", (int)getpid());
-        if (h->n_sockets > 0)
-                (void)setenv("LISTEN_PID", text, 1);
         if (config->watchdog > 0)
                 (void)setenv("WATCHDOG_PID", text, 1);
         (void)snprintf(text, sizeof(text), "%" PRIu64, config->watchdog);
         if (config->watchdog > 0)
                 (void)setenv("WATCHDOG_USEC", text, 1);
+        (void)snprintf(text, sizeof(text), "%zu", config->store);
+        if (config->store > 0)
+                (void)setenv("FDSTORE", text, 1);
         (void)snprintf(text, sizeof(text), "%s/notify", h->dir);
         (void)setenv("NOTIFY_SOCKET", text, 1);
 
@@ -359,35 +404,39 @@ static void set_environment(const struct harness *h, const struct harness_config
 }
 
 /* Puts the sockets on 3 and up, the pipe on 1 and 2, as a service gets them; all else is closed. */
-static void set_descriptors(const struct harness *h, int pipe_fd)
+static void set_descriptors(const int *fds, size_t n, int pipe_fd)
 {
-        int high[HARNESS_SOCKETS], log_fd, null_fd;
+        int high[PASSED_MAX], log_fd, null_fd;
 
-        log_fd = fcntl(pipe_fd, F_DUPFD_CLOEXEC, 100);
-        for (size_t i = 0; i < h->n_sockets; i++)
-                high[i] = fcntl(h->sockets[i], F_DUPFD_CLOEXEC, 100);
+        log_fd = fcntl(pipe_fd, F_DUPFD_CLOEXEC, PASSED_MAX + 100);
+        for (size_t i = 0; i < n; i++)
+                high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, PASSED_MAX + 100);
 
         null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         if (null_fd != STDIN_FILENO)
                 (void)dup2(null_fd, STDIN_FILENO);
         (void)dup2(log_fd, STDOUT_FILENO);
         (void)dup2(log_fd, STDERR_FILENO);
-        for (size_t i = 0; i < h->n_sockets; i++)
+        for (size_t i = 0; i < n; i++)
                 (void)dup2(high[i], 3 + (int)i);
 
-        (void)syscall(SYS_close_range, 3 + (unsigned)h->n_sockets, ~0U, 0);
+        (void)syscall(SYS_close_range, 3 + (unsigned)n, ~0U, 0);
 }
 
 static void run_dispatcher(const struct harness *h, const struct harness_config *config,
         const char *program, const char *const *argv, int pipe_fd)
 {
+        const char *names[PASSED_MAX];
+        int fds[PASSED_MAX];
+        size_t n = collect_passed(h, fds, names);
         sigset_t none;
 
         (void)setpgid(0, 0); /* a signal from the terminal is for the test */
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
         set_environment(h, config);
-        set_descriptors(h, pipe_fd);
+        set_passed(names, n);
+        set_descriptors(fds, n, pipe_fd);
         if (config->nofile > 0)
                 (void)setrlimit(RLIMIT_NOFILE,
                         &(struct rlimit){ .rlim_cur = config->nofile, .rlim_max = config->nofile });
@@ -441,14 +490,36 @@ static void admit_everybody(const struct harness *h)
         assert_int_equal(chmod(h->fifo, 0666), 0);
 }
 
+/* Makes the pipe for what is written, or takes the one that workers of a dispatcher that was killed
+ * write to. Returns the end to write to. */
+static int open_log(struct harness *h)
+{
+        char path[64];
+        int ends[2], fd;
+
+        if (h->log_fd >= 0) {
+                (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", h->log_fd);
+                fd = open(path, O_WRONLY | O_CLOEXEC);
+                assert_true(fd >= 0);
+                return fd;
+        }
+
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        (void)fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);
+        assert_int_equal(fd_set_nonblock(ends[0]), 0);
+        h->log_fd = ends[0];
+        return ends[1];
+}
+
 void harness_start_config(struct harness *h, const struct harness_config *config)
 {
         char program[PATH_MAX], stub[PATH_MAX];
         const char *argv[ARGUMENTS_MAX] = { program };
-        int ends[2];
         size_t n = 1;
+        int log_fd;
 
-        (void)snprintf(program, sizeof(program), "%s", harness_path("../../acceptd"));
+        (void)snprintf(program, sizeof(program), "%s",
+                harness_path(config->program ?: "../../acceptd"));
         (void)snprintf(stub, sizeof(stub), "%s", harness_path("stub-worker"));
 
         if (config->unprivileged) {
@@ -467,17 +538,15 @@ void harness_start_config(struct harness *h, const struct harness_config *config
         if (config->unprivileged)
                 admit_everybody(h);
 
-        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        (void)fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);
-        assert_int_equal(fd_set_nonblock(ends[0]), 0);
-        h->log_fd = ends[0];
-
+        if (h->store.max == 0)
+                h->store.max = config->store;
+        log_fd = open_log(h);
         h->pid = fork();
         assert_true(h->pid >= 0);
         if (h->pid == 0)
-                run_dispatcher(h, config, program, argv, ends[1]);
+                run_dispatcher(h, config, program, argv, log_fd);
 
-        (void)fd_close(ends[1]);
+        (void)fd_close(log_fd);
         h->pidfd = open_pidfd(h->pid);
         assert_true(h->pidfd >= 0);
 }
@@ -492,6 +561,45 @@ void harness_await_death(struct harness *h, pid_t pid)
                 return; /* dead, and waited for */
         (void)harness_wait(h, pidfd, POLLIN);
         (void)fd_close(pidfd);
+}
+
+/* Waits for the dispatcher's end. */
+static siginfo_t await_end(struct harness *h)
+{
+        siginfo_t info = {};
+
+        (void)harness_wait(h, h->pidfd, POLLIN);
+        assert_int_equal(waitid(P_PID, (id_t)h->pid, &info, WEXITED), 0);
+        h->pid = 0;
+        h->pidfd = fd_close(h->pidfd);
+        (void)pump(h, -1, 0, 0);
+
+        return info;
+}
+
+/* Those that a dispatcher that was killed left behind, and that have ended, are the test's to wait
+ * for, as they are the service manager's. */
+static void reap_orphans(void)
+{
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+                ;
+}
+
+void harness_await_crash(struct harness *h)
+{
+        siginfo_t info = await_end(h);
+
+        if (info.si_code != CLD_KILLED || info.si_status != SIGKILL)
+                fail_msg("the dispatcher ended with %s %d, not of SIGKILL",
+                        info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+        h->n_crashes++;
+        reap_orphans();
+}
+
+void harness_crash(struct harness *h)
+{
+        assert_int_equal(kill(h->pid, SIGKILL), 0);
+        harness_await_crash(h);
 }
 
 /* Whatever the dispatcher left is a child of the test now. Only what a test's worker started itself
@@ -516,8 +624,16 @@ static void check_processes(struct harness *h)
         assert_true(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
 }
 
+static void check_store(const struct harness *h)
+{
+        for (size_t i = 0; i < h->store.n; i++)
+                print_message("still in the store: %s\n", h->store.entries[i].name);
+        assert_int_equal(h->store.n, 0);
+}
+
 static void close_all(struct harness *h)
 {
+        descriptor_store_done(&h->store);
         h->pidfd = fd_close(h->pidfd);
         h->log_fd = fd_close(h->log_fd);
         h->notify_fd = fd_close(h->notify_fd);
@@ -538,17 +654,15 @@ static void check_descriptors(struct harness *h)
 
 void harness_expect_exit(struct harness *h, int status)
 {
-        siginfo_t info = {};
-
-        (void)harness_wait(h, h->pidfd, POLLIN);
-        assert_int_equal(waitid(P_PID, (id_t)h->pid, &info, WEXITED), 0);
-        h->pid = 0;
-        (void)pump(h, -1, 0, 0);
+        siginfo_t info = await_end(h);
 
         if (info.si_code != CLD_EXITED || info.si_status != status)
                 fail_msg("the dispatcher ended with %s %d, not with status %d",
                         info.si_code == CLD_EXITED ? "status" : "signal", info.si_status, status);
+        if (h->n_crashes > 0)
+                reap_orphans();
         check_processes(h);
+        check_store(h);
         check_descriptors(h);
         h->finished = true;
 }
