@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
@@ -132,6 +133,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
 
         switch ((enum record_type)record->type) {
         case RECORD_DONE:
+                STOP_POINT("heard");
                 if (pool_done(pool_of(w), w->row, record->id) != 0)
                         return "DONE for a connection that it does not have";
                 return NULL;
@@ -295,6 +297,7 @@ int worker_start(struct worker *w)
                 return r;
         }
 
+        STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
         store_worker(w->number, &w->channel, w->pidfd);
@@ -337,6 +340,7 @@ void worker_drain(struct worker *w)
 {
         /* In this order: who takes over after a crash in between repeats the second step. */
         pool_drained(pool_of(w), w->row, usec_now());
+        STOP_POINT("drained");
         channel_shutdown(&w->channel);
 }
 
