@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/adoption.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/settings-file.h"
@@ -247,6 +248,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 if (r < 0)
                         return r;
                 n_workers += (uint32_t)r;
+                STOP_POINT("restored");
         }
 
         /* What was between accept and send: after a crash it is gone with the process that had it. */

@@ -9,11 +9,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
 #include "base/fd.h"
 #include "descriptor-store.h"
+
+#define FDS_MAX 4 /* of one message */
 
 /* Returns the value of a line "KEY=VALUE", static, or NULL. */
 static const char *get_value(const char *message, const char *key)
@@ -47,8 +50,8 @@ static void add(struct descriptor_store *store, int fd_consume, const char *name
         store->n++;
 }
 
-void descriptor_store_handle(struct descriptor_store *store, const char *message,
-        const int *fds_consume, size_t n_fds)
+static void handle(struct descriptor_store *store, const char *message, const int *fds_consume,
+        size_t n_fds)
 {
         bool keep = store->max > 0 && get_value(message, "FDSTORE");
         const char *name;
@@ -66,6 +69,39 @@ void descriptor_store_handle(struct descriptor_store *store, const char *message
 
         if (get_value(message, "FDSTOREREMOVE"))
                 descriptor_store_drop(store, get_value(message, "FDNAME"));
+}
+
+ssize_t descriptor_store_receive(
+        struct descriptor_store *store, int socket, char *data, size_t size)
+{
+        union {
+                struct cmsghdr header;
+                uint8_t space[CMSG_SPACE(FDS_MAX * sizeof(int))];
+        } control;
+        struct iovec iov = { .iov_base = data, .iov_len = size - 1 };
+        struct msghdr msg = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof(control),
+        };
+        ssize_t n = recvmsg(socket, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        struct cmsghdr *c;
+        int fds[FDS_MAX];
+        size_t n_fds = 0;
+
+        if (n < 0)
+                return -1;
+
+        c = CMSG_FIRSTHDR(&msg);
+        if (c && c->cmsg_type == SCM_RIGHTS)
+                n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        if (n_fds > 0)
+                memcpy(fds, CMSG_DATA(c), n_fds * sizeof(int));
+        data[n] = '\0';
+        handle(store, data, fds, n_fds);
+
+        return n;
 }
 
 int descriptor_store_get(const struct descriptor_store *store, const char *name)

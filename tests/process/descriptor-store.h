@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * The service manager's descriptor store, as sd_notify(3) and systemd.service(5) describe it: what a
@@ -20,9 +21,10 @@ struct descriptor_store {
         size_t max; /* FileDescriptorStoreMax=; 0: there is no store */
 };
 
-/* Handles a message to the service manager. What is not kept is closed. */
-void descriptor_store_handle(struct descriptor_store *store, const char *message,
-        const int *fds_consume, size_t n_fds);
+/* Receives a message to the service manager, without waiting. What comes along is kept where the
+ * message says so, and closed else. Returns its length, and a final 0 in `data`, or -1. */
+ssize_t descriptor_store_receive(
+        struct descriptor_store *store, int socket, char *data, size_t size);
 
 /* Returns the descriptor, still the store's, or -1. */
 int descriptor_store_get(const struct descriptor_store *store, const char *name);

@@ -42,13 +42,18 @@ static unsigned count_rounds(void)
 }
 
 /* The dispatcher dies at the first passing of `point`, or (NULL) lives. */
-static void start(struct scene *s, const char *point)
+static void launch(struct scene *s, const char *point)
 {
         char variable[64];
 
         (void)snprintf(variable, sizeof(variable), "ACCEPTD_STOP_POINT=%s:1", point ?: "");
         harness_start(s->h, .program = "acceptd-stop-points", .options = s->options,
                 .stub = s->stub, .environment = WORDS(variable), .store = 64);
+}
+
+static void start(struct scene *s, const char *point)
+{
+        launch(s, point);
         harness_await_ready(s->h);
 }
 
@@ -76,17 +81,10 @@ static void begin(struct scene *s, struct harness *h)
 static void finish(struct scene *s)
 {
         for (size_t i = 0; i < s->n_held; i++) {
-                client_send(&s->held[i], "done\n");
-                assert_int_equal(client_await_end(s->h, &s->held[i]), CLIENT_END_CLEAN);
+                client_finish(s->h, &s->held[i]);
         }
         (void)harness_await_counter(s->h, done, s->ends.done + s->n_held);
         harness_stop(s->h);
-}
-
-static void exchange(struct scene *s, struct client *client)
-{
-        client_send(client, "answer alive\n");
-        assert_string_equal(client_await_line(s->h, client), "alive");
 }
 
 /* One of the workers that were there at the begin. */
@@ -104,7 +102,7 @@ static void expect(struct scene *s, uint64_t n_more)
         assert_int_equal(c.lost, s->ends.lost);
         assert_int_equal(c.refused, s->ends.refused);
         for (size_t i = 0; i < s->n_held; i++)
-                exchange(s, &s->held[i]);
+                client_exchange(s->h, &s->held[i]);
         /* ledger, settings, three for each worker */
         assert_int_equal(s->h->store.n, 2 + 3 * WORKERS);
 }
@@ -142,8 +140,7 @@ static void rounds_with_done(struct scene *s, const char *point)
                 expect_no_leak(s);
                 client_open_served(s->h, &client, 0);
                 expect_worker(s, &client);
-                client_send(&client, "done\n");
-                assert_int_equal(client_await_end(s->h, &client), CLIENT_END_CLEAN);
+                client_finish(s->h, &client);
                 harness_await_crash(s->h);
                 s->ends.done++;
         }
@@ -210,10 +207,9 @@ static void test_sent(void **state)
                 if (!before) {
                         start(&s, "sent");
                         expect(&s, 1);
-                        exchange(&s, &client);
+                        client_exchange(s.h, &client);
                 }
-                client_send(&client, "done\n");
-                assert_int_equal(client_await_end(s.h, &client), CLIENT_END_CLEAN);
+                client_finish(s.h, &client);
                 if (before)
                         start(&s, "sent");
                 s.ends.done++;
@@ -257,6 +253,31 @@ static void await_both(struct scene *s)
                 s->ends.done += 2;
                 expect(s, 0);
         } while (a.pid == b.pid);
+}
+
+/* The one that adopts dies, too: between two workers, and while it settles what was not listed. */
+static void test_adoption_is_cut_short(void **state)
+{
+        struct scene s;
+
+        begin(&s, *state);
+        for (unsigned i = 0; i < s.rounds; i++) {
+                struct client client;
+
+                start(&s, "heard");
+                expect(&s, 0);
+                client_open_served(s.h, &client, 0);
+                client_finish(s.h, &client);
+                harness_await_crash(s.h);
+                s.ends.done++;
+
+                launch(&s, "restored");
+                harness_await_crash(s.h);
+                start(&s, "settling");
+                harness_await_crash(s.h);
+        }
+        start(&s, NULL);
+        end_rounds(&s);
 }
 
 /* A worker that was stopped has a connection in its queue, and the dispatcher that takes it back
@@ -321,11 +342,10 @@ static void test_drained(void **state)
         harness_await_crash(s.h);
         start(&s, NULL);
         (void)harness_await_stub(s.h, "drains");
-        exchange(&s, &first);
+        client_exchange(s.h, &first);
         client_open_served(s.h, &second, 0);
         assert_int_equal(second.worker, 2);
-        client_send(&first, "done\n");
-        assert_int_equal(client_await_end(s.h, &first), CLIENT_END_CLEAN);
+        client_finish(s.h, &first);
         harness_await_death(s.h, first.pid);
         client_close(&second);
         assert_int_equal(harness_await_counter(s.h, done, 2).lost, 0);
@@ -344,8 +364,7 @@ static void test_done_of_a_draining_worker(void **state)
         (void)harness_await_stub(s.h, "drains");
         harness_crash(s.h);
         start(&s, "heard");
-        client_send(&client, "done\n");
-        assert_int_equal(client_await_end(s.h, &client), CLIENT_END_CLEAN);
+        client_finish(s.h, &client);
         harness_await_crash(s.h);
         harness_await_death(s.h, client.pid);
         start(&s, NULL);
@@ -376,8 +395,7 @@ static void die_at(struct harness *h, const char *point, unsigned worker)
                 .options = WORDS("Workers=1"), .stub = WORDS("--serve=obey"));
         client_open_served(h, &client, 0);
         assert_int_equal(client.worker, worker);
-        client_send(&client, "done\n");
-        (void)client_await_end(h, &client);
+        client_finish(h, &client);
         (void)harness_await_counter(h, done, 1);
         assert_int_equal(h->store.n, 2 + 3);
         harness_stop(h);
@@ -430,6 +448,7 @@ int main(void)
                 HARNESS_TEST(test_reserved),
                 HARNESS_TEST(test_sent),
                 HARNESS_TEST(test_accepted),
+                HARNESS_TEST(test_adoption_is_cut_short),
                 HARNESS_TEST(test_taken_back),
                 HARNESS_TEST(test_drained),
                 HARNESS_TEST(test_done_of_a_draining_worker),
