@@ -83,7 +83,8 @@ static void set_passed(const char *const *names, size_t n)
         (void)setenv("LISTEN_PID", number, 1);
 }
 
-static void set_environment(const struct harness *h, const struct harness_config *config)
+static void set_environment(const struct harness *h, const struct harness_config *config,
+        const char *const *names, size_t n_passed)
 {
         static const char *const kept[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
                 "TSAN_OPTIONS" };
@@ -98,6 +99,7 @@ static void set_environment(const struct harness *h, const struct harness_config
                         (void)setenv(kept[i], values[i], 1);
 
         (void)setenv("PATH", "/usr/bin:/bin", 1);
+        set_passed(names, n_passed);
         (void)snprintf(text, sizeof(text), "%d", (int)getpid());
         if (config->watchdog > 0)
                 (void)setenv("WATCHDOG_PID", text, 1);
@@ -145,8 +147,7 @@ static void run_dispatcher(const struct harness *h, const struct harness_config 
         (void)setpgid(0, 0); /* a signal from the terminal is for the test */
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
-        set_environment(h, config);
-        set_passed(names, n);
+        set_environment(h, config, names, n);
         set_descriptors(fds, n, pipe_fd);
         if (config->nofile > 0)
                 (void)setrlimit(RLIMIT_NOFILE,
