@@ -274,7 +274,10 @@ static void lose(struct harness *h, const char *name, struct client held[2], str
         struct client both[2]; /* one comes to each worker */
         size_t served;
 
-        begin(h);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        start(h, "Workers=2", "QueueTimeoutSec=1h");
+        harness_await_ready(h);
+        harness_await_workers(h, 2);
         client_open_at_each(h, held, 0);
         assert_int_equal(kill(held[0].pid, SIGSTOP), 0);
         for (size_t i = 0; i < 2; i++) {
