@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/adoption.h"
-#include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/settings-file.h"
 #include "dispatcher/store.h"
@@ -222,6 +222,17 @@ static void end_strangers(struct inheritance *inheritance)
         }
 }
 
+static void log_adopted(const struct dispatcher *d, uint32_t n_workers)
+{
+        uint32_t open = d->pool.slots.n_used;
+
+        journal_event(MESSAGE_ADOPTED,
+                JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_WORKERS", n_workers),
+                        JOURNAL_NUMBER("ACCEPTD_OPEN", open)),
+                "Took over %" PRIu32 " worker%s with %" PRIu32 " open connection%s.", n_workers,
+                n_workers == 1 ? "" : "s", open, open == 1 ? "" : "s");
+}
+
 int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
 {
         uint32_t n_workers = 0;
@@ -237,6 +248,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 if (r < 0)
                         return r;
                 n_workers += (uint32_t)r;
+                STOP_POINT("restored");
         }
 
         /* What was between accept and send: after a crash it is gone with the process that had it. */
@@ -252,14 +264,8 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
         }
 
         end_strangers(inheritance);
-        if (n_workers > 0) {
-                health_ready(d);
-                journal_event(MESSAGE_ADOPTED,
-                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_WORKERS", n_workers),
-                                JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
-                        "Took over %" PRIu32 " worker%s with %" PRIu32 " open connections.",
-                        n_workers, n_workers == 1 ? "" : "s", d->pool.slots.n_used);
-        }
+        if (n_workers > 0)
+                log_adopted(d, n_workers);
 
         return 0;
 }

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
@@ -43,9 +44,11 @@ static bool send_from_hand(struct dispatcher *d, uint32_t i)
                 int r;
 
                 pool_assign(&d->pool, slot, (uint32_t)row);
+                STOP_POINT("reserved");
                 r = channel_send_connection(&w->channel, slot->id, slot->listener,
                         (uint32_t)slot->accepted_at, d->hand[i].fd);
                 if (r == 0) {
+                        STOP_POINT("sent");
                         pool_sent(&d->pool, slot);
                         drop_from_hand(d, i);
                         return true;
@@ -95,6 +98,7 @@ static int accept_one(struct dispatcher *d, struct listener *l)
         if (r != 0)
                 return r;
 
+        STOP_POINT("accepted");
         d->hand[0].slot = pool_accepted(&d->pool, l->index, usec_now());
         hand_over(d);
         return 0;
@@ -141,7 +145,12 @@ static void take_back(struct dispatcher *d, struct worker *w)
         uint64_t id;
         int fd, r;
 
+        pool_taking(&d->pool, w->row, true);
         r = channel_take_back(&w->channel, &id, &fd, &dropped);
+        if (r == 0)
+                STOP_POINT("taken-back");
+        else
+                pool_taking(&d->pool, w->row, false);
         if (dropped)
                 pool_question_dropped(&d->pool, w->row);
         if (r == WIRE_EMPTY) {

@@ -207,8 +207,12 @@ void dispatcher_deinit(struct dispatcher *d)
 
 int dispatcher_run(struct dispatcher *d)
 {
+        struct pool_figures figures;
         int r;
 
+        pool_get_figures(&d->pool, &figures);
+        if (figures.workers > 0) /* adopted; not before the control socket is there, too */
+                health_ready(d);
         r = dispatcher_settle(d);
         if (r >= 0)
                 r = sd_event_loop(d->event);

@@ -253,8 +253,9 @@ int start_serving(const struct start *start)
                 return start_refuse(message, r);
         }
 
-        /* A reload has its say at the gate. */
-        if (!start->inheritance->from_reload)
+        /* Those of a dispatcher before this one are there already, and a reload has its say at the
+         * gate. */
+        if (!start->inheritance->from_reload && !start->kept)
                 adoption_store_settings(s);
         r = dispatcher_init(&d, s, listeners, n, s->command ?: echo_argv, start->instance,
                 start->inheritance);

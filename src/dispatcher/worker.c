@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
@@ -132,6 +133,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
 
         switch ((enum record_type)record->type) {
         case RECORD_DONE:
+                STOP_POINT("heard");
                 if (pool_done(pool_of(w), w->row, record->id) != 0)
                         return "DONE for a connection that it does not have";
                 return NULL;
@@ -165,10 +167,13 @@ static const char *hear_record(struct worker *w, const struct record *record)
 static void hear(struct worker *w)
 {
         struct wire_batch *batch = &w->dispatcher->batch;
+        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what it
+         * says stays in its channel until it is noted. Heard twice, it is no more than once. */
+        bool peek = state_of(w) > WORKER_READY;
         const char *why = NULL;
         int r;
 
-        r = wire_receive_batch(w->channel.fd, batch);
+        r = peek ? wire_peek_batch(w->channel.fd, batch) : wire_receive_batch(w->channel.fd, batch);
         if (r < 0)
                 why = strerror(-r);
 
@@ -178,6 +183,8 @@ static void hear(struct worker *w)
                 why = batch->why;
         if (r == WIRE_END && !why)
                 why = "an empty datagram, or its end of the channel is shut down";
+        if (peek && r != WIRE_EMPTY)
+                wire_drop_batch(w->channel.fd);
         if (why)
                 worker_violates(w, why);
 }
@@ -290,6 +297,7 @@ int worker_start(struct worker *w)
                 return r;
         }
 
+        STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
         store_worker(w->number, &w->channel, w->pidfd);
@@ -332,6 +340,7 @@ void worker_drain(struct worker *w)
 {
         /* In this order: who takes over after a crash in between repeats the second step. */
         pool_drained(pool_of(w), w->row, usec_now());
+        STOP_POINT("drained");
         channel_shutdown(&w->channel);
 }
 
