@@ -15,6 +15,7 @@
 #include "dispatcher/adoption.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
+#include "dispatcher/leftovers.h"
 #include "dispatcher/settings-file.h"
 #include "dispatcher/store.h"
 
@@ -251,6 +252,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 d->hand[in_hand++].slot = slot;
         }
 
+        leftovers_end(d, inheritance);
         end_strangers(inheritance);
         if (n_workers > 0) {
                 health_ready(d);
