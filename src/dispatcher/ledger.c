@@ -138,6 +138,13 @@ int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why)
         return map(ledger, TAKE_FD(fd), &layout);
 }
 
+uint32_t ledger_read_generation(int fd)
+{
+        struct ledger_header header = {};
+
+        return check(fd, &header) ? 0 : header.pool.generation;
+}
+
 void ledger_done(struct ledger *ledger)
 {
         if (ledger->header)

@@ -42,6 +42,10 @@ int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots);
 int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why);
 void ledger_done(struct ledger *ledger);
 
+/* Returns the generation in force according to a ledger that another process left, or 0 where it
+ * cannot be used. */
+uint32_t ledger_read_generation(int fd);
+
 /* Returns the index of `name`, which is added if it is new, or -ENOSPC. */
 int ledger_add_name(struct ledger *ledger, const char *name);
 

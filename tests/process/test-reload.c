@@ -70,6 +70,35 @@ static void test_reload(void **state)
         harness_stop(h);
 }
 
+/* A crash at any moment leaves those of the generation that the ledger says is in force. */
+static void test_settings_are_stored_before_they_count(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        write_settings(&ctl, "Workers=1", "--serve=hold");
+        harness_start(h, .arguments = WORDS("-c", ctl.settings),
+                .environment = WORDS(ctl.environment, "FDSTORE=64"),
+                .command = (const char *const[]){ NULL });
+        harness_await_notify(h, "FDNAME=acceptd-settings-1");
+        harness_await_ready(h);
+
+        write_settings(&ctl, "Workers=1", "--at=start --exit=7");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 1);
+        write_settings(&ctl, "Workers=1", "--serve=hold --capacity=8");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        harness_await_notify(h, "FDSTORE=1");
+        harness_await_notify(h, "FDNAME=acceptd-settings-3");
+        harness_await_notify(h, "FDSTOREREMOVE=1");
+        harness_await_notify(h, "FDNAME=acceptd-settings-1");
+        /* the trial that failed left nothing */
+        assert_int_equal(harness_count(&h->notify, WORDS("acceptd-settings")), 3);
+
+        harness_stop(h);
+}
+
 static void test_many_reloads(void **state)
 {
         struct harness *h = *state;
@@ -222,6 +251,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_reload),
+                HARNESS_TEST(test_settings_are_stored_before_they_count),
                 HARNESS_TEST(test_many_reloads),
                 HARNESS_TEST(test_reloads_between_question_and_answer),
                 HARNESS_TEST(test_broken_settings),
