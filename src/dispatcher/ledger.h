@@ -52,5 +52,6 @@ int ledger_add_name(struct ledger *ledger, const char *name);
 /* Returns all names, separated by colons, for the caller to free, or NULL without memory. */
 char *ledger_join_names(const struct ledger *ledger);
 
-/* The memory for pool_init(), with `n_rows` or as many rows as are in use. */
+/* The memory for pool_init(), with `n_rows` rows behind those that are in use: workers of any number
+ * of generations before may still have connections. */
 struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows);

@@ -118,6 +118,29 @@ static void test_many_reloads(void **state)
         harness_stop(h);
 }
 
+/* Workers of each generation still have something. */
+static void test_reloads_with_a_client_of_each_generation(void **state)
+{
+        struct harness *h = *state;
+        struct client clients[16];
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=3", "--serve=hold --capacity=1");
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                client_open_served(h, &clients[i], 0);
+                /* fewer than there are in the table already */
+                if (i == 4)
+                        write_settings(&ctl, "Workers=1", "--serve=hold --capacity=1");
+                assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                assert_true(client_waits(h, &clients[i]));
+                client_close(&clients[i]);
+        }
+        (void)harness_await_counter(h, done, ELEMENTSOF(clients));
+        harness_stop(h);
+}
+
 /* Workers that were asked by the program before answer to the next one. */
 static void test_reloads_between_question_and_answer(void **state)
 {
@@ -253,6 +276,7 @@ int main(void)
                 HARNESS_TEST(test_reload),
                 HARNESS_TEST(test_settings_are_stored_before_they_count),
                 HARNESS_TEST(test_many_reloads),
+                HARNESS_TEST(test_reloads_with_a_client_of_each_generation),
                 HARNESS_TEST(test_reloads_between_question_and_answer),
                 HARNESS_TEST(test_broken_settings),
                 HARNESS_TEST(test_missing_program),
