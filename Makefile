@@ -154,7 +154,8 @@ fuzz:
 
 # The load generator and other programs of the benchmark
 PRELOAD := tests/bench/no-pidfd
-BENCH   := $(patsubst %.c,$(O)/%,$(filter-out $(PRELOAD).c,$(wildcard tests/bench/*.c)))
+BENCH   := $(patsubst %.c,$(O)/%,$(filter-out $(PRELOAD).c tests/bench/load-%,$(wildcard tests/bench/*.c)))
+$(O)/tests/bench/load: $(call objects,tests/bench/load-*.c)
 $(BENCH): $(O)/%: $(O)/%.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)

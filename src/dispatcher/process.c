@@ -5,6 +5,7 @@
  */
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/pidfd.h>
@@ -142,12 +143,25 @@ static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, int out
         return r;
 }
 
+static bool is_batch;
+
+void process_set_batch(bool batch)
+{
+        const struct sched_param parameters = {};
+        int from = batch ? SCHED_OTHER : SCHED_BATCH;
+
+        if (batch != is_batch && sched_getscheduler(0) == from &&
+                sched_setscheduler(0, batch ? SCHED_BATCH : SCHED_OTHER, &parameters) == 0)
+                is_batch = batch;
+}
+
 /* Returns the pid, or -errno. */
 static pid_t spawn(char **argv, char **environment,
         int (*set)(posix_spawn_file_actions_t *actions, int fd), int fd)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
+        bool batch = is_batch;
         pid_t pid;
         int r;
 
@@ -163,8 +177,10 @@ static pid_t spawn(char **argv, char **environment,
         r = set_attributes(&attributes);
         if (r == 0)
                 r = set(&actions, fd);
+        process_set_batch(false); /* it is inherited */
         if (r == 0)
                 r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, environment);
+        process_set_batch(batch);
 
         posix_spawn_file_actions_destroy(&actions);
         posix_spawnattr_destroy(&attributes);

@@ -41,6 +41,14 @@ int process_spawn(const struct process_template *template, uint32_t number, int 
 int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
         pid_t *ret_pid, int *ret_pidfd);
 
+/*
+ * Has the scheduler not interrupt what runs for this process (SCHED_BATCH: sched(7)), or no longer.
+ * While all CPUs are busy, more connections are there then each time that it has its turn, and
+ * fewer turns are needed. Workers and other images do not inherit it. Nothing happens where the
+ * unit chose another policy than the default, or its system call filter does not allow it.
+ */
+void process_set_batch(bool batch);
+
 /* Sends a signal to a process. One that is already gone is no error. */
 void process_signal(int pidfd, int signal);
 

@@ -103,8 +103,10 @@ static int execute(struct reload *reload)
                 r = list_fd;
         }
         if (r >= 0) {
+                process_set_batch(false);
                 (void)execv(reload->image->path, reload->image->argv);
                 r = -errno;
+                process_set_batch(true);
         }
 
         inheritance_keep(&list);

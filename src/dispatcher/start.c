@@ -240,6 +240,7 @@ int start_serving(const struct start *start)
                 return start_refuse(NULL, -ENOMEM);
 
         set_up_signals();
+        process_set_batch(true);
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
         if (r >= 0)

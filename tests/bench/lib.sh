@@ -101,6 +101,13 @@ wait_for() {
         return $failed
 }
 
+# in_turns ROUND CANDIDATE...: in another order each round, since the first has it easier
+in_turns() {
+        local first=$(($1 % ($# - 1)))
+        shift
+        echo "${@:1+first}" "${@:1:first}"
+}
+
 # Shares $1 among the generators
 share() {
         echo $(($1 / generators > 0 ? $1 / generators : 1))

@@ -82,10 +82,12 @@ static int make_listener(enum listener_kind kind)
         return TAKE_FD(fd);
 }
 
-/* Returns a socket that is connected to the listener, or -errno. */
+/* Returns a socket that is connected to the listener, or -errno: -EAGAIN after 10 s of a full
+ * backlog. */
 static int connect_to(int listener)
 {
         _cleanup_(fd_closep) int fd = -1;
+        struct timeval patience = { .tv_sec = 10 };
         union address address;
         socklen_t length = sizeof(address), type_size = sizeof(int);
         int type;
@@ -95,7 +97,9 @@ static int connect_to(int listener)
                 return -errno;
 
         fd = socket(address.sa.sa_family, type | SOCK_CLOEXEC, 0);
-        if (fd < 0 || connect(fd, &address.sa, length) < 0)
+        if (fd < 0 ||
+                setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+                connect(fd, &address.sa, length) < 0)
                 return -errno;
 
         return TAKE_FD(fd);

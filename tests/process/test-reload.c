@@ -6,6 +6,7 @@
  */
 
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 
 #include "base/fd.h"
@@ -62,6 +63,7 @@ static void test_reload(void **state)
 
         client_open_served(h, &new, 0);
         assert_int_equal(new.worker, 2);
+        assert_int_equal(sched_getscheduler(new.pid), sched_getscheduler(old.pid));
         assert_true(client_waits(h, &old));
         client_close(&new);
         client_close(&old);

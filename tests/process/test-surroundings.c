@@ -5,6 +5,7 @@
  * dispatcher tells the service manager.
  */
 
+#include <sched.h>
 #include <signal.h>
 
 #include "client.h"
@@ -138,6 +139,23 @@ static void test_environment(void **state)
         }
 }
 
+/* The dispatcher interrupts nobody; workers are scheduled as the unit is. */
+static void test_scheduling(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        int of_the_unit = sched_getscheduler(0);
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold"));
+        client_open_served(h, &client, 0);
+        assert_int_equal(sched_getscheduler(h->pid),
+                of_the_unit == SCHED_OTHER ? SCHED_BATCH : of_the_unit);
+        assert_int_equal(sched_getscheduler(client.pid), of_the_unit);
+        client_close(&client);
+        harness_stop(h);
+}
+
 /* The instance has the name of its settings file. */
 static void test_instance(void **state)
 {
@@ -254,6 +272,7 @@ int main(void)
                 HARNESS_TEST(test_descriptors),
                 HARNESS_TEST(test_process_group_and_signals),
                 HARNESS_TEST(test_environment),
+                HARNESS_TEST(test_scheduling),
                 HARNESS_TEST(test_instance),
                 HARNESS_TEST(test_numbers_count_up),
                 HARNESS_TEST(test_watchdog),
