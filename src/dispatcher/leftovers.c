@@ -117,8 +117,8 @@ static pid_t get_parent(pid_t pid)
         _cleanup_(fd_closep) int pidfd = pidfd_open(pid, 0);
         struct info info = { .mask = 1 };
         char path[32], text[512], *after;
-        _cleanup_(fclosep) FILE *f = NULL;
         int parent;
+        FILE *f;
 
         if (pidfd >= 0 && ioctl(pidfd, GET_INFO, &info) == 0)
                 return (pid_t)info.parent;
@@ -128,6 +128,7 @@ static pid_t get_parent(pid_t pid)
         if (!f)
                 return 0;
         text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+        fclose(f);
 
         /* behind its name, which may have anything in it: proc(5) */
         after = strrchr(text, ')');

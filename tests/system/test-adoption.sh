@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # lib.sh reads what is not read here
 #
 # The dispatcher dies, the workers and what they hold do not. Read by `inside`.
 
@@ -52,9 +52,9 @@ no_connection_is_open() {
 # A process of root in the instance's control group, as systemd runs with ExecReload=+
 helper_of_root() {
         (
-                for group in $(find /sys/fs/cgroup -path '*acceptd@echo.service/cgroup.procs'); do
+                while read -r group; do
                         echo "$BASHPID" >"$group"
-                done
+                done < <(find /sys/fs/cgroup -path '*acceptd@echo.service/cgroup.procs')
                 exec setsid -f sleep 903
         )
 }
