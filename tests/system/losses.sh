@@ -63,9 +63,9 @@ find_odd_losses() {
                 FILENAME == "/root/failures" && $1 == "clock" { offset = $3 - $2; next }
                 FILENAME == "/root/failures" {
                         failures++
-                        # an address comes again, but not within a second
-                        for (n = received[$3]; n > 0 && at[$3, n] > $5 + 1000000; n--) {}
-                        if (n == 0 || at[$3, n] < $4) {
+                        # the first since it was opened: an address comes again, perhaps soon
+                        for (n = received[$3]; n > 1 && at[$3, n - 1] >= $4; n--) {}
+                        if (n == 0 || at[$3, n] < $4 || at[$3, n] > $5) {
                                 rest[++n_rest] = $0
                                 next
                         }
