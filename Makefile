@@ -178,6 +178,9 @@ $(BENCH): $(O)/%: $(O)/%.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 
 # What the system tests run in the container
 SYSTEM := $(patsubst %.c,$(O)/%,$(wildcard tests/system/*.c))
+NOTING := $(O)/tests/system/noting-echo
+$(NOTING): $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o
+$(NOTING): ALL_LDFLAGS += -Wl,--wrap=acceptd_worker_receive,--wrap=acceptd_worker_done
 $(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)

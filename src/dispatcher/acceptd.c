@@ -182,7 +182,6 @@ static int choose_settings(struct start *start, struct settings *s, struct setti
 
         if (had && !start->inheritance->from_reload) {
                 *s = TAKE(*old, (struct settings){});
-                start->kept = true;
                 return 0;
         }
 

@@ -311,7 +311,11 @@ int dispatcher_settle(struct dispatcher *d)
 
         if (d->trouble[0] && !backoff_is_failing(&d->pool.backoff)) {
                 d->trouble[0] = '\0';
-                journal_event(MESSAGE_POOL_RECOVERED, NULL, "Workers start and serve again.");
+                journal_event(MESSAGE_POOL_RECOVERED,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", d->n_failed)),
+                        "Workers start and serve again, after %" PRIu64 " failed start%s.",
+                        d->n_failed, d->n_failed == 1 ? "" : "s");
+                d->n_failed = 0;
         }
         health_touch(d);
         if (decision.finished)
@@ -369,5 +373,6 @@ void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *fo
                         "RestartMaxDelaySec=.",
                         trouble);
         memcpy(d->trouble, trouble, sizeof(trouble));
+        d->n_failed++;
         health_ready(d);
 }

@@ -220,7 +220,7 @@ int dispatcher_run(struct dispatcher *d)
                 return log_error_errno(r, "The event loop failed: %m");
 
         /* A start after this one is a fresh one. */
-        store_remove(STORE_SETTINGS);
+        adoption_forget_settings(d->pool.state->generation);
         store_remove(STORE_LEDGER);
         health_log_counters(d, MESSAGE_STOPPED);
         return 0;

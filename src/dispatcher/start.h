@@ -14,7 +14,6 @@ struct start {
         const char *instance;
         const struct reload_image *image;
         struct inheritance *inheritance;
-        bool kept; /* the settings are those in the service manager's store */
 
         /* After a reload */
         const struct settings *old; /* in force, while the others are tried; NULL: no trial */

@@ -200,14 +200,21 @@ static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_
 
 /* --- Its end --- */
 
-/* Says how it ended. */
-static void log_end(struct worker *w, const struct process_end *end, const char *words)
+/* Returns how many connections it has received and not finished: what is queued goes to others
+ * unharmed. */
+static uint32_t count_received(struct worker *w)
 {
         uint32_t open = pool_of(w)->workers[w->row].open;
         uint32_t queued = pool_count_waiting(
                 pool_of(w), w->row, channel_count_queued(&w->channel));
-        uint32_t had = open - MIN(open, queued); /* what is queued goes to others unharmed */
-        enum worker_state before = state_of(w);
+
+        return open - MIN(open, queued);
+}
+
+/* Says how it ended, with `had` connections. */
+static void log_end(struct worker *w, const struct process_end *end, const char *words,
+        enum worker_state before, uint32_t had)
+{
         bool clean = end->code == CLD_EXITED && end->status == 0;
         char with[48] = "";
 
@@ -232,22 +239,29 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
 {
         struct worker *w = userdata;
         struct process_end end = process_reap(w->pid, w->pidfd);
-        bool on_trial = pool_is_on_trial(pool_of(w), w->row);
-        char words[PROCESS_END_MAX + 32];
+        bool on_trial = pool_is_on_trial(pool_of(w), w->row), failed;
+        enum worker_state before = state_of(w);
+        char words[PROCESS_END_MAX + 32], trouble[DISPATCHER_TROUBLE_MAX];
+        uint32_t had;
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
 
         process_end_format(&end, words);
-        if (end.code == CLD_KILLED && end.status == SIGKILL && state_of(w) != WORKER_KILLED &&
+        if (end.code == CLD_KILLED && end.status == SIGKILL && before != WORKER_KILLED &&
                 oom_has_killed())
                 strcat(words, " (out of memory)");
         log_taken(w, pool_of(w)->workers[w->row].taken);
-        log_end(w, &end, words);
-        if (pool_exited(pool_of(w), w->row, usec_now()))
-                dispatcher_start_failed(w->dispatcher, on_trial, "%s %s before it had served",
-                        on_trial ? "a new worker" : "the last one", words);
+        (void)snprintf(trouble, sizeof(trouble), "%s %s before it had served",
+                on_trial ? "a new worker" : "the last one", words);
+        had = count_received(w);
+        failed = pool_exited(pool_of(w), w->row, usec_now());
+        /* One start after another that fails alike is one trouble, and told once. */
+        if (!failed || before != WORKER_STARTING || !streq(trouble, w->dispatcher->trouble))
+                log_end(w, &end, words, before, had);
+        if (failed)
+                dispatcher_start_failed(w->dispatcher, on_trial, "%s", trouble);
         if (channel_count_queued(&w->channel) == 0)
                 worker_bury(w);
         else

@@ -291,7 +291,7 @@ static void test_settings_in_force(void **state)
                 harness_crash(h);
                 start_on_file(h, &ctl);
                 assert_int_equal(get_number(h, &ctl, "maxConnections"), 100);
-                assert_int_equal(descriptor_store_count(&h->store, "acceptd-settings"), 1);
+                assert_int_equal(descriptor_store_count(&h->store, "acceptd-settings-1"), 1);
         }
         assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
         harness_await_ready(h); /* the gate's */
@@ -323,7 +323,7 @@ static void test_damaged_settings(void **state)
         harness_crash(h);
         fd = memfd_create("damaged", MFD_CLOEXEC);
         assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
-        descriptor_store_replace(&h->store, "acceptd-settings", fd);
+        descriptor_store_replace(&h->store, "acceptd-settings-1", fd);
         start_on_file(h, &ctl);
         harness_await_line(h, "<3>", "settings that were in force cannot be read", "Workers=");
         assert_int_equal(get_number(h, &ctl, "maxConnections"), 50);
