@@ -129,6 +129,22 @@ $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
 
+# The dispatcher with the stop points of src/base/stop-point.h. What has none is as in the program.
+STOP_POINTS := $(O)/tests/process/acceptd-stop-points
+stop_o      := $(O)/tests/stop-points
+WITH_POINTS := $(patsubst %.c,%.o,$(shell grep -ls 'base/stop-point\.h' src/*/*.c))
+
+$(stop_o)/%.o: %.c Makefile | $(after_deps)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) -DACCEPTD_STOP_POINTS $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(STOP_POINTS): $(WITH_POINTS:%=$(stop_o)/%) $(filter-out $(WITH_POINTS:%=$(O)/%), \
+                $(O)/src/dispatcher/acceptd.o $(DAEMON) $(POLICY) $(VARLINK) $(WIRE) $(BASE))
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(link) $(DAEMON_LIBS)
+
 # Fuzzers: each tests/fuzz/fuzz-NAME.c with its corpus. `make check-unit` runs the corpus, `make
 # fuzz` lets libFuzzer work for FUZZ_SECONDS on each of FUZZERS.
 FUZZERS      ?= $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
@@ -162,13 +178,16 @@ $(BENCH): $(O)/%: $(O)/%.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 
 # What the system tests run in the container
 SYSTEM := $(patsubst %.c,$(O)/%,$(wildcard tests/system/*.c))
+NOTING := $(O)/tests/system/noting-echo
+$(NOTING): $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o
+$(NOTING): ALL_LDFLAGS += -Wl,--wrap=acceptd_worker_receive,--wrap=acceptd_worker_done
 $(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
 
 system-programs: $(SYSTEM) $(STUBS)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(BENCH) $(SYSTEM) $(REPLAYS)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(BENCH) $(SYSTEM) $(REPLAYS)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined

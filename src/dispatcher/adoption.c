@@ -12,23 +12,53 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/adoption.h"
-#include "dispatcher/health.h"
 #include "dispatcher/journal.h"
+#include "dispatcher/leftovers.h"
 #include "dispatcher/settings-file.h"
 #include "dispatcher/store.h"
 
+/* After a crash in the middle of a reload there may be two, and the ledger says which one counts.
+ * Where it cannot be asked it is the latest. */
+static struct inherited *find_settings(const struct inheritance *inheritance)
+{
+        struct inherited *found = NULL;
+        unsigned long generation = 0, latest = 0;
+
+        for (size_t i = 0; i < inheritance->n; i++)
+                if (streq(inheritance->entries[i].name, STORE_LEDGER))
+                        generation = ledger_read_generation(inheritance->entries[i].fd);
+
+        for (size_t i = 0; i < inheritance->n; i++) {
+                struct inherited *entry = &inheritance->entries[i];
+                const char *number = startswith(entry->name, STORE_SETTINGS "-");
+                unsigned long n = number ? strtoul(number, NULL, 10) : 0;
+
+                if (!number || entry->fd < 0)
+                        continue;
+                if (n == generation)
+                        return entry;
+                if (!found || n > latest) {
+                        found = entry;
+                        latest = n;
+                }
+        }
+
+        return found;
+}
+
 bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
 {
-        _cleanup_(fd_closep) int fd = inheritance_take(inheritance, STORE_SETTINGS);
+        struct inherited *entry = find_settings(inheritance);
         _cleanup_(freep) char *message = NULL;
         char path[48];
         int r;
 
-        if (fd < 0)
+        if (!entry)
                 return false;
 
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", entry->fd);
         r = settings_file_read(s, path, &message);
         if (r >= 0) {
                 settings_resolve(s, 1); /* for what a version before this one did not keep */
@@ -41,6 +71,8 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
                 JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", message)),
                 "The settings that were in force cannot be read: %s. They are read as at a start.",
                 message ?: strerror(-r));
+        store_remove(entry->name);
+        entry->fd = fd_close(entry->fd);
         settings_done(s);
         settings_init(s);
         return false;
@@ -74,21 +106,27 @@ int adoption_make_settings(const struct settings *s)
         return TAKE_FD(fd);
 }
 
-void adoption_store_settings(const struct settings *s)
+int adoption_store_settings(const struct settings *s, uint32_t generation)
 {
         _cleanup_(fd_closep) int fd = -1;
+        char name[STORE_NAME_MAX];
 
         if (store_get_size() == 0)
-                return;
+                return 0;
 
         fd = adoption_make_settings(s);
-        if (fd < 0) {
-                (void)log_error_errno(fd, "The settings cannot be kept for after a crash: %m");
-                return;
-        }
+        if (fd < 0)
+                return fd;
 
-        store_remove(STORE_SETTINGS);
-        store_add(STORE_SETTINGS, fd);
+        store_add(store_name(name, STORE_SETTINGS, generation), fd);
+        return 0;
+}
+
+void adoption_forget_settings(uint32_t generation)
+{
+        char name[STORE_NAME_MAX];
+
+        store_remove(store_name(name, STORE_SETTINGS, generation));
 }
 
 static int new_pool(struct dispatcher *d)
@@ -204,6 +242,21 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
         return 1;
 }
 
+/* Has the settings stored under the generation in force. Others are strangers afterwards. */
+static void keep_settings(const struct dispatcher *d, struct inheritance *inheritance)
+{
+        uint32_t generation = d->pool.state->generation;
+        _cleanup_(fd_closep) int fd = take(inheritance, STORE_SETTINGS, generation);
+        int r;
+
+        if (fd >= 0 || inheritance->from_reload) /* a reload has its say at the gate */
+                return;
+
+        r = adoption_store_settings(d->settings, generation);
+        if (r < 0)
+                (void)log_error_errno(r, "The settings cannot be kept for after a crash: %m");
+}
+
 /* What is left belongs to no row: a worker that was just being started, and holds nothing; or one
  * of a ledger that cannot be used, which finishes what it has. */
 static void end_strangers(struct inheritance *inheritance)
@@ -222,6 +275,17 @@ static void end_strangers(struct inheritance *inheritance)
         }
 }
 
+static void log_adopted(const struct dispatcher *d, uint32_t n_workers)
+{
+        uint32_t open = d->pool.slots.n_used;
+
+        journal_event(MESSAGE_ADOPTED,
+                JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_WORKERS", n_workers),
+                        JOURNAL_NUMBER("ACCEPTD_OPEN", open)),
+                "Took over %" PRIu32 " worker%s with %" PRIu32 " open connection%s.", n_workers,
+                n_workers == 1 ? "" : "s", open, open == 1 ? "" : "s");
+}
+
 int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
 {
         uint32_t n_workers = 0;
@@ -237,6 +301,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 if (r < 0)
                         return r;
                 n_workers += (uint32_t)r;
+                STOP_POINT("restored");
         }
 
         /* What was between accept and send: after a crash it is gone with the process that had it. */
@@ -251,15 +316,11 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 d->hand[in_hand++].slot = slot;
         }
 
+        keep_settings(d, inheritance);
+        leftovers_end(d, inheritance);
         end_strangers(inheritance);
-        if (n_workers > 0) {
-                health_ready(d);
-                journal_event(MESSAGE_ADOPTED,
-                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_WORKERS", n_workers),
-                                JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
-                        "Took over %" PRIu32 " worker%s with %" PRIu32 " open connections.",
-                        n_workers, n_workers == 1 ? "" : "s", d->pool.slots.n_used);
-        }
+        if (n_workers > 0)
+                log_adopted(d, n_workers);
 
         return 0;
 }

@@ -14,8 +14,10 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
 /* Returns a sealed memfd with these settings, for the caller to close, or -errno. */
 int adoption_make_settings(const struct settings *s);
 
-/* Leaves these settings to the next dispatcher, should this one crash. */
-void adoption_store_settings(const struct settings *s);
+/* Leaves these settings to the next dispatcher, should this one crash; they count from the moment on
+ * in which the ledger says that this generation is in force. Returns 0 or -errno. */
+int adoption_store_settings(const struct settings *s, uint32_t generation);
+void adoption_forget_settings(uint32_t generation);
 
 /* Opens the inherited ledger, and the pool on it; where there is none that can be used, new ones.
  * Returns 0 or -errno. */

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
@@ -43,9 +44,11 @@ static bool send_from_hand(struct dispatcher *d, uint32_t i)
                 int r;
 
                 pool_assign(&d->pool, slot, (uint32_t)row);
+                STOP_POINT("reserved");
                 r = channel_send_connection(&w->channel, slot->id, slot->listener,
                         (uint32_t)slot->accepted_at, d->hand[i].fd);
                 if (r == 0) {
+                        STOP_POINT("sent");
                         pool_sent(&d->pool, slot);
                         drop_from_hand(d, i);
                         return true;
@@ -95,6 +98,7 @@ static int accept_one(struct dispatcher *d, struct listener *l)
         if (r != 0)
                 return r;
 
+        STOP_POINT("accepted");
         d->hand[0].slot = pool_accepted(&d->pool, l->index, usec_now());
         hand_over(d);
         return 0;
@@ -141,7 +145,12 @@ static void take_back(struct dispatcher *d, struct worker *w)
         uint64_t id;
         int fd, r;
 
+        pool_taking(&d->pool, w->row, true);
         r = channel_take_back(&w->channel, &id, &fd, &dropped);
+        if (r == 0)
+                STOP_POINT("taken-back");
+        else
+                pool_taking(&d->pool, w->row, false);
         if (dropped)
                 pool_question_dropped(&d->pool, w->row);
         if (r == WIRE_EMPTY) {
@@ -302,7 +311,11 @@ int dispatcher_settle(struct dispatcher *d)
 
         if (d->trouble[0] && !backoff_is_failing(&d->pool.backoff)) {
                 d->trouble[0] = '\0';
-                journal_event(MESSAGE_POOL_RECOVERED, NULL, "Workers start and serve again.");
+                journal_event(MESSAGE_POOL_RECOVERED,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", d->n_failed)),
+                        "Workers start and serve again, after %" PRIu64 " failed start%s.",
+                        d->n_failed, d->n_failed == 1 ? "" : "s");
+                d->n_failed = 0;
         }
         health_touch(d);
         if (decision.finished)
@@ -360,5 +373,6 @@ void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *fo
                         "RestartMaxDelaySec=.",
                         trouble);
         memcpy(d->trouble, trouble, sizeof(trouble));
+        d->n_failed++;
         health_ready(d);
 }

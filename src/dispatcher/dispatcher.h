@@ -22,7 +22,8 @@ enum priority {
         PRIORITY_LISTENER, /* and upwards, the more the later it was served */
 };
 
-#define STATUS_MAX 512
+#define STATUS_MAX             512
+#define DISPATCHER_TROUBLE_MAX (STATUS_MAX / 4)
 
 struct dispatcher {
         const struct settings *settings;
@@ -56,7 +57,8 @@ struct dispatcher {
         bool is_ready;  /* the service manager knows */
         bool listening; /* the listeners are in the loop */
         bool exhausted; /* no descriptor or memory for accepting */
-        char trouble[STATUS_MAX / 4]; /* why workers do not start */
+        char trouble[DISPATCHER_TROUBLE_MAX]; /* why workers do not start */
+        uint64_t n_failed;                    /* starts, since they fail */
 };
 
 /*

@@ -138,6 +138,13 @@ int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why)
         return map(ledger, TAKE_FD(fd), &layout);
 }
 
+uint32_t ledger_read_generation(int fd)
+{
+        struct ledger_header header = {};
+
+        return check(fd, &header) ? 0 : header.pool.generation;
+}
+
 void ledger_done(struct ledger *ledger)
 {
         if (ledger->header)
@@ -183,16 +190,15 @@ char *ledger_join_names(const struct ledger *ledger)
 
 struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows)
 {
-        uint32_t used = ledger->header->n_rows;
+        uint32_t most = ledger->header->n_rows, used = most;
 
-        n_rows = MIN(n_rows, used);
-        while (used > n_rows && ledger->rows[used - 1].state == WORKER_NONE)
+        while (used > 0 && ledger->rows[used - 1].state == WORKER_NONE)
                 used--;
 
         return (struct pool_memory){
                 .state = &ledger->header->pool,
                 .rows = ledger->rows,
-                .n_rows = used,
+                .n_rows = used + MIN(n_rows, most - used),
                 .slots = ledger->slots,
                 .n_slots = ledger->header->n_slots,
         };

@@ -42,11 +42,16 @@ int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots);
 int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why);
 void ledger_done(struct ledger *ledger);
 
+/* Returns the generation in force according to a ledger that another process left, or 0 where it
+ * cannot be used. */
+uint32_t ledger_read_generation(int fd);
+
 /* Returns the index of `name`, which is added if it is new, or -ENOSPC. */
 int ledger_add_name(struct ledger *ledger, const char *name);
 
 /* Returns all names, separated by colons, for the caller to free, or NULL without memory. */
 char *ledger_join_names(const struct ledger *ledger);
 
-/* The memory for pool_init(), with `n_rows` or as many rows as are in use. */
+/* The memory for pool_init(), with `n_rows` rows behind those that are in use: workers of any number
+ * of generations before may still have connections. */
 struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows);

@@ -33,6 +33,7 @@
         X(RELOAD_FAILED, "761dede703da462d84d57e6d129853b4", LOG_ERR)                              \
         X(ADOPTED, "79d7b21235e14d96a42f70a6f6902375", LOG_NOTICE)                                 \
         X(LEDGER_DAMAGED, "d53393c5be274f19ab571587bd60babf", LOG_ERR)                             \
+        X(LEFTOVERS_ENDED, "401c5015170c4896aeeb9f297f4c356e", LOG_NOTICE)                         \
         X(SUPPRESSED, "0e04359928c74acaa4b9d9f1275e8e4e", LOG_WARNING)                             \
         X(DROPPED, "19f1876a55fc4028883f45b686a8f5dc", LOG_WARNING)
 

@@ -68,7 +68,7 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
 
         r = inheritance_add(list, d->ledger.fd, STORE_LEDGER);
         if (r >= 0)
-                r = inheritance_add(list, settings_fd, STORE_SETTINGS);
+                r = add(list, settings_fd, STORE_SETTINGS, d->pool.state->generation);
         if (r >= 0 && reload->control)
                 r = inheritance_add(list, control_get_fd(reload->control), STORE_CONTROL);
         for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
@@ -253,10 +253,10 @@ static void succeed(struct reload *reload)
         struct dispatcher *d = reload->dispatcher;
         char keys[1024];
         json_t *changed = list_changes(reload, keys, sizeof(keys));
-        uint32_t generation;
+        uint32_t before = d->pool.state->generation, generation;
 
         pool_commit(&d->pool);
-        adoption_store_settings(d->settings);
+        adoption_forget_settings(before);
         generation = d->pool.state->generation;
         journal_event(MESSAGE_RELOADED,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_GENERATION", generation),
@@ -275,9 +275,14 @@ static void succeed(struct reload *reload)
 
 void reload_gate(struct reload *reload, const char *trouble)
 {
-        if (!reload || !reload->dispatcher->pool.state->trial)
+        struct dispatcher *d = reload ? reload->dispatcher : NULL;
+
+        if (!d || !d->pool.state->trial)
                 return;
 
+        /* Before the ledger says that the generation is in force: a crash in between has either. */
+        if (!trouble && adoption_store_settings(d->settings, d->pool.state->trial) < 0)
+                trouble = "its settings cannot be kept for after a crash";
         if (trouble) {
                 roll_back(reload);
                 fail(reload, trouble);

@@ -207,8 +207,12 @@ void dispatcher_deinit(struct dispatcher *d)
 
 int dispatcher_run(struct dispatcher *d)
 {
+        struct pool_figures figures;
         int r;
 
+        pool_get_figures(&d->pool, &figures);
+        if (figures.workers > 0) /* adopted; not before the control socket is there, too */
+                health_ready(d);
         r = dispatcher_settle(d);
         if (r >= 0)
                 r = sd_event_loop(d->event);
@@ -216,7 +220,7 @@ int dispatcher_run(struct dispatcher *d)
                 return log_error_errno(r, "The event loop failed: %m");
 
         /* A start after this one is a fresh one. */
-        store_remove(STORE_SETTINGS);
+        adoption_forget_settings(d->pool.state->generation);
         store_remove(STORE_LEDGER);
         health_log_counters(d, MESSAGE_STOPPED);
         return 0;

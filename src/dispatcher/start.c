@@ -11,7 +11,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "dispatcher/adoption.h"
 #include "dispatcher/control.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/notify.h"
@@ -24,7 +23,7 @@
 #define FDS_OWN 32
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
-#define STORE_OWN      2 /* ledger, settings */
+#define STORE_OWN      3 /* ledger, settings, and those of a reload */
 
 int start_refuse(const char *message, int error)
 {
@@ -253,9 +252,6 @@ int start_serving(const struct start *start)
                 return start_refuse(message, r);
         }
 
-        /* A reload has its say at the gate. */
-        if (!start->inheritance->from_reload)
-                adoption_store_settings(s);
         r = dispatcher_init(&d, s, listeners, n, s->command ?: echo_argv, start->instance,
                 start->inheritance);
         if (r >= 0) {

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/notify.h"
 #include "dispatcher/store.h"
 
@@ -38,8 +39,11 @@ void store_worker(uint32_t number, const struct channel *channel, int pidfd)
 {
         char name[STORE_NAME_MAX];
 
+        STOP_POINT("stored-none");
         store_add(store_name(name, STORE_PIDFD, number), pidfd);
+        STOP_POINT("stored-pidfd");
         store_add(store_name(name, STORE_CHANNEL, number), channel->fd);
+        STOP_POINT("stored-channel");
         store_add(store_name(name, STORE_QUEUE, number), channel->queue_fd);
 }
 
@@ -48,7 +52,10 @@ void store_forget_worker(uint32_t number)
 {
         char name[STORE_NAME_MAX];
 
+        STOP_POINT("removed-none");
         store_remove(store_name(name, STORE_QUEUE, number));
+        STOP_POINT("removed-queue");
         store_remove(store_name(name, STORE_CHANNEL, number));
+        STOP_POINT("removed-channel");
         store_remove(store_name(name, STORE_PIDFD, number));
 }

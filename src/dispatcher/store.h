@@ -8,8 +8,11 @@
  * after a crash.
  */
 
-#define STORE_PREFIX   "acceptd-"
-#define STORE_LEDGER   "acceptd-ledger"
+#define STORE_PREFIX "acceptd-"
+#define STORE_LEDGER "acceptd-ledger"
+
+/* With a hyphen and the number of the generation whose settings they are. The ledger says which one
+ * is in force: a reload adds the next before that, and removes the last after it. */
 #define STORE_SETTINGS "acceptd-settings"
 
 /* Each worker has three: what, a hyphen, its number. */

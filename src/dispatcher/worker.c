@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 
+#include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
@@ -132,6 +133,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
 
         switch ((enum record_type)record->type) {
         case RECORD_DONE:
+                STOP_POINT("heard");
                 if (pool_done(pool_of(w), w->row, record->id) != 0)
                         return "DONE for a connection that it does not have";
                 return NULL;
@@ -165,10 +167,13 @@ static const char *hear_record(struct worker *w, const struct record *record)
 static void hear(struct worker *w)
 {
         struct wire_batch *batch = &w->dispatcher->batch;
+        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what it
+         * says stays in its channel until it is noted. Heard twice, it is no more than once. */
+        bool peek = state_of(w) > WORKER_READY;
         const char *why = NULL;
         int r;
 
-        r = wire_receive_batch(w->channel.fd, batch);
+        r = peek ? wire_peek_batch(w->channel.fd, batch) : wire_receive_batch(w->channel.fd, batch);
         if (r < 0)
                 why = strerror(-r);
 
@@ -178,6 +183,8 @@ static void hear(struct worker *w)
                 why = batch->why;
         if (r == WIRE_END && !why)
                 why = "an empty datagram, or its end of the channel is shut down";
+        if (peek && r != WIRE_EMPTY)
+                wire_drop_batch(w->channel.fd);
         if (why)
                 worker_violates(w, why);
 }
@@ -193,14 +200,21 @@ static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_
 
 /* --- Its end --- */
 
-/* Says how it ended. */
-static void log_end(struct worker *w, const struct process_end *end, const char *words)
+/* Returns how many connections it has received and not finished: what is queued goes to others
+ * unharmed. */
+static uint32_t count_received(struct worker *w)
 {
         uint32_t open = pool_of(w)->workers[w->row].open;
         uint32_t queued = pool_count_waiting(
                 pool_of(w), w->row, channel_count_queued(&w->channel));
-        uint32_t had = open - MIN(open, queued); /* what is queued goes to others unharmed */
-        enum worker_state before = state_of(w);
+
+        return open - MIN(open, queued);
+}
+
+/* Says how it ended, with `had` connections. */
+static void log_end(struct worker *w, const struct process_end *end, const char *words,
+        enum worker_state before, uint32_t had)
+{
         bool clean = end->code == CLD_EXITED && end->status == 0;
         char with[48] = "";
 
@@ -225,22 +239,29 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
 {
         struct worker *w = userdata;
         struct process_end end = process_reap(w->pid, w->pidfd);
-        bool on_trial = pool_is_on_trial(pool_of(w), w->row);
-        char words[PROCESS_END_MAX + 32];
+        bool on_trial = pool_is_on_trial(pool_of(w), w->row), failed;
+        enum worker_state before = state_of(w);
+        char words[PROCESS_END_MAX + 32], trouble[DISPATCHER_TROUBLE_MAX];
+        uint32_t had;
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
 
         process_end_format(&end, words);
-        if (end.code == CLD_KILLED && end.status == SIGKILL && state_of(w) != WORKER_KILLED &&
+        if (end.code == CLD_KILLED && end.status == SIGKILL && before != WORKER_KILLED &&
                 oom_has_killed())
                 strcat(words, " (out of memory)");
         log_taken(w, pool_of(w)->workers[w->row].taken);
-        log_end(w, &end, words);
-        if (pool_exited(pool_of(w), w->row, usec_now()))
-                dispatcher_start_failed(w->dispatcher, on_trial, "%s %s before it had served",
-                        on_trial ? "a new worker" : "the last one", words);
+        (void)snprintf(trouble, sizeof(trouble), "%s %s before it had served",
+                on_trial ? "a new worker" : "the last one", words);
+        had = count_received(w);
+        failed = pool_exited(pool_of(w), w->row, usec_now());
+        /* One start after another that fails alike is one trouble, and told once. */
+        if (!failed || before != WORKER_STARTING || !streq(trouble, w->dispatcher->trouble))
+                log_end(w, &end, words, before, had);
+        if (failed)
+                dispatcher_start_failed(w->dispatcher, on_trial, "%s", trouble);
         if (channel_count_queued(&w->channel) == 0)
                 worker_bury(w);
         else
@@ -290,6 +311,7 @@ int worker_start(struct worker *w)
                 return r;
         }
 
+        STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
         store_worker(w->number, &w->channel, w->pidfd);
@@ -332,6 +354,7 @@ void worker_drain(struct worker *w)
 {
         /* In this order: who takes over after a crash in between repeats the second step. */
         pool_drained(pool_of(w), w->row, usec_now());
+        STOP_POINT("drained");
         channel_shutdown(&w->channel);
 }
 

@@ -109,6 +109,8 @@ void pool_adopted(struct pool *pool, uint32_t worker)
                 w->row->deadline = USEC_INFINITY;
                 __atomic_store_n(&w->row->state, WORKER_READY, __ATOMIC_RELEASE);
         }
+        /* A crash between receiving from its queue and noting that: one vanished. */
+        w->row->taking += w->row->taking & 1;
         w->must_list = w->row->state == WORKER_READY;
         w->leaves = w->row->state > WORKER_READY;
         w->in_doubt = true;
@@ -161,16 +163,25 @@ int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
 }
 
 /* The worker read the question after all that was sent before it. So what it does not hold, it has
- * finished, and the process before this one heard that and no more; or it was never sent. */
+ * finished, and the process before this one heard that and no more; or it was never sent, or was
+ * taken back. Of those that vanished so, the number is known, and it does not matter which. */
 void pool_settle_unlisted(struct pool *pool, uint32_t worker)
 {
+        struct worker_row *row = pool->workers[worker].row;
+
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
                 struct slot *slot = &pool->slots.table[i];
+                bool sent, vanished;
 
                 if (slot->state == SLOT_FREE || slot->worker != worker || slot->listed)
                         continue;
 
-                pool_settle(pool, slot, slot->state == SLOT_SENT ? OUTCOME_DONE : OUTCOME_LOST);
+                sent = slot->state == SLOT_SENT;
+                vanished = sent && row->taking >= 2;
+                pool_settle(pool, slot, sent && !vanished ? OUTCOME_DONE : OUTCOME_LOST);
                 pool_forget(pool, worker);
+                if (vanished)
+                        row->taking -= 2;
         }
+        row->taking = 0;
 }

@@ -129,6 +129,24 @@ static bool is_surplus(const struct pool *pool, uint32_t worker, uint32_t *surpl
         }
 }
 
+/* True for a worker that is starting and will not be needed. Those of the generation in force go on
+ * until the next one has taken its place. */
+static bool starts_in_vain(const struct pool *pool, uint32_t worker)
+{
+        if (pool->workers[worker].row->state != WORKER_STARTING)
+                return false;
+
+        switch (pool_age(pool, worker)) {
+        case POOL_ABANDONED:
+                return true;
+        case POOL_OLD:
+                return !pool->state->trial;
+        case POOL_CURRENT:
+        default:
+                return false;
+        }
+}
+
 static void decide_worker(
         struct pool *pool, uint32_t worker, bool drain, usec_t now, struct pool_decision *d)
 {
@@ -144,8 +162,7 @@ static void decide_worker(
 
         if (drain && row->state == WORKER_READY) {
                 pool_act(pool, d, POOL_DRAIN, worker);
-        } else if ((drain || pool_age(pool, worker) != POOL_CURRENT) &&
-                row->state == WORKER_STARTING) {
+        } else if ((drain && row->state == WORKER_STARTING) || starts_in_vain(pool, worker)) {
                 /* It holds nothing, so there is nothing to wait for. */
                 pool_act(pool, d, POOL_TERMINATE, worker);
         } else if (now < row->deadline) {

@@ -200,6 +200,14 @@ int64_t pool_get_queue_to_take(const struct pool *pool)
         return smallest;
 }
 
+/* The lowest bit says it. What is above it counts those that crashes made vanish: pool-adopt.c. */
+void pool_taking(struct pool *pool, uint32_t worker, bool taking)
+{
+        uint32_t *row_taking = &pool->workers[worker].row->taking;
+
+        __atomic_store_n(row_taking, (*row_taking & ~1U) | taking, __ATOMIC_RELEASE);
+}
+
 struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id)
 {
         struct slot *slot = slots_get(&pool->slots, id);
@@ -207,12 +215,15 @@ struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id)
         assert(pool->workers[worker].take);
 
         pool->dirty = true;
-        if (!slot || slot->worker != worker)
+        if (!slot || slot->worker != worker) {
+                pool_taking(pool, worker, false);
                 return NULL;
+        }
 
         pool->counters->taken_back++;
         pool->workers[worker].taken++;
         pool_into_hand(pool, slot);
+        pool_taking(pool, worker, false);
 
         return slot;
 }

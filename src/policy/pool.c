@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "base/stop-point.h"
 #include "policy/pool-inside.h"
 
 /* More READYs than this in a second are a flood. */
@@ -244,6 +245,7 @@ void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome)
 
         __atomic_store_n(&pool->state->settling, outcome, __ATOMIC_RELEASE);
         slots_release(&pool->slots, slot);
+        STOP_POINT("settling");
         __atomic_thread_fence(__ATOMIC_RELEASE);
         (*counters_get(pool->counters, outcome))++;
 }

@@ -25,7 +25,7 @@ struct worker_row {
         uint32_t generation;
         uint32_t capacity;    /* what it said, bounded by ConnectionsPerWorker= */
         uint32_t state;       /* enum worker_state */
-        uint32_t unused;
+        uint32_t taking;      /* pool_taking() */
         uint64_t handed_over; /* connections */
         usec_t deadline;      /* of its state, or USEC_INFINITY */
 };
@@ -294,8 +294,13 @@ uint32_t pool_sampled(struct pool *pool, uint32_t worker, uint32_t queued, usec_
 /* POOL_SAMPLE was carried out. */
 void pool_sampling_done(struct pool *pool);
 
-/* A connection came back from the queue of a worker that POOL_TAKE_BACK named: it is in hand now.
- * Returns NULL where `id` is not one of that worker's. */
+/* Something is about to be received from the queue of a worker that POOL_TAKE_BACK named, or was not
+ * received. Who finds the ledger after a crash in between knows that a connection that this worker
+ * does not LIST is gone, and not done. */
+void pool_taking(struct pool *pool, uint32_t worker, bool taking);
+
+/* A connection came back from there, after pool_taking(): it is in hand now. Returns NULL where `id`
+ * is not one of that worker's. */
 struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id);
 
 /* So did a question: it will never be answered. */

@@ -183,7 +183,7 @@ static const char *check_datagram(const struct record *records, size_t n, int fl
         return NULL;
 }
 
-int wire_receive_batch(int channel, struct wire_batch *batch)
+static int receive_batch(int channel, int flags, struct wire_batch *batch)
 {
         struct iovec iov = {
                 .iov_base = batch->records,
@@ -193,7 +193,7 @@ int wire_receive_batch(int channel, struct wire_batch *batch)
         ssize_t n;
 
         batch->n_records = 0;
-        n = recvmsg(channel, &msg, MSG_DONTWAIT);
+        n = recvmsg(channel, &msg, MSG_DONTWAIT | flags);
         if (n < 0)
                 return receive_error();
 
@@ -205,4 +205,21 @@ int wire_receive_batch(int channel, struct wire_batch *batch)
 
         batch->n_records = (size_t)n / sizeof(struct record);
         return 0;
+}
+
+int wire_receive_batch(int channel, struct wire_batch *batch)
+{
+        return receive_batch(channel, 0, batch);
+}
+
+int wire_peek_batch(int channel, struct wire_batch *batch)
+{
+        return receive_batch(channel, MSG_PEEK, batch);
+}
+
+void wire_drop_batch(int channel)
+{
+        uint8_t byte;
+
+        (void)recv(channel, &byte, sizeof(byte), MSG_DONTWAIT); /* the rest goes with it: recv(2) */
 }

@@ -53,3 +53,7 @@ struct wire_batch {
  * WIRE_END, WIRE_MALFORMED or -errno.
  */
 int wire_receive_batch(int channel, struct wire_batch *batch);
+
+/* The same, but the datagram stays where it is, until wire_drop_batch(). */
+int wire_peek_batch(int channel, struct wire_batch *batch);
+void wire_drop_batch(int channel);

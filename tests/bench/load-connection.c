@@ -122,6 +122,8 @@ static void finish(struct load *l, struct connection *c, enum outcome outcome)
         set_state(l, c, STATE_NONE);
         l->n_active--;
         l->outcomes[c->kind][outcome]++;
+        if (outcome != OUTCOME_OK && l->failures)
+                load_note_failure(l, c, outcome);
         if (c->kind != KIND_SHORT)
                 return;
 
@@ -227,6 +229,9 @@ static void try_connect(struct load *l, struct connection *c)
                 return;
         }
 
+        if (l->failures)
+                (void)getsockname(c->fd, (struct sockaddr *)&c->here,
+                        &(socklen_t){ sizeof(c->here) });
         set_state(l, c, STATE_EXCHANGE);
         r = send_due(l, c);
         if (r < 0 && r != -EAGAIN) {
@@ -246,6 +251,7 @@ static void start(struct load *l, struct connection *c, enum kind kind)
                 .place = (uint32_t)next_random(&l->random) & (TABLE_SIZE - 1),
                 .goal = kind == KIND_SHORT ? l->short_bytes : 1,
                 .begun = l->now,
+                .opened = l->now,
         };
         l->n_active++;
         if (c->fd < 0) {

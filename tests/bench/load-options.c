@@ -117,6 +117,9 @@ static void help(void)
              "  --unchecked         any bytes are taken for the right ones: for a service that\n"
              "                      answers something else\n"
              "  --half-close        says that that was all, and waits for the end of file\n"
+             "  --failures=FILE     write a line for each connection that fails: kind, outcome,\n"
+             "                      its own IPv4 address, begin and end in microseconds; the\n"
+             "                      first line has that clock and the time of day\n"
              "\n"
              "Prints one line of key=value. Exit status 0: no failure, 1: some.");
 }
@@ -177,6 +180,8 @@ static void check_options(const struct load *l)
                 load_refuse("--rate and --clients", "one of them");
         if ((l->sources > 0 || l->destinations > 0) && l->to.any.sa_family != AF_INET)
                 load_refuse("--sources, --destinations", "with tcp: and an IPv4 address");
+        if (l->failures && l->to.any.sa_family != AF_INET)
+                load_refuse("--failures", "with tcp: and an IPv4 address");
         if (l->destinations > 0 &&
                 (ntohl(l->to.in.sin_addr.s_addr) + l->destinations - 1) >> 24 != IN_LOOPBACKNET)
                 load_refuse("--destinations beyond this machine", "127.x.y.z");
@@ -184,14 +189,15 @@ static void check_options(const struct load *l)
 
 void load_parse_options(struct load *l, int argc, char *argv[])
 {
-        struct option options[ELEMENTSOF(numbers) + 6] = {
+        struct option options[ELEMENTSOF(numbers) + 7] = {
                 { "help", no_argument, NULL, 'h' },
                 { "to", required_argument, NULL, 't' },
                 { "half-close", no_argument, NULL, 'x' },
                 { "held-fixed", no_argument, NULL, 'f' },
                 { "unchecked", no_argument, NULL, 'u' },
+                { "failures", required_argument, NULL, 'F' },
         };
-        const size_t others = 5;
+        const size_t others = 6;
         int c, at = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
@@ -214,6 +220,12 @@ void load_parse_options(struct load *l, int argc, char *argv[])
                         break;
                 case 'u':
                         l->unchecked = true;
+                        break;
+                case 'F':
+                        l->failures = fopen(optarg, "we");
+                        if (!l->failures)
+                                load_refuse("--failures", "a file that can be written");
+                        load_note_clock(l);
                         break;
                 case 'n':
                         set_number(l, &numbers[(size_t)at - others], optarg);

@@ -5,7 +5,9 @@
  * by load.c and load-connection.c.
  */
 
+#include <arpa/inet.h>
 #include <inttypes.h>
+#include <time.h>
 
 #include "load.h"
 
@@ -30,6 +32,25 @@ static uint64_t value_of(uint32_t bucket)
                 return bucket;
         shift = bucket / STEPS - 1;
         return (((uint64_t)bucket % STEPS + STEPS + 1) << shift) - 1;
+}
+
+void load_note_clock(const struct load *l)
+{
+        struct timespec t;
+
+        (void)clock_gettime(CLOCK_REALTIME, &t);
+        fprintf(l->failures, "clock %" PRIu64 " %" PRIu64 "\n", usec_now(),
+                (uint64_t)((usec_t)t.tv_sec * USEC_PER_SEC + (usec_t)t.tv_nsec / 1000));
+}
+
+void load_note_failure(const struct load *l, const struct connection *c, enum outcome outcome)
+{
+        char address[INET_ADDRSTRLEN] = "";
+
+        (void)inet_ntop(AF_INET, &c->here.sin_addr, address, sizeof(address));
+        fprintf(l->failures, "%s %s %s:%u %" PRIu64 " %" PRIu64 "\n",
+                c->kind == KIND_SHORT ? "short" : "held", outcome_names[outcome], address,
+                ntohs(c->here.sin_port), c->opened, l->now);
 }
 
 void load_count_latency(struct load *l, usec_t latency)

@@ -173,6 +173,8 @@ int main(int argc, char *argv[])
         run(&load);
         failures = load_print_result(&load);
 
+        if (load.failures)
+                fclose(load.failures);
         free(load.connections);
         free(load.free_short);
         fd_close(load.epoll_fd);

@@ -55,6 +55,8 @@ struct connection {
         uint32_t place; /* in the table */
         uint64_t sent, received, goal;
         usec_t begun;            /* of the connection or the exchange */
+        usec_t opened;           /* of the connection */
+        struct sockaddr_in here; /* with --failures */
         uint32_t previous, next; /* in the list of those that a timeout threatens */
 };
 
@@ -81,6 +83,7 @@ struct load {
         bool half_close;
         bool held_fixed; /* each exchange is held_bytes */
         bool unchecked;  /* any bytes will do */
+        FILE *failures;  /* a line for each, or NULL */
 
         int epoll_fd, signal_fd;
         struct connection *connections;
@@ -121,6 +124,10 @@ void load_retry(struct load *l);
 
 /* Ends those of the list that took longer than the timeout. */
 void load_end_overdue(struct load *l, const struct list *list);
+
+/* For --failures: the clock and the time of day; a connection that failed. */
+void load_note_clock(const struct load *l);
+void load_note_failure(const struct load *l, const struct connection *c, enum outcome outcome);
 
 /* A short connection was served. */
 void load_count_latency(struct load *l, usec_t latency);

@@ -274,3 +274,26 @@ void client_close(struct client *client)
 {
         client->fd = fd_close(client->fd);
 }
+
+void client_exchange(struct harness *h, struct client *client)
+{
+        client_send(client, "answer alive\n");
+        assert_string_equal(client_await_line(h, client), "alive");
+}
+
+void client_finish(struct harness *h, struct client *client)
+{
+        client_send(client, "done\n");
+        assert_int_equal(client_await_end(h, client), CLIENT_END_CLEAN);
+}
+
+void client_open_at_each(struct harness *h, struct client clients[2], size_t listener)
+{
+        struct client a, b;
+
+        client_open_served(h, &a, listener);
+        client_open_served(h, &b, listener);
+        assert_int_not_equal(a.worker, b.worker);
+        clients[0] = a.worker < b.worker ? a : b;
+        clients[1] = a.worker < b.worker ? b : a;
+}

@@ -68,3 +68,10 @@ enum client_end client_await_end(struct harness *h, struct client *client);
 char *client_await_all(struct harness *h, struct client *client);
 
 void client_close(struct client *client);
+
+/* A worker with --serve=obey: has it answer, and has it finish the connection. */
+void client_exchange(struct harness *h, struct client *client);
+void client_finish(struct harness *h, struct client *client);
+
+/* Opens one for each of two such workers, in the order of their numbers. */
+void client_open_at_each(struct harness *h, struct client clients[2], size_t listener);

@@ -10,14 +10,9 @@
 
 #include <fcntl.h>
 #include <ftw.h>
-#include <grp.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,43 +24,7 @@
 #include "harness.h"
 #include "procfs.h"
 
-#define ARGUMENTS_MAX 64
-#define CHILDREN_MAX  256
-
-/* A user of this test's own, by chance: the kernel counts descriptors in flight by user, over all
- * containers. Of those that also exist in a container of an ordinary user, and nobody has. */
-static uid_t any_user(void)
-{
-        uint32_t random;
-
-        if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-                _exit(126);
-        return 20000 + random % 40000;
-}
-
-/* Returns 0 or -errno. */
-static int become(uid_t user)
-{
-        if (setgroups(0, NULL) < 0 || setresgid(user, user, user) < 0 ||
-                setresuid(user, user, user) < 0)
-                return -errno;
-
-        return 0;
-}
-
-const char *harness_path(const char *relative)
-{
-        static char path[PATH_MAX + 128];
-        char self[PATH_MAX];
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-        assert_true(n > 0);
-        self[n] = '\0';
-        *strrchr(self, '/') = '\0';
-        (void)snprintf(path, sizeof(path), "%s/%s", self, relative);
-
-        return path;
-}
+#define CHILDREN_MAX 256
 
 static int open_pidfd(pid_t pid)
 {
@@ -143,7 +102,7 @@ static void read_notify(struct harness *h)
         char data[8192];
         ssize_t n;
 
-        while ((n = recv(h->notify_fd, data, sizeof(data), MSG_DONTWAIT)) >= 0) {
+        while ((n = descriptor_store_receive(&h->store, h->notify_fd, data, sizeof(data))) >= 0) {
                 append(&h->notify, data, (size_t)n);
                 append(&h->notify, "\n", 1);
         }
@@ -266,240 +225,6 @@ void harness_release(struct harness *h)
         (void)fd_close(fd);
 }
 
-/* Counters */
-
-static uint64_t parse_counter(const char *line, const char *key)
-{
-        char pattern[32];
-        const char *at;
-
-        (void)snprintf(pattern, sizeof(pattern), " %s=", key);
-        at = strstr(line, pattern);
-        if (!at)
-                fail_msg("no %s in \"%s\"", key, line);
-
-        return strtoull(at + strlen(pattern), NULL, 10);
-}
-
-struct counters harness_counters(struct harness *h)
-{
-        size_t cursor = h->log.cursor;
-        struct counters c;
-        const char *line;
-
-        (void)harness_wait(h, -1, 0);
-        h->log.cursor = h->log.size;
-        assert_int_equal(kill(h->pid, SIGUSR1), 0);
-        line = harness_await_line(h, "counters: ");
-        h->log.cursor = cursor; /* what came in between is still to be found */
-
-        line = strstr(line, "counters: ") + strlen("counters:");
-        c = (struct counters){
-                .accepted = parse_counter(line, "accepted"),
-                .open = parse_counter(line, "open"),
-                .done = parse_counter(line, "done"),
-                .lost = parse_counter(line, "lost"),
-                .refused = parse_counter(line, "refused"),
-                .taken_back = parse_counter(line, "taken-back"),
-        };
-        if (c.accepted != c.open + c.done + c.lost + c.refused)
-                fail_msg("accepted = open + done + lost + refused does not hold:%s", line);
-
-        return c;
-}
-
-struct counters harness_await_counter_at(
-        struct harness *h, const char *name, size_t offset, uint64_t value)
-{
-        usec_t deadline = usec_add(usec_now(), HARNESS_DEADLINE);
-
-        for (int pause = 1;; pause = MIN(2 * pause, 100)) {
-                struct counters c = harness_counters(h);
-                uint64_t now;
-
-                memcpy(&now, (const char *)&c + offset, sizeof(now));
-                if (now == value)
-                        return c;
-                if (usec_now() >= deadline)
-                        fail_msg("counter %s is %" PRIu64 ", not %" PRIu64, name, now, value);
-                (void)pump(h, -1, 0, pause);
-        }
-}
-
-/* Start */
-
-void harness_pass(struct harness *h, int fd_consume, const char *name)
-{
-        assert_true(fd_consume >= 0);
-        assert_true(h->n_sockets < HARNESS_SOCKETS);
-        h->sockets[h->n_sockets] = fd_consume;
-        (void)snprintf(h->names[h->n_sockets], sizeof(h->names[0]), "%s", name);
-        h->n_sockets++;
-}
-
-static void set_environment(const struct harness *h, const struct harness_config *config)
-{
-        static const char *const kept[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
-                "TSAN_OPTIONS" };
-        const char *values[ELEMENTSOF(kept)];
-        char text[HARNESS_SOCKETS * 64] = "";
-
-        for (size_t i = 0; i < ELEMENTSOF(kept); i++)
-                values[i] = getenv(kept[i]);
-        (void)clearenv();
-        for (size_t i = 0; i < ELEMENTSOF(kept); i++)
-                if (values[i])
-                        (void)setenv(kept[i], values[i], 1);
-
-        (void)setenv("PATH", "/usr/bin:/bin", 1);
-        for (size_t i = 0; i < h->n_sockets; i++) {
-                size_t used = strlen(text);
-
-                (void)snprintf(
-                        text + used, sizeof(text) - used, "%s%s", i > 0 ? ":" : "", h->names[i]);
-        }
-        if (h->n_sockets > 0)
-                (void)setenv("LISTEN_FDNAMES", text, 1);
-        (void)snprintf(text, sizeof(text), "%zu", h->n_sockets);
-        if (h->n_sockets > 0)
-                (void)setenv("LISTEN_FDS", text, 1);
-        (void)snprintf(text, sizeof(text), "%d", (int)getpid());
-        if (h->n_sockets > 0)
-                (void)setenv("LISTEN_PID", text, 1);
-        if (config->watchdog > 0)
-                (void)setenv("WATCHDOG_PID", text, 1);
-        (void)snprintf(text, sizeof(text), "%" PRIu64, config->watchdog);
-        if (config->watchdog > 0)
-                (void)setenv("WATCHDOG_USEC", text, 1);
-        (void)snprintf(text, sizeof(text), "%s/notify", h->dir);
-        (void)setenv("NOTIFY_SOCKET", text, 1);
-
-        for (const char *const *e = config->environment; e && *e; e++)
-                (void)putenv((char *)(uintptr_t)*e);
-}
-
-/* Puts the sockets on 3 and up, the pipe on 1 and 2, as a service gets them; all else is closed. */
-static void set_descriptors(const struct harness *h, int pipe_fd)
-{
-        int high[HARNESS_SOCKETS], log_fd, null_fd;
-
-        log_fd = fcntl(pipe_fd, F_DUPFD_CLOEXEC, 100);
-        for (size_t i = 0; i < h->n_sockets; i++)
-                high[i] = fcntl(h->sockets[i], F_DUPFD_CLOEXEC, 100);
-
-        null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (null_fd != STDIN_FILENO)
-                (void)dup2(null_fd, STDIN_FILENO);
-        (void)dup2(log_fd, STDOUT_FILENO);
-        (void)dup2(log_fd, STDERR_FILENO);
-        for (size_t i = 0; i < h->n_sockets; i++)
-                (void)dup2(high[i], 3 + (int)i);
-
-        (void)syscall(SYS_close_range, 3 + (unsigned)h->n_sockets, ~0U, 0);
-}
-
-static void run_dispatcher(const struct harness *h, const struct harness_config *config,
-        const char *program, const char *const *argv, int pipe_fd)
-{
-        sigset_t none;
-
-        (void)setpgid(0, 0); /* a signal from the terminal is for the test */
-        (void)sigemptyset(&none);
-        (void)sigprocmask(SIG_SETMASK, &none, NULL);
-        set_environment(h, config);
-        set_descriptors(h, pipe_fd);
-        if (config->nofile > 0)
-                (void)setrlimit(RLIMIT_NOFILE,
-                        &(struct rlimit){ .rlim_cur = config->nofile, .rlim_max = config->nofile });
-
-        if (config->unprivileged && geteuid() == 0 && become(any_user()) < 0)
-                _exit(126);
-
-        execv(program, (char *const *)(uintptr_t)argv);
-        dprintf(STDERR_FILENO, "harness: %s: %s\n", program, strerror(errno));
-        _exit(127);
-}
-
-static size_t add_words(const char **argv, size_t n, const char *before, const char *const *words)
-{
-        for (; words && *words; words++) {
-                assert_true(n + 3 < ARGUMENTS_MAX);
-                if (before)
-                        argv[n++] = before;
-                argv[n++] = *words;
-        }
-
-        return n;
-}
-
-/* What a dispatcher of another user needs of this test's folder. */
-/* Another user may not get to where these were built. `path` becomes that of the copy. */
-static void copy_program(const struct harness *h, const char *name, char *path)
-{
-        _cleanup_(fd_closep) int from = open(path, O_RDONLY | O_CLOEXEC), to = -1;
-        struct stat st;
-
-        assert_true(from >= 0);
-        assert_int_equal(fstat(from, &st), 0);
-        (void)snprintf(path, PATH_MAX, "%s/%s", h->dir, name);
-        to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-        assert_true(to >= 0);
-        assert_int_equal(fchmod(to, 0755), 0);
-        assert_int_equal(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
-}
-
-static void admit_everybody(const struct harness *h)
-{
-        char notify[128];
-
-        (void)snprintf(notify, sizeof(notify), "%s/notify", h->dir);
-        assert_int_equal(chmod(h->dir, 0755), 0);
-        assert_int_equal(chmod(notify, 0666), 0);
-        assert_int_equal(chmod(h->marks + strlen("--marks="), 0777), 0);
-        assert_int_equal(chmod(h->fifo, 0666), 0);
-}
-
-void harness_start_config(struct harness *h, const struct harness_config *config)
-{
-        char program[PATH_MAX], stub[PATH_MAX];
-        const char *argv[ARGUMENTS_MAX] = { program };
-        int ends[2];
-        size_t n = 1;
-
-        (void)snprintf(program, sizeof(program), "%s", harness_path("../../acceptd"));
-        (void)snprintf(stub, sizeof(stub), "%s", harness_path("stub-worker"));
-
-        if (config->unprivileged) {
-                copy_program(h, "acceptd", program);
-                copy_program(h, "stub-worker", stub);
-        }
-        n = add_words(argv, n, NULL, config->arguments);
-        n = add_words(argv, n, "-o", config->options);
-        if (config->command)
-                n = add_words(argv, n, NULL, config->command[0] ? WORDS("--") : NULL);
-        else
-                n = add_words(argv, n, NULL, WORDS("--", stub));
-        n = add_words(argv, n, NULL, config->command ?: config->stub);
-        argv[n] = NULL;
-
-        if (config->unprivileged)
-                admit_everybody(h);
-
-        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        (void)fcntl(ends[0], F_SETPIPE_SZ, 1 << 20);
-        assert_int_equal(fd_set_nonblock(ends[0]), 0);
-        h->log_fd = ends[0];
-
-        h->pid = fork();
-        assert_true(h->pid >= 0);
-        if (h->pid == 0)
-                run_dispatcher(h, config, program, argv, ends[1]);
-
-        (void)fd_close(ends[1]);
-        h->pidfd = open_pidfd(h->pid);
-        assert_true(h->pidfd >= 0);
-}
-
 /* End */
 
 void harness_await_death(struct harness *h, pid_t pid)
@@ -510,6 +235,45 @@ void harness_await_death(struct harness *h, pid_t pid)
                 return; /* dead, and waited for */
         (void)harness_wait(h, pidfd, POLLIN);
         (void)fd_close(pidfd);
+}
+
+/* Waits for the dispatcher's end. */
+static siginfo_t await_end(struct harness *h)
+{
+        siginfo_t info = {};
+
+        (void)harness_wait(h, h->pidfd, POLLIN);
+        assert_int_equal(waitid(P_PID, (id_t)h->pid, &info, WEXITED), 0);
+        h->pid = 0;
+        h->pidfd = fd_close(h->pidfd);
+        (void)pump(h, -1, 0, 0);
+
+        return info;
+}
+
+/* Those that a dispatcher that was killed left behind, and that have ended, are the test's to wait
+ * for, as they are the service manager's. */
+static void reap_orphans(void)
+{
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+                ;
+}
+
+void harness_await_crash(struct harness *h)
+{
+        siginfo_t info = await_end(h);
+
+        if (info.si_code != CLD_KILLED || info.si_status != SIGKILL)
+                fail_msg("the dispatcher ended with %s %d, not of SIGKILL",
+                        info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+        h->n_crashes++;
+        reap_orphans();
+}
+
+void harness_crash(struct harness *h)
+{
+        assert_int_equal(kill(h->pid, SIGKILL), 0);
+        harness_await_crash(h);
 }
 
 /* Whatever the dispatcher left is a child of the test now. Only what a test's worker started itself
@@ -534,8 +298,16 @@ static void check_processes(struct harness *h)
         assert_true(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
 }
 
+static void check_store(const struct harness *h)
+{
+        for (size_t i = 0; i < h->store.n; i++)
+                print_message("still in the store: %s\n", h->store.entries[i].name);
+        assert_int_equal(h->store.n, 0);
+}
+
 static void close_all(struct harness *h)
 {
+        descriptor_store_done(&h->store);
         h->pidfd = fd_close(h->pidfd);
         h->log_fd = fd_close(h->log_fd);
         h->notify_fd = fd_close(h->notify_fd);
@@ -556,17 +328,15 @@ static void check_descriptors(struct harness *h)
 
 void harness_expect_exit(struct harness *h, int status)
 {
-        siginfo_t info = {};
-
-        (void)harness_wait(h, h->pidfd, POLLIN);
-        assert_int_equal(waitid(P_PID, (id_t)h->pid, &info, WEXITED), 0);
-        h->pid = 0;
-        (void)pump(h, -1, 0, 0);
+        siginfo_t info = await_end(h);
 
         if (info.si_code != CLD_EXITED || info.si_status != status)
                 fail_msg("the dispatcher ended with %s %d, not with status %d",
                         info.si_code == CLD_EXITED ? "status" : "signal", info.si_status, status);
+        if (h->n_crashes > 0)
+                reap_orphans();
         check_processes(h);
+        check_store(h);
         check_descriptors(h);
         h->finished = true;
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h> /* wants the first four */
 
 #include "base/time.h"
+#include "descriptor-store.h"
 
 /*
  * The real dispatcher under test: started as systemd starts it, with listening sockets that the
@@ -18,7 +19,8 @@
  * it leaves behind. All functions fail the running cmocka test when something does not happen; all
  * of them that wait do so for an event, up to a deadline that only a failing test ever reaches.
  *
- * A test is: listen, start, await_ready, ... , stop. What was written is shown when it fails before
+ * A test is: listen, start, await_ready, ... , stop. In between the dispatcher may be killed and
+ * started again, as often as the test likes. What was written is shown when it fails before
  * its end, and always with HARNESS_DUMP=1 in the environment.
  */
 
@@ -42,6 +44,8 @@ struct harness {
         int sockets[HARNESS_SOCKETS]; /* what the dispatcher gets, in this order */
         char names[HARNESS_SOCKETS][64];
         size_t n_sockets;
+        struct descriptor_store store; /* for the next dispatcher */
+        unsigned n_crashes;
         char *descriptors_before;
         bool finished;
 };
@@ -54,6 +58,8 @@ struct harness_config {
         const char *const *environment; /* "NAME=VALUE", besides the usual */
         rlim_t nofile;                  /* RLIMIT_NOFILE, soft and hard; 0: as it is */
         usec_t watchdog;                /* $WATCHDOG_USEC; 0: none */
+        size_t store;                   /* $FDSTORE, and so many are kept; 0: none */
+        const char *program;            /* in this folder, in place of acceptd */
         bool unprivileged;              /* as user nobody, where the test is root */
 };
 
@@ -118,11 +124,18 @@ struct counters harness_await_counter_at(
 /* Waits for the end of any process, the test's child or not. */
 void harness_await_death(struct harness *h, pid_t pid);
 
+/* Waits for the dispatcher to die of SIGKILL; what it left in its store is for the next one, which is
+ * started as the first one was. */
+void harness_await_crash(struct harness *h);
+
+/* Kills it itself. */
+void harness_crash(struct harness *h);
+
 /* SIGTERM, then expect_exit(h, 0). */
 void harness_stop(struct harness *h);
 
 /* Waits for the dispatcher to exit with this status; then no process, zombie or descriptor may be
- * left. The last call of each test. */
+ * left, nor anything in its store. The last call of each test. */
 void harness_expect_exit(struct harness *h, int status);
 
 /* Leaves the test as skipped; what it has started is ended without a look at it. */

@@ -266,6 +266,16 @@ static void do_foreign(struct stub *stub, const char *arg)
         send_record(stub, RECORD_DONE, 0, parse(arg, UINT64_MAX - 1));
 }
 
+/* Talks to the client, which so sees that this worker still has its connection. */
+static void do_answer(struct stub *stub, const char *arg)
+{
+        char line[128];
+        int n = snprintf(line, sizeof(line), "%s\n", arg ?: "");
+
+        if (stub->current)
+                (void)!send(stub->current->fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void do_twice(struct stub *stub, const char *arg _unused_)
 {
         uint64_t id;
@@ -392,6 +402,7 @@ static const struct deed deeds[] = {
         { "held", optional_argument, "[=ID]: a HELD that nobody asked for", do_held },
         { "foreign", optional_argument, "[=ID]: DONE with an id that it does not hold",
                 do_foreign },
+        { "answer", required_argument, "=WORD: a line with WORD to the client", do_answer },
         { "twice", no_argument, ": finish the connection, say DONE again", do_twice },
         { "descriptor", no_argument, ": a record with a descriptor", do_descriptor },
         { "shutdown", required_argument, "=read|write|both: shut its channel down", do_shutdown },

@@ -72,6 +72,35 @@ static void test_reload(void **state)
         harness_stop(h);
 }
 
+/* A crash at any moment leaves those of the generation that the ledger says is in force. */
+static void test_settings_are_stored_before_they_count(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        write_settings(&ctl, "Workers=1", "--serve=hold");
+        harness_start(h, .arguments = WORDS("-c", ctl.settings),
+                .environment = WORDS(ctl.environment, "FDSTORE=64"),
+                .command = (const char *const[]){ NULL });
+        harness_await_notify(h, "FDNAME=acceptd-settings-1");
+        harness_await_ready(h);
+
+        write_settings(&ctl, "Workers=1", "--at=start --exit=7");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 1);
+        write_settings(&ctl, "Workers=1", "--serve=hold --capacity=8");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        harness_await_notify(h, "FDSTORE=1");
+        harness_await_notify(h, "FDNAME=acceptd-settings-3");
+        harness_await_notify(h, "FDSTOREREMOVE=1");
+        harness_await_notify(h, "FDNAME=acceptd-settings-1");
+        /* the trial that failed left nothing */
+        assert_int_equal(harness_count(&h->notify, WORDS("acceptd-settings")), 3);
+
+        harness_stop(h);
+}
+
 static void test_many_reloads(void **state)
 {
         struct harness *h = *state;
@@ -88,6 +117,29 @@ static void test_many_reloads(void **state)
         (void)harness_await_counter(h, done, 1);
         assert_int_equal(get_number(h, &ctl, "generation"), 21);
         assert_int_equal(get_number(h, &ctl, "mainPID"), h->pid);
+        harness_stop(h);
+}
+
+/* Workers of each generation still have something. */
+static void test_reloads_with_a_client_of_each_generation(void **state)
+{
+        struct harness *h = *state;
+        struct client clients[16];
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=3", "--serve=hold --capacity=1");
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                client_open_served(h, &clients[i], 0);
+                /* fewer than there are in the table already */
+                if (i == 4)
+                        write_settings(&ctl, "Workers=1", "--serve=hold --capacity=1");
+                assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                assert_true(client_waits(h, &clients[i]));
+                client_close(&clients[i]);
+        }
+        (void)harness_await_counter(h, done, ELEMENTSOF(clients));
         harness_stop(h);
 }
 
@@ -224,7 +276,9 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_reload),
+                HARNESS_TEST(test_settings_are_stored_before_they_count),
                 HARNESS_TEST(test_many_reloads),
+                HARNESS_TEST(test_reloads_with_a_client_of_each_generation),
                 HARNESS_TEST(test_reloads_between_question_and_answer),
                 HARNESS_TEST(test_broken_settings),
                 HARNESS_TEST(test_missing_program),

@@ -139,6 +139,7 @@ static void test_trouble_is_said_once(void **state)
         for (int i = 0; i < 10; i++)
                 (void)harness_await_stub(h, "starts");
         assert_int_equal(harness_count_lines(h, "Workers fail", "status 7"), 1);
+        assert_int_equal(harness_count_lines(h, "before it was ready"), 1);
         harness_stop(h);
 }
 
@@ -154,6 +155,7 @@ static void test_recovery(void **state)
         client_open_served(h, &client, 0);
         assert_int_equal(client.worker, 4);
         client_send(&client, "done\n");
+        harness_await_line(h, "Workers start and serve again, after 3 failed starts.");
         (void)client_await_end(h, &client);
         c = harness_await_counter(h, done, 1);
         assert_int_equal(c.accepted, 1);

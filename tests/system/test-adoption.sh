@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # lib.sh reads what is not read here
 #
 # The dispatcher dies, the workers and what they hold do not. Read by `inside`.
 
@@ -47,4 +47,94 @@ test_crashes_under_load_fail_no_held_connection() {
 
 no_connection_is_open() {
         acceptctl status echo --json | grep -q '"open": *0\b'
+}
+
+# A process of root in the instance's control group, as systemd runs with ExecReload=+
+helper_of_root() {
+        (
+                while read -r group; do
+                        echo "$BASHPID" >"$group"
+                done < <(find /sys/fs/cgroup -path '*acceptd@echo.service/cgroup.procs')
+                exec setsid -f sleep 903
+        )
+}
+
+sleepers() {
+        pgrep -f "^sleep $1"
+}
+
+test_what_belongs_to_no_worker_ends_after_a_crash() {
+        crash_is_expected
+        expect 'was ended by SIGKILL|Workers fail'
+        printf '#!/bin/sh\nsleep 901 &\nsetsid sleep 902 &\nexec /usr/libexec/acceptd/acceptd-echo\n' \
+                >/usr/local/libexec/parent-worker
+        chmod +x /usr/local/libexec/parent-worker
+        settings $'[Pool]\nWorkers=1\n[Worker]\nCommand=/usr/local/libexec/parent-worker'
+        ask 127.0.0.1 7
+        local stray with_worker main
+        eventually 5 sleepers 902
+        stray=$(sleepers 902)
+        helper_of_root
+
+        # with the worker ends its process group, and what left that stays
+        kill -KILL "$(pgrep -x acceptd-echo)"
+        hold
+        eventually 5 eval '[ "$(sleepers 902 | wc -l)" = 2 ]'
+        with_worker=$(sleepers '90[12]' | grep -vx "$stray")
+        [ "$(wc -l <<<"$with_worker")" = 2 ]
+
+        # so does it when the program is executed in place
+        systemctl reload acceptd@echo.service
+        kill -0 "$stray"
+
+        kill -KILL "$(main_pid)"
+        eventually 10 said LEFTOVERS_ENDED ACCEPTD_INSTANCE=echo ACCEPTD_COUNT=1 PRIORITY=5
+        eventually 5 not kill -0 "$stray"
+        # what a worker started stays, whatever its generation, and so does what is another user's
+        for stray in $with_worker; do
+                kill -0 "$stray"
+        done
+        [ "$(sleepers '90[12]' | wc -l)" = 4 ]
+        kill "$(sleepers 903)"
+        echo held >&3
+        read -r -t 10 _ <&3
+        exec 3>&-
+
+        # what the worker of before the reload left
+        eventually 10 eval '[ "$(pgrep -xc acceptd-echo)" = 1 ]'
+        since=@$EPOCHREALTIME
+        main=$(main_pid)
+        kill -KILL "$main"
+        eventually 10 said LEFTOVERS_ENDED
+        [ "$(sleepers '90[12]' | wc -l)" = 2 ]
+
+        since=@$EPOCHREALTIME
+        eventually 10 eval 'main_pid && is acceptd@echo.service running'
+        kill -KILL "$(main_pid)"
+        eventually 10 said ADOPTED
+        not said LEFTOVERS_ENDED
+        [ "$(sleepers '90[12]' | wc -l)" = 2 ]
+        rm /usr/local/libexec/parent-worker
+}
+
+# They finish what they have, though nothing is known of them but their descriptors.
+test_workers_of_a_damaged_ledger_finish() {
+        crash_is_expected
+        expect 'cannot be used'
+        settings $'[Pool]\nWorkers=1'
+        hold
+        local fd main worker
+        main=$(main_pid)
+        worker=$(pgrep -x acceptd-echo)
+        for fd in "/proc/$main"/fd/*; do
+                [[ $(readlink "$fd") != *acceptd-ledger* ]] || printf damage 1<>"$fd"
+        done
+        kill -KILL "$main"
+        eventually 10 said LEDGER_DAMAGED
+        ask 127.0.0.1 7
+        not said LEFTOVERS_ENDED
+        echo held >&3
+        read -r -t 10 _ <&3
+        exec 3>&-
+        eventually 5 not kill -0 "$worker"
 }

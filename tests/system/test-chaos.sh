@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # lib.sh sets what is not set here
 #
 # Load on the instance echo while things break: one scenario each chaos_*, for `make chaos`, and a
 # short run of the random one as a test. Read by `inside`; `failures` stands in test-adoption.sh.
@@ -12,6 +12,9 @@
 # it runs; /root/figures comes with the result.
 
 service=acceptd@echo.service
+
+# shellcheck source=tests/system/losses.sh
+. "$here/losses.sh"
 
 # Milliseconds, into `clock`
 look_at_clock() {
@@ -184,12 +187,14 @@ start_load() {
         first_memory=$(main_status RssAnon)
         read_counters
         first_accepted=$accepted first_lost=$lost first_done=$finished
+        : >/root/killed
         tell "$scenario: CHAOS_SEED=$seed CHAOS_SECONDS=$duration held=$held rate=$4" \
                 "workers=$n_workers"
         figure "seed $seed, $duration s, $held held, $4/s short, $n_workers workers"
 
         /root/load --to=tcp:127.0.0.1:7 --sources=20 --seconds="$duration" --timeout=60 \
-                --slow="${slow:-1500}" --held="$held" --rate="$4" >/root/load.out &
+                --slow="${slow:-1500}" --held="$held" --rate="$4" --failures=/root/failures \
+                >/root/load.out &
         load=$!
         look_at_clock
         begun=$clock
@@ -287,7 +292,14 @@ random_worker() {
 kill_worker() {
         random_worker || return 0
         fault "SIGKILL of worker $worker"
-        ! kill -KILL "$worker" || workers_killed=$((workers_killed + 1))
+        note_kill
+}
+
+note_kill() {
+        local at=${EPOCHREALTIME/[.,]/}
+        kill -KILL "$worker" || return 0
+        workers_killed=$((workers_killed + 1))
+        echo "$worker $at" >>/root/killed
 }
 
 # stop_worker MILLISECONDS
@@ -445,20 +457,22 @@ chaos_mixed() {
 
 chaos_kill_workers() {
         deaths_are_expected
-        settings $'[Pool]\nWorkers=4'
+        note_connections
         start_load kill_workers 60 100 500
         every 100 kill_worker
         end_load
+        check_losses
         stop_all
 }
 
 # None fails that had not been received: with held ones alone there is no other way to be lost.
 chaos_kill_workers_held() {
         deaths_are_expected
-        settings $'[Pool]\nWorkers=4'
+        note_connections
         start_load kill_workers_held 60 100 0.001
         every 100 kill_worker
         end_load
+        check_losses
         check "lost are the failed ones" equal "$lost" "$(failures held /root/load.out)"
         stop_all
 }
@@ -466,10 +480,11 @@ chaos_kill_workers_held() {
 # Workers die with connections in their queues, which others take.
 chaos_kill_full_queues() {
         deaths_are_expected
-        settings $'[Pool]\nWorkers=4'
+        note_connections
         start_load kill_full_queues 60 20 1000
         every 500 kill_stopped_worker
         end_load
+        check_losses
         check "some were taken back" at_most 1 "$taken_back"
         figure "$taken_back taken back"
         # it had received these: a batch
@@ -482,7 +497,7 @@ kill_stopped_worker() {
         fault "worker $worker stopped, then SIGKILL"
         kill -STOP "$worker" || return 0
         sleep 0.1
-        ! kill -KILL "$worker" || workers_killed=$((workers_killed + 1))
+        note_kill
 }
 
 chaos_stop_worker() {

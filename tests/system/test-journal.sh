@@ -88,7 +88,7 @@ test_messages_of_a_degraded_pool() {
         read -r answer <&3
         [ "$answer" = one ]
         exec 3>&-
-        eventually 5 said POOL_RECOVERED PRIORITY=5
+        eventually 5 said POOL_RECOVERED ACCEPTD_COUNT PRIORITY=5
         rm /run/good /usr/local/libexec/moody-worker
 }
 

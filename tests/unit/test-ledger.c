@@ -194,8 +194,10 @@ static void test_adopt(void **state)
         assert_int_equal(ledger.header->pool.counters.accepted, 5);
         assert_int_equal(ledger.slots[32].id, 99);
         assert_int_equal(ledger_get_memory(&ledger, 3).n_rows, 3);
-        ledger.rows[5].state = 1; /* in use: it is not left behind */
+        ledger.rows[2].state = 1; /* in use: it is not left behind, and takes nobody's place */
         assert_int_equal(ledger_get_memory(&ledger, 3).n_rows, 6);
+        ledger.rows[5].state = 1;
+        assert_int_equal(ledger_get_memory(&ledger, 3).n_rows, 7);
         assert_int_equal(ledger_get_memory(&ledger, 300).n_rows, 7);
         ledger_done(&ledger);
 }

@@ -81,6 +81,37 @@ static void test_listed_is_sent(void **state)
         assert_int_equal(w->state.counters.done, 1);
 }
 
+/* A crash between receiving from the queue of a worker that lives and noting that: it was counted
+ * as done. What it has had for longer, and a DONE that died in a crash after that, are not lost. */
+static void test_vanished_from_a_queue_is_lost(void **state)
+{
+        struct world_worker *v = &w->workers[0];
+
+        (void)state;
+        begin_ready(1, 4);
+        accept_all(3);
+        world_receive(w, 0, 1);
+        pool_taking(&w->pool, 0, true);
+        memmove(v->queue, v->queue + 1, --v->n_queue * sizeof(v->queue[0]));
+        adopt();
+        v->n_held--;
+        w->n_finished++;
+        adopt();
+        all_list();
+        assert_int_equal(w->state.counters.lost, 1);
+        assert_int_equal(w->state.counters.done, 1);
+        assert_int_equal(w->pool.slots.n_used, 1);
+        world_check_truth(w);
+
+        /* and that is over then */
+        v->n_held--;
+        w->n_finished++;
+        adopt();
+        all_list();
+        assert_int_equal(w->state.counters.lost, 1);
+        assert_int_equal(w->state.counters.done, 2);
+}
+
 /* It was found by the crash test in its first storm: two dispatchers asked, both are answered. */
 static void test_answer_to_a_dead_dispatcher(void **state)
 {
@@ -276,6 +307,7 @@ int main(void)
                 IN_A_WORLD(test_not_listed_is_done),
                 IN_A_WORLD(test_not_listed_and_not_sent_is_lost),
                 IN_A_WORLD(test_listed_is_sent),
+                IN_A_WORLD(test_vanished_from_a_queue_is_lost),
                 IN_A_WORLD(test_answer_to_a_dead_dispatcher),
                 IN_A_WORLD(test_unasked_without_adoption),
                 IN_A_WORLD(test_ready_was_half_noted),

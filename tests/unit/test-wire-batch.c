@@ -58,6 +58,32 @@ static void test_one_and_many(void **state)
         expect(0, 0, WIRE_EMPTY);
 }
 
+/* Whoever receives next finds the whole datagram, until it is dropped whole. */
+static void test_peek(void **state)
+{
+        (void)state;
+        assert_int_equal(wire_peek_batch(here, &batch), WIRE_EMPTY);
+        wire_drop_batch(here);
+        say(1, 3);
+        say(4, 2);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(wire_peek_batch(here, &batch), 0);
+                assert_int_equal(batch.n_records, 3);
+                assert_int_equal(batch.records[2].id, 3);
+        }
+        wire_drop_batch(here);
+        expect(4, 2, 0);
+
+        /* a descriptor is seen in passing, and goes with the rest */
+        say_raw(&(struct record){ .version = RECORD_VERSION, .type = RECORD_READY, .value = 1 },
+                sizeof(struct record), 1);
+        assert_int_equal(wire_peek_batch(here, &batch), WIRE_MALFORMED);
+        wire_drop_batch(here);
+        expect(0, 0, WIRE_EMPTY);
+        there = fd_close(there);
+        assert_int_equal(wire_peek_batch(here, &batch), WIRE_END);
+}
+
 static void test_end(void **state)
 {
         (void)state;
@@ -173,6 +199,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 WITH_A_BATCH(test_one_and_many),
+                WITH_A_BATCH(test_peek),
                 WITH_A_BATCH(test_end),
                 WITH_A_BATCH(test_end_after_shutdown),
                 WITH_A_BATCH(test_end_where_the_peer_left_data_unread),

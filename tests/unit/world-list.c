@@ -108,7 +108,9 @@ static void list_ended(struct world *w, uint32_t row, const struct counters *bef
         w->expected.lost += after->lost - before->lost;
         for (size_t i = 0; i < v->n_held; i++)
                 world_expect(w, slots_get(&w->pool.slots, v->held[i])->state == SLOT_SENT);
-        v->n_ghosts = 0;
+        if (after->done - before->done < v->n_unheard) /* not noted as sent either */
+                w->n_unheard += v->n_unheard - (after->done - before->done);
+        v->n_ghosts = v->n_unheard = 0;
         v->must_list = false;
 }
 

@@ -167,6 +167,7 @@ void world_bury(struct world *w, uint32_t row)
 
         world_expect(w, pool_emptied(&w->pool, row) == v->n_held + v->n_ghosts);
         w->expected.lost += v->n_held + v->n_ghosts;
+        w->n_unheard += v->n_unheard;
         *v = (struct world_worker){};
 }
 
@@ -208,6 +209,7 @@ static void take_back(struct world *w, uint32_t row)
                 return;
         }
 
+        pool_taking(&w->pool, row, true);
         item = take_from_queue(v);
         slot = pool_take_back(&w->pool, row, item.id);
         world_expect(w, (slot == NULL) == item.settled);
@@ -385,8 +387,13 @@ void world_receive(struct world *w, uint32_t row, size_t n)
 
 static void expect_done(struct world *w, uint32_t row, uint64_t id)
 {
+        struct world_worker *v = &w->workers[row];
+
         w->n_finished++;
+        v->saying = id;
+        v->stays = world_state(w, row) > WORKER_READY;
         world_expect(w, pool_done(&w->pool, row, id) == 0);
+        v->saying = 0;
         w->expected.done++;
         w->workers[row].served = true;
         w->workers[row].idle_since = w->now;

@@ -65,6 +65,9 @@ struct world_worker {
         bool signalled;    /* it was sent a signal that ends it */
         bool mute;         /* it said READY, and the dispatcher forgot */
         uint32_t n_ghosts; /* open in the ledger, and nowhere else */
+        uint64_t saying;   /* DONE for this one is being noted */
+        bool stays;        /* ... and it stays in its channel until it is */
+        uint32_t n_unheard; /* those of the ghosts that it said DONE for */
 };
 
 struct world {
@@ -92,6 +95,7 @@ struct world {
         uint64_t n_crashes;
         uint64_t n_taken;    /* connections that left the backlog */
         uint64_t n_finished; /* by workers */
+        uint64_t n_unheard;  /* of these: the dispatcher died with the DONE, and then the worker */
         bool generations;    /* there were reloads: more workers than Workers= may run */
         int burst; /* decisions in a row at most */
 

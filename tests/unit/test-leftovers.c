@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What is ended after a crash, and what is not: src/dispatcher/leftovers.c. The list of the control
+ * group is a file that the test writes.
+ */
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dispatcher/leftovers.h"
+#include "leaks.h"
+
+static char folder[] = "/tmp/acceptd-leftovers-XXXXXX";
+static char list_path[sizeof(folder) + 32];
+
+/* A process that is no child of this one, and perhaps one of its own in another session. */
+struct orphan {
+        pid_t pid, child;
+        int pidfd, child_pidfd;
+};
+
+static void __attribute__((noreturn)) be_orphan(int fd, pid_t group, bool with_child)
+{
+        struct orphan o = { .pid = getpid() };
+        int ends[2];
+        char byte = 0;
+
+        alarm(60);
+        if (setpgid(0, group) < 0 || pipe(ends) < 0)
+                _exit(1);
+        o.child = with_child ? fork() : 0;
+        if (with_child && o.child == 0) {
+                (void)setsid();
+                (void)!write(ends[1], &byte, 1);
+                for (;;)
+                        (void)pause();
+        }
+
+        if (with_child && read(ends[0], &byte, 1) != 1)
+                _exit(1);
+        (void)!write(fd, &o, sizeof(o));
+        for (;;)
+                (void)pause();
+}
+
+/* `group`: the process group that it joins; 0: its own */
+static struct orphan start_orphan(pid_t group, bool with_child)
+{
+        struct orphan o;
+        int ends[2];
+        pid_t between;
+
+        assert_int_equal(pipe(ends), 0);
+        between = fork();
+        assert_true(between >= 0);
+        if (between == 0) {
+                if (fork() == 0)
+                        be_orphan(ends[1], group, with_child);
+                _exit(0);
+        }
+
+        assert_int_equal(waitpid(between, NULL, 0), between);
+        assert_int_equal(read(ends[0], &o, sizeof(o)), sizeof(o));
+        fd_close(ends[0]);
+        fd_close(ends[1]);
+        o.pidfd = pidfd_open(o.pid, 0);
+        o.child_pidfd = with_child ? pidfd_open(o.child, 0) : -1;
+        assert_true(o.pidfd >= 0);
+        return o;
+}
+
+static bool has_ended(int pidfd, int timeout)
+{
+        struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+        return poll(&p, 1, timeout) == 1;
+}
+
+static void end_orphan(struct orphan *o)
+{
+        (void)pidfd_send_signal(o->pidfd, SIGKILL, NULL, 0);
+        if (o->child_pidfd >= 0)
+                (void)pidfd_send_signal(o->child_pidfd, SIGKILL, NULL, 0);
+        fd_close(o->pidfd);
+        fd_close(o->child_pidfd);
+}
+
+static void write_file(const char *path, const char *text)
+{
+        FILE *f = fopen(path, "we");
+
+        assert_non_null(f);
+        assert_true(fputs(text, f) >= 0);
+        assert_int_equal(fclose(f), 0);
+}
+
+static void write_list(const struct orphan *orphans, size_t n)
+{
+        char text[1024];
+        int used = snprintf(text, sizeof(text), "0\n1\n%d\n", getpid());
+
+        for (size_t i = 0; i < n; i++) {
+                used += snprintf(text + used, sizeof(text) - (size_t)used, "%d\n", orphans[i].pid);
+                if (orphans[i].child > 0)
+                        used += snprintf(text + used, sizeof(text) - (size_t)used, "%d\n",
+                                orphans[i].child);
+        }
+        write_file(list_path, text);
+}
+
+/* --- Ending --- */
+
+static void test_ends_what_belongs_to_nobody(void **state)
+{
+        struct orphan orphans[] = { start_orphan(0, false), start_orphan(0, true) };
+        struct pids kept = {};
+
+        (void)state;
+        write_list(orphans, 2);
+        assert_int_equal(leftovers_end_others(list_path, &kept), 3);
+        assert_true(has_ended(orphans[0].pidfd, 10000));
+        assert_true(has_ended(orphans[1].pidfd, 10000));
+        assert_true(has_ended(orphans[1].child_pidfd, 10000));
+        for (size_t i = 0; i < 2; i++)
+                end_orphan(&orphans[i]);
+}
+
+/* A worker, what is in its process group, and what it started that is not. */
+static void test_keeps_workers_and_what_they_started(void **state)
+{
+        struct orphan orphans[3] = { start_orphan(0, true) };
+        pid_t pids[] = { orphans[0].pid };
+        struct pids kept = { .list = pids, .n = 1 };
+
+        (void)state;
+        orphans[1] = start_orphan(orphans[0].pid, true);
+        orphans[2] = start_orphan(0, false);
+        write_list(orphans, 3);
+        assert_int_equal(leftovers_end_others(list_path, &kept), 1);
+        assert_true(has_ended(orphans[2].pidfd, 10000));
+        for (size_t i = 0; i < 2; i++) {
+                assert_false(has_ended(orphans[i].pidfd, 0));
+                assert_false(has_ended(orphans[i].child_pidfd, 0));
+        }
+        for (size_t i = 0; i < 3; i++)
+                end_orphan(&orphans[i]);
+}
+
+/* Its children are its own, whatever they are. */
+static void test_keeps_children_of_this_process(void **state)
+{
+        struct orphan child = { .pid = fork() };
+        struct pids kept = {};
+
+        (void)state;
+        assert_true(child.pid >= 0);
+        if (child.pid == 0)
+                for (;;)
+                        (void)pause();
+        write_list(&child, 1);
+        assert_int_equal(leftovers_end_others(list_path, &kept), 0);
+        assert_int_equal(waitpid(child.pid, NULL, WNOHANG), 0);
+        assert_int_equal(kill(child.pid, SIGKILL), 0);
+        assert_int_equal(waitpid(child.pid, NULL, 0), child.pid);
+}
+
+static void test_no_list(void **state)
+{
+        struct pids kept = {};
+
+        (void)state;
+        assert_int_equal(leftovers_end_others("/nonexistent/cgroup.procs", &kept), 0);
+}
+
+/* --- The control group --- */
+
+/* The path below the test's folder, or "". */
+static const char *find(const char *self)
+{
+        static char path[LEFTOVERS_PATH_MAX];
+        char file[sizeof(folder) + 8];
+
+        (void)snprintf(file, sizeof(file), "%s/self", folder);
+        write_file(file, self);
+        return leftovers_find(file, folder, path) ? path + strlen(folder) : "";
+}
+
+static void test_finds_the_control_group(void **state)
+{
+        char path[sizeof(folder) + 64];
+
+        (void)state;
+        (void)snprintf(path, sizeof(path), "%s/system.slice/a.service", folder);
+        assert_string_equal(find("0::/system.slice/a.service\n"), "");
+        *strrchr(path, '/') = '\0';
+        assert_int_equal(mkdir(path, 0700), 0);
+        strcat(path, "/a.service");
+        assert_int_equal(mkdir(path, 0700), 0);
+        strcat(path, "/cgroup.procs");
+        write_file(path, "");
+
+        assert_string_equal(find("0::/system.slice/a.service\n"),
+                "/system.slice/a.service/cgroup.procs");
+        assert_string_equal(find("4:memory:/user.slice\n1:name=systemd:/system.slice/a.service\n"),
+                "/system.slice/a.service/cgroup.procs");
+        /* another controller's group need not be the service's alone */
+        assert_string_equal(find("4:memory:/system.slice/a.service\n"), "");
+        /* a terminal's, a container's own */
+        assert_string_equal(find("0::/user.slice/user-0.slice/session-1.scope\n"), "");
+        assert_string_equal(find("0::/\n"), "");
+        assert_string_equal(find("nonsense\n"), "");
+        assert_string_equal(find(""), "");
+}
+
+static void test_finds_it_in_the_hierarchy_of_systemd(void **state)
+{
+        char path[sizeof(folder) + 64];
+
+        (void)state;
+        (void)snprintf(path, sizeof(path), "%s/systemd", folder);
+        assert_int_equal(mkdir(path, 0700), 0);
+        strcat(path, "/b.service");
+        assert_int_equal(mkdir(path, 0700), 0);
+        strcat(path, "/cgroup.procs");
+        write_file(path, "");
+        assert_string_equal(find("3:pids:/\n1:name=systemd:/b.service\n0::/b.service\n"),
+                "/systemd/b.service/cgroup.procs");
+}
+
+static int make_folder(void **state)
+{
+        (void)state;
+        if (!mkdtemp(folder))
+                return -1;
+        (void)snprintf(list_path, sizeof(list_path), "%s/cgroup.procs", folder);
+        return 0;
+}
+
+static int remove_folder(void **state)
+{
+        static const char *const names[] = { "cgroup.procs", "self",
+                "system.slice/a.service/cgroup.procs", "system.slice/a.service", "system.slice",
+                "systemd/b.service/cgroup.procs", "systemd/b.service", "systemd", "" };
+        char path[sizeof(folder) + 64];
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                (void)snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+                (void)remove(path);
+        }
+        return 0;
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                WITHOUT_LEAKS(test_ends_what_belongs_to_nobody),
+                WITHOUT_LEAKS(test_keeps_workers_and_what_they_started),
+                WITHOUT_LEAKS(test_keeps_children_of_this_process),
+                WITHOUT_LEAKS(test_no_list),
+                WITHOUT_LEAKS(test_finds_the_control_group),
+                WITHOUT_LEAKS(test_finds_it_in_the_hierarchy_of_systemd),
+        };
+
+        return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

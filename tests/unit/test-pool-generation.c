@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * One generation after another while the pool is larger than Workers=:
+ * src/policy/pool-generation.c. One worker is replaced by one, whatever else happens; that what a
+ * reload is about survives a crash is in test-pool-adopt.c.
+ */
+
+#include "world-steps.h"
+
+/* All `most` run and are full, and clients wait. */
+static void begin_grown(uint32_t workers, uint32_t most)
+{
+        world_default_settings(w, workers, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY; /* no timer but those of the pool's size */
+        w->settings.workers_max = most;
+        world_init(w, 0);
+        world_pass(w, 1);
+        all_ready(1);
+        w->backlog = most + 20;
+        while (world_accept(w, 40) > 0)
+                all_ready(1);
+        assert_int_equal(world_count(w, WORKER_READY), most);
+        assert_int_equal(w->backlog, 20);
+}
+
+/* Workers of a generation that run and are not on their way out. */
+static uint32_t count_generation(uint32_t generation)
+{
+        uint32_t n = 0;
+
+        for (uint32_t i = 0; i < w->pool.n_rows; i++) {
+                enum worker_state state = world_state(w, i);
+
+                n += (state == WORKER_STARTING || state == WORKER_READY) &&
+                        w->rows[i].generation == generation;
+        }
+
+        return n;
+}
+
+static uint32_t find_starting(uint32_t generation)
+{
+        for (uint32_t i = 0; i < w->pool.n_rows; i++)
+                if (world_state(w, i) == WORKER_STARTING && w->rows[i].generation == generation)
+                        return i;
+
+        world_fail(w, "none is starting", __func__);
+}
+
+/* The next generation's first worker is ready. */
+static void reload(void)
+{
+        world_try(w);
+        world_ready(w, find_starting(w->state.trial), 1);
+        world_end_trial(w, true);
+        w->backlog++; /* so that some wait, always */
+        (void)world_accept(w, 1);
+}
+
+static void finish_all(void)
+{
+        for (uint32_t i = 0; i < w->pool.n_rows; i++) {
+                if (!worker_state_info(world_state(w, i))->alive)
+                        continue;
+                world_receive(w, i, WORLD_QUEUE_MAX);
+                while (w->workers[i].n_held > 0)
+                        world_done(w, i, 0);
+                if (world_state(w, i) == WORKER_DRAINING)
+                        world_exit(w, i);
+        }
+}
+
+/* Nobody comes any more, and extra workers have been idle for long. */
+static void quieten(void)
+{
+        w->backlog = 0;
+        finish_all();
+        for (int i = 0; w->timer != USEC_INFINITY; i++) {
+                assert_true(i < 100);
+                world_wait(w);
+                finish_all();
+        }
+}
+
+/* As many serve at each step as there were, and no more start than that: each old one goes when a
+ * new one is ready, full and with clients that wait. */
+static void test_grown_pool_is_replaced_one_by_one(void **state)
+{
+        (void)state;
+        begin_grown(2, 8);
+        reload();
+        for (uint32_t n = 1; n < 8; n++) {
+                assert_int_equal(world_count(w, WORKER_DRAINING), n);
+                assert_int_equal(world_count(w, WORKER_READY), 8);
+                assert_int_equal(count_generation(2), 8);
+                world_ready(w, find_starting(2), 1);
+                (void)world_accept(w, 1);
+        }
+        assert_int_equal(world_count(w, WORKER_DRAINING), 8);
+        assert_int_equal(count_generation(2), 8);
+        for (int i = 0; i < 10; i++)
+                world_pass(w, USEC_PER_SEC);
+        assert_int_equal(count_generation(2), 8);
+
+        /* those that nobody needs retire, once the clients are served */
+        while (w->backlog > 0) {
+                finish_all();
+                (void)world_accept(w, 40);
+        }
+        quieten();
+        assert_int_equal(count_generation(2), 2);
+        assert_int_equal(world_count(w, WORKER_NONE), w->pool.n_rows - 2);
+        assert_int_equal(w->state.counters.lost, 0);
+}
+
+/* A grown pool takes the place of a smaller one at once. */
+static void test_growth_during_a_reload(void **state)
+{
+        (void)state;
+        begin_grown(2, 2);
+        w->settings.workers_max = 8;
+        pool_settings_changed(&w->pool);
+        reload();
+        while (world_count(w, WORKER_STARTING) > 0) {
+                assert_true(world_count(w, WORKER_READY) >= 2);
+                assert_true(count_generation(2) <= 8);
+                world_ready(w, find_starting(2), 1);
+                (void)world_accept(w, 40);
+        }
+        assert_int_equal(count_generation(1), 0);
+        assert_int_equal(count_generation(2), 8);
+}
+
+/* The new settings allow fewer: as many as they allow, then the old ones go. */
+static void test_fewer_than_there_were(void **state)
+{
+        (void)state;
+        begin_grown(2, 8);
+        w->settings.workers_max = 3;
+        pool_settings_changed(&w->pool);
+        reload();
+        assert_int_equal(count_generation(2), 3);
+        assert_int_equal(world_count(w, WORKER_READY), 8);
+        world_ready(w, find_starting(2), 1);
+        assert_int_equal(world_count(w, WORKER_READY), 8);
+        world_ready(w, find_starting(2), 1);
+        assert_int_equal(world_count(w, WORKER_READY), 3);
+        assert_int_equal(count_generation(2), 3);
+}
+
+/* The third generation comes while the second takes the place of the first. */
+static void test_reload_before_the_last_one_is_through(void **state)
+{
+        (void)state;
+        begin_grown(2, 8);
+        reload();
+        world_ready(w, find_starting(2), 1);
+        world_ready(w, find_starting(2), 1);
+        assert_int_equal(world_count(w, WORKER_READY), 8);
+        reload();
+        while (world_count(w, WORKER_STARTING) > 0) {
+                assert_int_equal(world_count(w, WORKER_READY), 8);
+                assert_int_equal(count_generation(3), 8);
+                world_ready(w, find_starting(3), 1);
+                (void)world_accept(w, 1);
+        }
+        assert_int_equal(count_generation(1) + count_generation(2), 0);
+        assert_int_equal(count_generation(3), 8);
+}
+
+/* What dies meanwhile is not replaced twice. */
+static void test_old_ones_that_die(void **state)
+{
+        (void)state;
+        begin_grown(2, 8);
+        reload();
+        for (uint32_t n = 8; n > 1; n--)
+                if (count_generation(1) > 0)
+                        world_exit(w, world_find(w, WORKER_READY));
+        assert_int_equal(count_generation(2), 8);
+}
+
+/* As many idle ones as before are ready at each step. */
+static void test_spare_ones_stay(void **state)
+{
+        (void)state;
+        world_default_settings(w, 1, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY;
+        w->settings.workers_spare = 2;
+        w->settings.workers_max = 8;
+        world_init(w, 0);
+        world_pass(w, 1);
+        all_ready(1);
+        for (int i = 0; i < 3; i++) {
+                accept_all(1);
+                all_ready(1);
+        }
+        assert_int_equal(world_count(w, WORKER_READY), 5);
+        assert_int_equal(w->pool.n_idle, 2);
+        world_try(w);
+        world_ready(w, find_starting(2), 1);
+        world_end_trial(w, true);
+        while (world_count(w, WORKER_STARTING) > 0) {
+                assert_true(w->pool.n_idle >= 2);
+                world_ready(w, find_starting(2), 1);
+        }
+        assert_true(w->pool.n_idle >= 2);
+        assert_int_equal(count_generation(2), 5);
+        quieten();
+        assert_int_equal(count_generation(2), 2);
+}
+
+/* A trial that fails leaves everything as it was: also what was just starting. */
+static void test_trial_leaves_growth_alone(void **state)
+{
+        uint32_t row;
+
+        (void)state;
+        world_default_settings(w, 1, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY;
+        w->settings.workers_max = 3;
+        world_init(w, 0);
+        world_pass(w, 1);
+        all_ready(1);
+        accept_all(1);
+        row = find_starting(1);
+        world_try(w);
+        assert_int_equal(world_state(w, row), WORKER_STARTING);
+        world_ready(w, row, 1);
+        assert_int_equal(world_count(w, WORKER_READY), 2);
+        world_exit(w, find_starting(2));
+        world_end_trial(w, false);
+        assert_int_equal(world_count(w, WORKER_READY), 2);
+        assert_int_equal(count_generation(1), 2);
+}
+
+/* Once the next generation is in force, they would only be drained. */
+static void test_old_one_that_starts_ends_at_the_gate(void **state)
+{
+        uint32_t row;
+
+        (void)state;
+        world_default_settings(w, 1, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY;
+        w->settings.workers_max = 3;
+        world_init(w, 0);
+        world_pass(w, 1);
+        all_ready(1);
+        accept_all(1);
+        row = find_starting(1);
+        reload();
+        assert_int_equal(world_state(w, row), WORKER_TERMINATING);
+        assert_int_equal(count_generation(1), 0);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                IN_A_WORLD(test_grown_pool_is_replaced_one_by_one),
+                IN_A_WORLD(test_growth_during_a_reload),
+                IN_A_WORLD(test_fewer_than_there_were),
+                IN_A_WORLD(test_reload_before_the_last_one_is_through),
+                IN_A_WORLD(test_old_ones_that_die),
+                IN_A_WORLD(test_spare_ones_stay),
+                IN_A_WORLD(test_trial_leaves_growth_alone),
+                IN_A_WORLD(test_old_one_that_starts_ends_at_the_gate),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
