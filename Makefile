@@ -110,10 +110,11 @@ $(O)/%.o: %.c Makefile | $(after_deps)
 
 # One test program for each tests/unit/test-*.c and tests/process/test-*.c. A file that tests link
 # but that is no test of its own (a harness) is any other .c file in the same folder, unless its
-# name starts with stub-: that is a program that the tests run.
+# name starts with stub-: that is a program that the tests run; stub-worker has more files than one.
 UNIT_TESTS    := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test-*.c))
 PROCESS_TESTS := $(patsubst %.c,$(O)/%,$(wildcard tests/process/test-*.c))
-STUBS         := $(patsubst %.c,$(O)/%,$(wildcard tests/process/stub-*.c))
+STUBS         := $(patsubst %.c,$(O)/%,$(filter-out tests/process/stub-worker-%, \
+        $(wildcard tests/process/stub-*.c)))
 harness        = $(call objects,$(filter-out $(1)/test-% $(1)/stub-%,$(wildcard $(1)/*.c)))
 
 $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB) $(POLICY) $(VARLINK) \
@@ -125,6 +126,7 @@ $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WI
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
+$(O)/tests/process/stub-worker: $(call objects,tests/process/stub-worker-*.c)
 $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
