@@ -192,6 +192,23 @@ test_control_socket_comes_back_after_restarts() {
         done
 }
 
+# As in EXAMPLES of acceptd(8)
+test_control_socket_beside_further_sockets() {
+        cat >/run/systemd/system/acceptd-second.socket <<'UNIT'
+[Socket]
+ListenStream=127.0.0.1:70
+FileDescriptorName=second
+Service=acceptd@echo.service
+UNIT
+        unit_settings $'[Unit]\nRequires=acceptd-second.socket
+[Service]\nSockets=acceptd@echo.socket acceptd-second.socket'
+        ask 127.0.0.1 7
+        ask 127.0.0.1 70
+        acceptctl status echo | grep -E '^ +second +127.0.0.1:70 '
+        systemctl stop acceptd-second.socket
+        rm /run/systemd/system/acceptd-second.socket
+}
+
 # The pool is there for its clients
 test_without_a_control_socket_the_pool_serves() {
         expect acceptd-control@echo.socket
