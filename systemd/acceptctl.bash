@@ -34,9 +34,9 @@ _acceptctl() {
         elif [[ $command == status || $command == reload ]]; then
                 # Asking the instances would take longer than looking for their files. No -W: it would
                 # expand what is in a name.
-                for word in "$root"/etc/acceptd/*.conf "$root"/run/acceptd/*/; do
+                for word in "$root"/etc/acceptd/*.conf "$root"/run/acceptd/*/io.acceptd.Pool; do
                         [[ -e $word ]] || continue
-                        word=${word%/}
+                        word=${word%/io.acceptd.Pool}
                         word=${word##*/}
                         word=${word%.conf}
                         [[ $word == "$current"* && " ${COMPREPLY[*]} " != *" $word "* ]] &&

@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 #include <stdarg.h>
+#include <time.h>
 
 #include "acceptctl/instance.h"
 #include "acceptctl/show.h"
@@ -16,6 +17,9 @@
 
 #define STATUS_TIMEOUT (5 * USEC_PER_SEC)
 #define RELOAD_TIMEOUT (90 * USEC_PER_SEC) /* as long as systemctl reload waits by default */
+
+/* A status is asked for so often, where it is hung up on. */
+#define HANG_UPS_MAX 5
 
 /* As systemctl's, which are those of init scripts. */
 enum exit_status {
@@ -124,13 +128,21 @@ static int call(const struct arguments *a, const char *name, const char *method,
 /* Returns 0 and the status, for the caller to release, or -errno. */
 static int get_status(const struct arguments *a, const char *name, json_t **ret_status)
 {
+        static const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
         json_auto_t *reply = NULL;
         const json_t *parameters;
         const char *error;
         json_t *status;
         int r;
 
-        r = call(a, name, VARLINK_GET_STATUS, STATUS_TIMEOUT, &reply, &parameters, &error);
+        /* An instance that has just ended hangs up before its socket goes; one that crashed will
+         * be there again. */
+        for (int i = 0; i < HANG_UPS_MAX; i++) {
+                r = call(a, name, VARLINK_GET_STATUS, STATUS_TIMEOUT, &reply, &parameters, &error);
+                if (r != -ECONNRESET)
+                        break;
+                (void)nanosleep(&pause, NULL);
+        }
         if (r < 0)
                 return r == -EREMOTEIO ? -EBADMSG : r;
 

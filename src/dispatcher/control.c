@@ -12,14 +12,13 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "dispatcher/control.h"
 #include "dispatcher/journal.h"
-#include "varlink/interfaces.h"
+#include "dispatcher/store.h"
 #include "varlink/message.h"
 #include "varlink/stream.h"
 
@@ -44,7 +43,6 @@ struct control_call {
 
 struct control {
         struct control_context context;
-        char *path;
         int fd;
         int spare_fd; /* looking is most wanted when there are no descriptors left */
         sd_event_source *source;
@@ -326,47 +324,14 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 
 /* --- Opening and closing --- */
 
-/* Returns a socket or -errno. */
-static int bind_socket(const char *path)
-{
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_(fd_closep) int fd = -1;
-
-        if (strlen(path) >= sizeof(address.sun_path))
-                return -ENAMETOOLONG;
-        strcpy(address.sun_path, path);
-
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                return -errno;
-        /* Before it has a name: the file begins with this mode, less the umask. */
-        if (fchmod(fd, 0600) < 0)
-                return -errno;
-        /* What a predecessor left that crashed */
-        if (unlink(path) < 0 && errno != ENOENT)
-                return -errno;
-        if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-                return -errno;
-        if (listen(fd, CLIENTS_MAX) < 0)
-                return -errno;
-
-        return TAKE_FD(fd);
-}
-
-static int set_up(struct control *c, const char *folder, int fd_consume)
+static int set_up(struct control *c)
 {
         sd_event *event = c->context.dispatcher->event;
         int r;
 
-        /* systemd.exec(5): a colon-separated list */
-        if (asprintf(&c->path, "%.*s/" VARLINK_POOL_SOCKET, (int)strcspn(folder, ":"), folder) < 0) {
-                c->path = NULL;
-                fd_close(fd_consume);
-                return -ENOMEM;
-        }
-        c->fd = fd_consume >= 0 ? fd_consume : bind_socket(c->path);
-        if (c->fd < 0)
-                return c->fd;
+        r = fd_set_nonblock(c->fd);
+        if (r < 0)
+                return r;
 
         r = sd_event_add_io(event, &c->source, c->fd, EPOLLIN, on_socket, c);
         if (r < 0)
@@ -388,18 +353,24 @@ static int set_up(struct control *c, const char *folder, int fd_consume)
 struct control *control_open(const struct control_context *context, int fd_consume)
 {
         _cleanup_(fd_closep) int fd = fd_consume;
-        const char *folder = getenv("RUNTIME_DIRECTORY");
         struct control *c;
         int r = -ENOMEM;
 
-        if (!folder)
+        if (fd < 0)
                 return NULL;
+        if (sd_is_socket_unix(fd, SOCK_STREAM, true, NULL, 0) <= 0) {
+                journal_event(MESSAGE_FAILED, NULL,
+                        "Descriptor %d (\"" STORE_CONTROL "\") is not a listening UNIX stream "
+                        "socket; acceptctl does not reach this instance.",
+                        fd);
+                return NULL;
+        }
 
         c = calloc(1, sizeof(*c));
         if (c) {
                 *c = (struct control){
                         .context = *context,
-                        .fd = -1,
+                        .fd = TAKE_FD(fd),
                         .spare_fd = -1,
                 };
                 for (size_t i = 0; i < CLIENTS_MAX; i++)
@@ -407,12 +378,12 @@ struct control *control_open(const struct control_context *context, int fd_consu
                                 .control = c,
                                 .stream = VARLINK_STREAM_NULL,
                         };
-                r = set_up(c, folder, TAKE_FD(fd));
+                r = set_up(c);
         }
         if (r >= 0)
                 return c;
 
-        (void)log_error_errno(r, "Cannot open the control socket in %s: %m", folder);
+        (void)log_error_errno(r, "The control socket cannot be used: %m");
         control_close(c);
         return NULL;
 }
@@ -427,10 +398,7 @@ void control_close(struct control *c)
         for (size_t i = 0; i < CLIENTS_MAX; i++)
                 if (c->clients[i].stream.fd >= 0)
                         close_client(&c->clients[i]);
-        if (c->fd >= 0)
-                (void)unlink(c->path);
         c->fd = fd_close(c->fd);
         c->spare_fd = fd_close(c->spare_fd);
-        free(c->path);
         free(c);
 }

@@ -7,8 +7,8 @@
 #include "varlink/message.h"
 
 /*
- * The Varlink socket of a running instance, for acceptctl(1) and varlinkctl(1): io.acceptd.Pool in
- * $RUNTIME_DIRECTORY. The interface is src/varlink/interfaces.c.
+ * The Varlink socket of a running instance, for acceptctl(1) and varlinkctl(1). The service manager
+ * listens on it (acceptd-control@.socket). The interface is src/varlink/interfaces.c.
  */
 
 struct control;
@@ -31,9 +31,8 @@ struct control_context {
 };
 
 /*
- * Opens the socket, or takes over `fd_consume` from the image before this one, if that is not -1.
- * Returns NULL where there is none, after a log line where there should be one:
- * without it the instance serves all the same.
+ * Answers on `fd_consume`, a listening socket. Returns NULL where that is -1, or where it does not
+ * do, after a log line: without it the instance serves all the same.
  */
 struct control *control_open(const struct control_context *context, int fd_consume);
 

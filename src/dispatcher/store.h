@@ -22,10 +22,12 @@
 #define STORE_NAME_MAX 48
 
 /* What goes to the next image of this program at a reload, and never into the service manager's
- * store: a connection in hand (and its id), the control socket, the caller that asked for it. */
+ * store: a connection in hand (and its id), the caller that asked for it. */
 #define STORE_IN_HAND "acceptd-hand"
-#define STORE_CONTROL "acceptd-control"
 #define STORE_CALLER  "acceptd-caller"
+
+/* The control socket: FileDescriptorName= in acceptd-control@.socket */
+#define STORE_CONTROL "acceptd-control"
 
 /* Returns how many descriptors the unit's store takes ($FDSTORE), or 0 where there is none: then the
  * functions below do nothing. */

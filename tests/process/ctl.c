@@ -43,10 +43,22 @@ void ctl_init(struct harness *h, struct ctl *ctl)
         (void)snprintf(ctl->root, sizeof(ctl->root), "--root=%s", h->dir);
         (void)snprintf(ctl->settings, sizeof(ctl->settings), "%s/etc/acceptd/test.conf", h->dir);
         (void)snprintf(ctl->folder, sizeof(ctl->folder), "%s/run/acceptd/test", h->dir);
-        (void)snprintf(ctl->environment, sizeof(ctl->environment), "RUNTIME_DIRECTORY=%s",
-                ctl->folder);
         (void)snprintf(ctl->path, sizeof(ctl->path), "%s/io.acceptd.Pool", ctl->folder);
         ctl_write_settings(ctl, "");
+}
+
+int ctl_listen(const struct ctl *ctl)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        strcpy(address.sun_path, ctl->path);
+        assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(chmod(ctl->path, 0600), 0);
+        assert_int_equal(listen(fd, 8), 0);
+
+        return fd;
 }
 
 void ctl_write_settings(const struct ctl *ctl, const char *text)

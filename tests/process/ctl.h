@@ -13,9 +13,8 @@
 struct ctl {
         char root[80];     /* "--root=FOLDER" */
         char settings[96]; /* the file */
-        char folder[96];   /* the runtime directory */
-        char environment[128];
-        char path[128]; /* of the socket */
+        char folder[96];   /* of the socket */
+        char path[128];    /* of the socket */
 };
 
 /* Skips the test where this is not root, whom alone the dispatcher answers. */
@@ -23,10 +22,16 @@ void ctl_init(struct harness *h, struct ctl *ctl);
 
 void ctl_write_settings(const struct ctl *ctl, const char *text);
 
-/* Starts the dispatcher on that file, with its runtime directory. */
+/* Listens there, as acceptd-control@.socket does, and returns the socket. */
+int ctl_listen(const struct ctl *ctl);
+
+/* Starts the dispatcher on that file, with that socket. */
 #define ctl_start(h, ctl, ...)                                                                     \
-        harness_start(h, .arguments = WORDS("-c", (ctl)->settings),                                \
-                .environment = WORDS((ctl)->environment) __VA_OPT__(, ) __VA_ARGS__)
+        do {                                                                                       \
+                harness_pass(h, ctl_listen(ctl), "acceptd-control");                               \
+                harness_start(                                                                     \
+                        h, .arguments = WORDS("-c", (ctl)->settings) __VA_OPT__(, ) __VA_ARGS__);  \
+        } while (false)
 
 /* Returns a connected socket. */
 int ctl_connect(const struct ctl *ctl);

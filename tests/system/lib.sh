@@ -3,7 +3,8 @@
 #
 # What the tests in the container share: see `inside`.
 
-units=('acceptd@*.service' 'acceptd@*.socket' 'acceptd-reap@*.service' acceptd.target)
+units=('acceptd@*.service' 'acceptd@*.socket' 'acceptd-control@*' 'acceptd-reap@*.service'
+        acceptd.target)
 
 # eventually SECONDS COMMAND...: tries until it succeeds
 eventually() {
@@ -176,6 +177,8 @@ run_test() {
 
         eventually 5 not processes || trouble="${trouble:-processes are left:
 $(processes)}"
+        eventually 15 not test -e /run/acceptd/echo/io.acceptd.Pool ||
+                trouble="${trouble:-the control socket is left}"
         eventually 5 not_in_control_group || trouble="${trouble:-in the control group is left:
 $(in_control_group | xargs ps)}"
         [ -z "$(unexpected)" ] || trouble="${trouble:-the journal says:

@@ -30,7 +30,204 @@ test_status_of_a_running_instance() {
         acceptctl status acceptd@echo.service --json | grep '"instance": "echo"'
         systemctl stop acceptd@echo.service
         exits 3 acceptctl status echo
-        not test -e /run/acceptd/echo
+        not test -e /run/acceptd/echo/io.acceptd.Pool
+}
+
+test_control_socket_is_roots_alone() {
+        ask 127.0.0.1 7
+        [ "$(stat -c '%U %a' /run/acceptd/echo)" = 'root 755' ]
+        [ "$(stat -c '%U %a' /run/acceptd/echo/io.acceptd.Pool)" = 'root 600' ]
+        # and serves no connections
+        acceptctl status echo --json >/root/status
+        not grep acceptd-control /root/status
+}
+
+# Looks again and again, until the test ends
+look() {
+        (
+                set +e
+                while :; do
+                        acceptctl status echo
+                        acceptctl list
+                done
+        ) >/root/looks 2>&1 &
+        # shellcheck disable=SC2064 # this one
+        trap "kill $!" EXIT
+}
+
+# looked TEXT...: has seen all of these
+looked() {
+        local text
+        for text; do
+                grep "$text" /root/looks | sort | uniq -c | head -n 3
+                grep -q "$text" /root/looks || return
+        done
+}
+
+# stays_down STATE: nobody has started it, and its control socket is gone
+stays_down() {
+        for _ in 1 2 3 4 5; do
+                sleep 0.02
+                not processes || return
+                is acceptd@echo.service "$1" || return
+                not test -e /run/acceptd/echo/io.acceptd.Pool || return
+        done
+        is acceptd-control@echo.socket inactive
+}
+
+# started N: so often since the test began
+started() {
+        [ "$(journal -o cat | grep -c '^Starting .*Worker pool')" = "$1" ]
+}
+
+start_and_stop_watched() {
+        systemctl start acceptd@echo.service
+        acceptctl status echo >/dev/null || return
+        systemctl stop acceptd@echo.service
+        stays_down inactive
+}
+
+# More often than systemd's limit for StopWhenUnneeded=, 16 times in 10 s
+test_looking_does_not_start_what_was_stopped() {
+        look
+        for _ in $(seq 40); do
+                start_and_stop_watched
+        done
+        started 40
+        looked '^echo is ready' 'Instance echo is not running'
+}
+
+test_looking_does_not_start_what_was_ended_by_a_signal() {
+        look
+        for _ in 1 2 3 4 5; do
+                systemctl start acceptd@echo.service
+                kill -TERM "$(main_pid)"
+                eventually 5 is acceptd@echo.service inactive
+                stays_down inactive
+        done
+        started 5
+        looked 'Instance echo is not running'
+}
+
+test_looking_does_not_start_what_cannot_work() {
+        settings $'[Pool]\nWorkres=3'
+        expect .
+        look
+        for _ in 1 2 3 4 5; do
+                not systemctl start acceptd@echo.service
+                [ "$(property acceptd@echo.service ExecMainStatus)" = 78 ]
+                stays_down failed
+        done
+        eventually 5 looked 'Instance echo is not running'
+        # Beyond systemd's limit the control socket stays for a while, and starts nothing either.
+        for _ in $(seq 20); do
+                not systemctl start acceptd@echo.service
+        done
+        is acceptd-control@echo.socket active
+        eventually 5 looked 'Instance echo hung up'
+        started 25
+        eventually 20 is acceptd-control@echo.socket inactive
+        started 25
+}
+
+crash_is_expected_here() {
+        expect 'acceptd@echo.service: (Main process exited|Failed with result|.*left)'
+        expect '(Found left-over process|This usually indicates|remains running after unit stopped)'
+}
+
+test_looking_does_not_hasten_a_restart() {
+        unit_settings $'[Service]\nRestartSec=2s'
+        ask 127.0.0.1 7
+        crash_is_expected_here
+        look
+        for _ in 1 2 3; do
+                local before=$EPOCHREALTIME
+                kill -KILL "$(main_pid)"
+                eventually 5 is acceptd@echo.service auto-restart
+                eventually 10 is acceptd@echo.service running
+                awk -v a="$before" -v b="$EPOCHREALTIME" 'BEGIN { exit !(b - a >= 1.9) }'
+                eventually 5 acceptctl status echo
+                ask 127.0.0.1 7
+        done
+        # also then
+        kill -KILL "$(main_pid)"
+        eventually 5 is acceptd@echo.service auto-restart
+        systemctl stop acceptd@echo.service
+        stays_down inactive
+        started 4
+        looked '^echo is ready' 'Instance echo is not running'
+}
+
+# Whoever asks while there is no dispatcher waits, and for so long only
+test_status_before_a_restart() {
+        unit_settings $'[Service]\nRestartSec=60s'
+        ask 127.0.0.1 7
+        crash_is_expected_here
+        kill -KILL "$(main_pid)"
+        eventually 5 is acceptd@echo.service auto-restart
+        local before=$SECONDS
+        exits 4 acceptctl status echo 2>/root/err
+        grep 'does not answer' /root/err
+        [ $((SECONDS - before)) -le 7 ]
+        is acceptd@echo.service auto-restart
+}
+
+test_control_socket_comes_back_after_restarts() {
+        ask 127.0.0.1 7
+        local units
+        for units in acceptd@echo.service 'acceptd@echo.socket acceptd@echo.service' \
+                acceptd@echo.socket acceptd.target; do
+                # shellcheck disable=SC2086 # two units
+                systemctl restart $units
+                eventually 5 ask 127.0.0.1 7 # the target does not wait for what is a part of it
+                acceptctl status echo
+        done
+        crash_is_expected_here
+        for _ in 1 2 3; do
+                kill -KILL "$(main_pid)"
+                ask 127.0.0.1 7
+                eventually 5 acceptctl status echo
+                systemctl reload acceptd@echo.service
+                acceptctl status echo
+        done
+}
+
+# As in EXAMPLES of acceptd(8)
+test_control_socket_beside_further_sockets() {
+        cat >/run/systemd/system/acceptd-second.socket <<'UNIT'
+[Socket]
+ListenStream=127.0.0.1:70
+FileDescriptorName=second
+Service=acceptd@echo.service
+UNIT
+        unit_settings $'[Unit]\nRequires=acceptd-second.socket
+[Service]\nSockets=acceptd@echo.socket acceptd-second.socket'
+        ask 127.0.0.1 7
+        ask 127.0.0.1 70
+        acceptctl status echo | grep -E '^ +second +127.0.0.1:70 '
+        systemctl stop acceptd-second.socket
+        rm /run/systemd/system/acceptd-second.socket
+}
+
+# The pool is there for its clients
+test_without_a_control_socket_the_pool_serves() {
+        expect acceptd-control@echo.socket
+        install -d /run/acceptd/echo/io.acceptd.Pool/in-the-way
+        ask 127.0.0.1 7
+        is acceptd@echo.service running
+        is acceptd-control@echo.socket failed
+        rm -r /run/acceptd/echo/io.acceptd.Pool
+        exits 3 acceptctl status echo
+        # and the next start has it again
+        systemctl restart acceptd@echo.service
+        acceptctl status echo
+}
+
+test_instance_without_settings_leaves_no_control_socket() {
+        expect .
+        not systemctl start acceptd@nothing.service
+        eventually 2 is acceptd-control@nothing.socket inactive
+        exits 4 acceptctl status nothing
 }
 
 test_other_users_see_that_it_runs_and_no_more() {

@@ -8,6 +8,8 @@ test_installation_enables_and_starts_nothing() {
         dpkg --install /root/acceptd.deb
         [ "$(systemctl is-enabled acceptd@echo.socket)" = disabled ]
         not systemctl is-active acceptd@echo.socket
+        [ "$(systemctl is-enabled acceptd-control@echo.socket)" = static ]
+        not systemctl is-active acceptd-control@echo.socket
         not processes
         not ask 127.0.0.1 7
         systemctl --quiet is-active acceptd.target
@@ -28,6 +30,7 @@ test_upgrade_goes_on_under_the_new_program() {
         [ "$answer" = 'still held' ]
         exec 3>&-
         eventually 10 none_of "$before"
+        acceptctl status echo
         not test -e /etc/acceptd/echo.conf.dpkg-dist
 }
 

@@ -5,6 +5,7 @@
  */
 
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -29,6 +30,19 @@ static void on_reload(struct control_call *call, void *userdata)
         fixture.call = call;
 }
 
+static int make_socket(const char *path)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+        assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+        assert_int_equal(listen(fd, 8), 0);
+
+        return fd;
+}
+
 static int set_up(void **state)
 {
         struct control_context context = {
@@ -43,9 +57,8 @@ static int set_up(void **state)
         strcpy(fixture.folder, "/tmp/acceptd-control-XXXXXX");
         assert_non_null(mkdtemp(fixture.folder));
         (void)snprintf(fixture.path, sizeof(fixture.path), "%s/io.acceptd.Pool", fixture.folder);
-        assert_int_equal(setenv("RUNTIME_DIRECTORY", fixture.folder, 1), 0);
         assert_int_equal(sd_event_new(&fixture.dispatcher.event), 0);
-        fixture.control = control_open(&context, -1);
+        fixture.control = control_open(&context, make_socket(fixture.path));
         assert_non_null(fixture.control);
 
         return 0;
@@ -55,7 +68,7 @@ static int tear_down(void **state)
 {
         control_close(fixture.control);
         sd_event_unref(fixture.dispatcher.event);
-        assert_int_equal(access(fixture.path, F_OK), -1);
+        assert_int_equal(unlink(fixture.path), 0); /* it is not the dispatcher's */
         assert_int_equal(rmdir(fixture.folder), 0);
 
         return leaks_end(state);
