@@ -257,7 +257,8 @@ static void write_settings(const struct ctl *ctl, const char *pool, const char *
 
 static void start_on_file(struct harness *h, const struct ctl *ctl)
 {
-        ctl_start(h, ctl, .command = (const char *const[]){ NULL }, .store = STORE);
+        harness_start(h, .arguments = WORDS("-c", ctl->settings),
+                .command = (const char *const[]){ NULL }, .store = STORE);
         harness_await_ready(h);
 }
 
@@ -265,6 +266,7 @@ static void begin_on_file(struct harness *h, struct ctl *ctl)
 {
         ctl_init(h, ctl);
         (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_pass(h, ctl_listen(ctl), "acceptd-control");
         write_settings(ctl, "MaxConnections=100", "--serve=obey --capacity=8");
         start_on_file(h, ctl);
 }

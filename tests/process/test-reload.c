@@ -81,8 +81,7 @@ static void test_settings_are_stored_before_they_count(void **state)
         ctl_init(h, &ctl);
         (void)listener_add(h, LISTENER_UNIX, "main");
         write_settings(&ctl, "Workers=1", "--serve=hold");
-        harness_start(h, .arguments = WORDS("-c", ctl.settings),
-                .environment = WORDS(ctl.environment, "FDSTORE=64"),
+        ctl_start(h, &ctl, .environment = WORDS("FDSTORE=64"),
                 .command = (const char *const[]){ NULL });
         harness_await_notify(h, "FDNAME=acceptd-settings-1");
         harness_await_ready(h);

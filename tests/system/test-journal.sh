@@ -150,7 +150,9 @@ test_message_of_a_damaged_ledger() {
 }
 
 test_messages_of_workers_that_hang() {
-        printf '#!/bin/sh\n[ "$ACCEPTD_WORKER" != 1 ] || set -- --hang\nexec %s --capacity=4 "$@"\n' $stub \
+        # the others come later, or they would serve all that there is
+        printf '#!/bin/sh\n%s\nexec %s --capacity=4 "$@"\n' \
+                '[ "$ACCEPTD_WORKER" = 1 ] && set -- --hang || sleep 0.3' $stub \
                 >/usr/local/libexec/slow-worker
         chmod +x /usr/local/libexec/slow-worker
         settings "[Pool]
