@@ -69,6 +69,14 @@ void ctl_write_settings(const struct ctl *ctl, const char *text)
         assert_true(fputs(text, f) >= 0);
 }
 
+void ctl_start_one(struct harness *h, struct ctl *ctl)
+{
+        ctl_init(h, ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        ctl_start(h, ctl, .options = WORDS("Workers=1"));
+        harness_await_ready(h);
+}
+
 int ctl_connect(const struct ctl *ctl)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -118,11 +126,20 @@ json_t *ctl_call(struct harness *h, const struct ctl *ctl, const char *message)
 
 json_t *ctl_status(struct harness *h, const struct ctl *ctl)
 {
-        json_auto_t *reply = ctl_call(h, ctl, "{\"method\":\"io.acceptd.Pool.GetStatus\"}");
+        json_auto_t *reply = ctl_call(h, ctl, CTL_CALL("io.acceptd.Pool.GetStatus"));
         json_t *status = json_object_get(json_object_get(reply, "parameters"), "status");
 
         assert_true(json_is_object(status));
         return json_incref(status);
+}
+
+const char *ctl_text(const json_t *object, const char *name)
+{
+        const char *text = json_string_value(json_object_get(object, name));
+
+        if (!text)
+                fail_msg("%s is no text", name);
+        return text;
 }
 
 long long ctl_number(const json_t *status, const char *names)

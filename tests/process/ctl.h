@@ -33,6 +33,9 @@ int ctl_listen(const struct ctl *ctl);
                         h, .arguments = WORDS("-c", (ctl)->settings) __VA_OPT__(, ) __VA_ARGS__);  \
         } while (false)
 
+/* All of this, with one listener and one worker, and waits until it is ready. */
+void ctl_start_one(struct harness *h, struct ctl *ctl);
+
 /* Returns a connected socket. */
 int ctl_connect(const struct ctl *ctl);
 
@@ -42,11 +45,17 @@ void ctl_send(int fd, const char *data, size_t size);
 /* Waits for a whole message; NULL at the end of the connection. */
 json_t *ctl_receive(struct harness *h, int fd);
 
+/* A call without parameters. */
+#define CTL_CALL(method) "{\"method\":\"" method "\"}"
+
 /* Sends one message on a connection of its own, and waits as ctl_receive(). */
 json_t *ctl_call(struct harness *h, const struct ctl *ctl, const char *message);
 
 /* GetStatus, for json_decref(). */
 json_t *ctl_status(struct harness *h, const struct ctl *ctl);
+
+/* A text in it, which is there. */
+const char *ctl_text(const json_t *object, const char *name);
 
 /* A number in it, by names with dots: "counters.open". */
 long long ctl_number(const json_t *status, const char *names);
