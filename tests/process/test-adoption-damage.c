@@ -10,32 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "adoption.h"
 #include "base/fd.h"
 #include "ctl.h"
 #include "procfs.h"
-
-#define STORE     64
-#define PER_STORE 3 /* descriptors of a worker */
-#define OWN_STORE 2 /* ledger and settings */
-
-#define start(h, ...)                                                                              \
-        harness_start(h, .options = WORDS(__VA_ARGS__), .stub = WORDS("--serve=obey",              \
-                "--capacity=4"), .store = STORE)
-
-static void begin(struct harness *h)
-{
-        (void)listener_add(h, LISTENER_UNIX, "main");
-        start(h, "Workers=2");
-        harness_await_ready(h);
-        harness_await_workers(h, 2);
-}
-
-/* The next dispatcher, with the same settings. */
-static void next(struct harness *h)
-{
-        start(h, "Workers=2");
-        harness_await_ready(h);
-}
 
 static bool is_alive(pid_t pid)
 {
@@ -152,11 +130,11 @@ static void test_ledger(void **state, int (*damage)(const struct harness *h), co
         struct client held[2], client;
         pid_t pids[2];
 
-        begin(h);
+        adoption_begin(h);
         client_open_at_each(h, held, 0);
         harness_crash(h);
         descriptor_store_replace(&h->store, "acceptd-ledger", damage(h));
-        next(h);
+        adoption_next(h);
         harness_await_line(h, "<3>", "ledger", "cannot be used", why, "drained");
         for (size_t i = 0; i < 2; i++) {
                 pids[i] = held[i].pid;
@@ -175,7 +153,7 @@ static void test_ledger(void **state, int (*damage)(const struct harness *h), co
         assert_int_equal(harness_await_counter(h, done, 1).accepted, 1);
         harness_await_workers(h, 4);
         (void)harness_counters(h);
-        assert_int_equal(h->store.n, OWN_STORE + 2 * PER_STORE);
+        assert_int_equal(h->store.n, ADOPTION_OWN_STORE + 2 * ADOPTION_PER_STORE);
         harness_stop(h);
 }
 
@@ -199,11 +177,11 @@ static void test_without_ledger(void **state)
         struct harness *h = *state;
         struct client held[2];
 
-        begin(h);
+        adoption_begin(h);
         client_open_at_each(h, held, 0);
         harness_crash(h);
         descriptor_store_drop(&h->store, "acceptd-ledger");
-        next(h);
+        adoption_next(h);
         for (size_t i = 0; i < 2; i++)
                 (void)harness_await_stub(h, "drains");
         for (size_t i = 0; i < 2; i++) {
@@ -224,13 +202,13 @@ static void test_crash_while_stopping(void **state)
         struct harness *h = *state;
         struct client held[2], client;
 
-        begin(h);
+        adoption_begin(h);
         client_open_at_each(h, held, 0);
         assert_int_equal(kill(h->pid, SIGTERM), 0);
         for (size_t i = 0; i < 2; i++)
                 (void)harness_await_stub(h, "drains");
         harness_crash(h);
-        next(h);
+        adoption_next(h);
         client_open_served(h, &client, 0);
         assert_int_equal(harness_counters(h).accepted, 1);
         for (size_t i = 0; i < 2; i++) {
@@ -258,7 +236,7 @@ static void write_settings(const struct ctl *ctl, const char *pool, const char *
 static void start_on_file(struct harness *h, const struct ctl *ctl)
 {
         harness_start(h, .arguments = WORDS("-c", ctl->settings),
-                .command = (const char *const[]){ NULL }, .store = STORE);
+                .command = (const char *const[]){ NULL }, .store = ADOPTION_STORE);
         harness_await_ready(h);
 }
 
@@ -369,7 +347,7 @@ static void test_crash_during_a_trial(void **state)
         assert_int_equal(get_number(h, &ctl, "maxConnections"), 100);
         assert_int_equal(get_number(h, &ctl, "generation"), 1);
         (void)harness_counters(h);
-        assert_int_equal(h->store.n, OWN_STORE + PER_STORE);
+        assert_int_equal(h->store.n, ADOPTION_OWN_STORE + ADOPTION_PER_STORE);
 
         write_settings(&ctl, "MaxConnections=50", "--serve=obey");
         assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);

@@ -9,31 +9,10 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "adoption.h"
 #include "client.h"
 
-#define STORE     64
-#define CLIENTS   8
-#define PER_STORE 3 /* descriptors of a worker */
-#define OWN_STORE 2 /* ledger and settings */
-
-#define start(h, ...)                                                                              \
-        harness_start(h, .options = WORDS(__VA_ARGS__), .stub = WORDS("--serve=obey",              \
-                "--capacity=4"), .store = STORE)
-
-static void begin(struct harness *h)
-{
-        (void)listener_add(h, LISTENER_UNIX, "main");
-        start(h, "Workers=2");
-        harness_await_ready(h);
-        harness_await_workers(h, 2);
-}
-
-/* The next dispatcher, with the same settings. */
-static void next(struct harness *h)
-{
-        start(h, "Workers=2");
-        harness_await_ready(h);
-}
+#define CLIENTS 8
 
 /* --- What goes on --- */
 
@@ -45,7 +24,7 @@ static void test_everything_goes_on(void **state)
         struct client clients[CLIENTS];
         size_t n = 2;
 
-        begin(h);
+        adoption_begin(h);
         client_open_at_each(h, clients, 0);
         while (n < CLIENTS) {
                 struct counters c;
@@ -54,7 +33,7 @@ static void test_everything_goes_on(void **state)
                 for (size_t i = 0; i < n; i++)
                         client_exchange(h, &clients[i]);
                 client_open(h, &clients[n], 0);
-                next(h);
+                adoption_next(h);
                 harness_await_line(h, "Took over 2 workers with", "open connections");
                 client_await_greeting(h, &clients[n]);
                 assert_true(clients[n].pid == clients[0].pid || clients[n].pid == clients[1].pid);
@@ -63,7 +42,7 @@ static void test_everything_goes_on(void **state)
                         client_exchange(h, &clients[i]);
                 c = harness_await_counter(h, open, n);
                 assert_int_equal(c.accepted, n);
-                assert_int_equal(h->store.n, OWN_STORE + 2 * PER_STORE);
+                assert_int_equal(h->store.n, ADOPTION_OWN_STORE + 2 * ADOPTION_PER_STORE);
         }
 
         for (size_t i = 0; i < n; i++)
@@ -78,14 +57,14 @@ static void test_queue_goes_on(void **state)
         struct harness *h = *state;
         struct client held[2], queued[2];
 
-        begin(h);
+        adoption_begin(h);
         client_open_at_each(h, held, 0);
         assert_int_equal(kill(held[0].pid, SIGSTOP), 0);
         client_open(h, &queued[0], 0);
         client_open(h, &queued[1], 0);
         (void)harness_await_counter(h, open, 4);
         harness_crash(h);
-        next(h);
+        adoption_next(h);
         for (size_t i = 0; i < 2; i++) {
                 client_await_greeting(h, &queued[i]);
                 assert_int_equal(queued[i].pid, held[1].pid);
@@ -107,10 +86,10 @@ static void test_adopted_worker_dies(void **state)
         struct harness *h = *state;
         struct client held[2], client;
 
-        begin(h);
+        adoption_begin(h);
         client_open_at_each(h, held, 0);
         harness_crash(h);
-        next(h);
+        adoption_next(h);
         client_exchange(h, &held[0]);
         (void)kill(held[0].pid, SIGKILL);
         (void)client_await_end(h, &held[0]);
@@ -131,13 +110,13 @@ static void test_crash_after_crash(void **state)
         struct harness *h = *state;
         struct client held[2];
 
-        begin(h);
+        adoption_begin(h);
         client_open_at_each(h, held, 0);
         for (size_t i = 0; i < 2; i++)
                 assert_int_equal(kill(held[i].pid, SIGSTOP), 0);
         for (int i = 0; i < 10; i++) {
                 harness_crash(h);
-                next(h);
+                adoption_next(h);
         }
         for (size_t i = 0; i < 2; i++)
                 assert_int_equal(kill(held[i].pid, SIGCONT), 0);
@@ -172,7 +151,7 @@ static void test_order_of_messages(void **state)
         struct client held[2];
         size_t queue, channel;
 
-        begin(h);
+        adoption_begin(h);
         client_open_at_each(h, held, 0);
         /* all of a worker is there when its first client is */
         (void)harness_wait(h, -1, 0);
@@ -181,7 +160,7 @@ static void test_order_of_messages(void **state)
                 find_message(h, store, "acceptd-pidfd-1"));
         assert_true(find_message(h, store, "acceptd-pidfd-1") < channel);
         assert_true(channel < find_message(h, store, "acceptd-queue-1"));
-        assert_int_equal(h->store.n, OWN_STORE + 2 * PER_STORE);
+        assert_int_equal(h->store.n, ADOPTION_OWN_STORE + 2 * ADOPTION_PER_STORE);
 
         (void)kill(held[0].pid, SIGKILL);
         (void)client_await_end(h, &held[0]);
@@ -204,7 +183,7 @@ static void test_queue_of_a_dead_worker_is_stored(void **state)
 
         (void)listener_add(h, LISTENER_UNIX, "main");
         harness_start(h, .options = WORDS("Workers=1", "RestartSec=1h", "RestartMaxDelaySec=1h"),
-                .stub = WORDS(h->marks, "--never-receive", "--capacity=4"), .store = STORE);
+                .stub = WORDS(h->marks, "--never-receive", "--capacity=4"), .store = ADOPTION_STORE);
         dead = harness_await_stub(h, "misbehaves");
         for (size_t i = 0; i < 3; i++)
                 client_open(h, &clients[i], 0);
@@ -217,7 +196,7 @@ static void test_queue_of_a_dead_worker_is_stored(void **state)
 
         harness_crash(h);
         assert_int_equal(descriptor_store_count(&h->store, "acceptd-queue"), 1);
-        harness_start(h, .options = WORDS("Workers=1"), .store = STORE);
+        harness_start(h, .options = WORDS("Workers=1"), .store = ADOPTION_STORE);
         for (size_t i = 0; i < 3; i++) {
                 client_await_greeting(h, &clients[i]);
                 assert_int_equal(clients[i].worker, 2);
@@ -225,7 +204,7 @@ static void test_queue_of_a_dead_worker_is_stored(void **state)
         }
         assert_int_equal(harness_await_counter(h, done, 3).lost, 0);
         assert_int_equal(descriptor_store_get(&h->store, "acceptd-queue-1"), -1);
-        assert_int_equal(h->store.n, OWN_STORE + PER_STORE);
+        assert_int_equal(h->store.n, ADOPTION_OWN_STORE + ADOPTION_PER_STORE);
         harness_stop(h);
 }
 
@@ -235,15 +214,15 @@ static void test_store_is_full(void **state)
         struct harness *h = *state;
         struct client held[2], client;
 
-        h->store.max = OWN_STORE + PER_STORE + 1;
-        begin(h);
+        h->store.max = ADOPTION_OWN_STORE + ADOPTION_PER_STORE + 1;
+        adoption_begin(h);
         client_open_at_each(h, held, 0);
         for (unsigned i = 0; i < 3; i++) {
                 struct counters c;
 
                 assert_int_equal(h->store.n, h->store.max);
                 harness_crash(h);
-                next(h);
+                adoption_next(h);
                 assert_int_equal(client_await_end(h, &held[1]), CLIENT_END_CLEAN);
                 harness_await_death(h, held[1].pid);
                 client_exchange(h, &held[0]);
@@ -275,7 +254,7 @@ static void lose(struct harness *h, const char *name, struct client held[2], str
         size_t served;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        start(h, "Workers=2", "QueueTimeoutSec=1h");
+        adoption_start(h, "Workers=2", "QueueTimeoutSec=1h");
         harness_await_ready(h);
         harness_await_workers(h, 2);
         client_open_at_each(h, held, 0);
@@ -294,7 +273,7 @@ static void lose(struct harness *h, const char *name, struct client held[2], str
         (void)harness_await_counter(h, open, 3);
         harness_crash(h);
         descriptor_store_drop(&h->store, name);
-        next(h);
+        adoption_next(h);
 }
 
 static void end_without(struct harness *h, struct client held[2], uint64_t lost)
@@ -310,7 +289,7 @@ static void end_without(struct harness *h, struct client held[2], uint64_t lost)
         assert_int_equal(harness_await_counter(h, open, 0).lost, lost);
         harness_await_workers(h, 3);
         (void)harness_counters(h);
-        assert_int_equal(h->store.n, OWN_STORE + 2 * PER_STORE);
+        assert_int_equal(h->store.n, ADOPTION_OWN_STORE + 2 * ADOPTION_PER_STORE);
         harness_stop(h);
 }
 
