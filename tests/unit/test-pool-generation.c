@@ -8,22 +8,10 @@
 
 #include "world-steps.h"
 
-/* The least are ready. */
-static void begin_small(uint32_t workers, uint32_t spare, uint32_t most)
-{
-        world_default_settings(w, workers, UINT32_MAX);
-        w->settings.queue_timeout = USEC_INFINITY; /* no timer but those of the pool's size */
-        w->settings.workers_spare = spare;
-        w->settings.workers_max = most;
-        world_init(w, 0);
-        world_pass(w, 1);
-        all_ready(1);
-}
-
 /* All `most` run and are full, and clients wait. */
 static void begin_grown(uint32_t workers, uint32_t most)
 {
-        begin_small(workers, 0, most);
+        begin_sized(workers, 0, most);
         w->backlog = most + 20;
         while (world_accept(w, 40) > 0)
                 all_ready(1);
@@ -192,7 +180,7 @@ static void test_old_ones_that_die(void **state)
 static void test_spare_ones_stay(void **state)
 {
         (void)state;
-        begin_small(1, 2, 8);
+        begin_sized(1, 2, 8);
         for (int i = 0; i < 3; i++) {
                 accept_all(1);
                 all_ready(1);
@@ -218,7 +206,7 @@ static void test_trial_leaves_growth_alone(void **state)
         uint32_t row;
 
         (void)state;
-        begin_small(1, 0, 3);
+        begin_sized(1, 0, 3);
         accept_all(1);
         row = find_starting(1);
         world_try(w);
@@ -237,7 +225,7 @@ static void test_old_one_that_starts_ends_at_the_gate(void **state)
         uint32_t row;
 
         (void)state;
-        begin_small(1, 0, 3);
+        begin_sized(1, 0, 3);
         accept_all(1);
         row = find_starting(1);
         reload();

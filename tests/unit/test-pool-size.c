@@ -8,17 +8,6 @@
 
 #include "world-steps.h"
 
-static void begin_sized(uint32_t workers, uint32_t spare, uint32_t most)
-{
-        world_default_settings(w, workers, UINT32_MAX);
-        w->settings.queue_timeout = USEC_INFINITY; /* no timer but those of the pool's size */
-        w->settings.workers_spare = spare;
-        w->settings.workers_max = most;
-        world_init(w, 0);
-        world_pass(w, 1);
-        all_ready(1);
-}
-
 static uint32_t running(void)
 {
         return world_count(w, WORKER_STARTING) + world_count(w, WORKER_READY);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The one world of a directed test. Called by test-pool.c and test-pool-life.c. */
+/* The one world of a directed test. Called by test-pool.c and test-pool-*.c. */
 
 #include "world-steps.h"
 
@@ -25,6 +25,17 @@ void begin_ready(uint32_t workers, uint32_t capacity)
         begin(workers, UINT32_MAX);
         all_ready(capacity);
         assert_int_equal(world_count(w, WORKER_READY), workers);
+}
+
+void begin_sized(uint32_t workers, uint32_t spare, uint32_t most)
+{
+        world_default_settings(w, workers, UINT32_MAX);
+        w->settings.queue_timeout = USEC_INFINITY; /* no timer but those of the pool's size */
+        w->settings.workers_spare = spare;
+        w->settings.workers_max = most;
+        world_init(w, 0);
+        world_pass(w, 1);
+        all_ready(1);
 }
 
 void accept_all(uint32_t n)
