@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# shellcheck shell=bash disable=SC2154 # lib.sh sets what is not set here
+# shellcheck shell=bash disable=SC2034,SC2154 # lib.sh sets, and scenarios use, what is not here
 #
 # What scenarios of test-chaos.sh run in: load on the instance echo, and a look at all counters, clients
 # and processes afterwards.
