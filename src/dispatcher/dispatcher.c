@@ -345,6 +345,7 @@ int dispatcher_on_signal(
         journal_event(MESSAGE_STOPPING,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
                 "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
+        reload_gate(d->reload, "the instance is stopping");
         pool_stop(&d->pool, usec_now());
         health_stopping(d);
         return dispatcher_settle(d);

@@ -232,22 +232,32 @@ static void test_program_that_never_gets_ready(void **state)
         harness_stop(h);
 }
 
-/* A stop in the middle of a trial. */
+/* A stop in the middle of a trial: whoever asked for it hears that at once, and not when the last
+ * client has gone. */
 static void test_stop_during_a_reload(void **state)
 {
         struct harness *h = *state;
         static const char call[] = "{\"method\":\"io.acceptd.Pool.Reload\"}";
+        json_auto_t *answer = NULL;
+        struct client client;
         struct ctl ctl;
         int fd;
 
         begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        client_open_served(h, &client, 0);
         write_settings(&ctl, "Workers=1", "--never-ready");
         fd = ctl_connect(&ctl);
         ctl_send(fd, call, sizeof(call)); /* with its 0 */
         (void)harness_await_stub(h, "starts");
         (void)harness_await_stub(h, "starts");
+        assert_int_equal(kill(h->pid, SIGTERM), 0);
+        answer = ctl_receive(h, fd);
+        assert_string_equal(json_string_value(json_object_get(
+                                    json_object_get(answer, "parameters"), "reason")),
+                "the instance is stopping");
         fd_close(fd);
-        harness_stop(h);
+        client_close(&client);
+        harness_expect_exit(h, 0);
 }
 
 /* Executed in place, the program would not know that it was asked to stop. */
