@@ -42,6 +42,20 @@ test_control_socket_is_roots_alone() {
         not grep acceptd-control /root/status
 }
 
+# systemd's own tool understands it, and finds nothing to complain about. Debian 12 has none.
+test_varlinkctl_lists_introspects_and_calls() {
+        local socket=/run/acceptd/echo/io.acceptd.Pool
+        command -v varlinkctl || return 0
+        ask 127.0.0.1 7
+        varlinkctl list-interfaces $socket 2>&1 >/root/list | not grep .
+        [ "$(sort /root/list | tr '\n' ' ')" = 'io.acceptd.Pool org.varlink.service ' ]
+        varlinkctl introspect $socket io.acceptd.Pool 2>&1 >/root/interface | not grep .
+        grep 'method GetStatus' /root/interface
+        varlinkctl call $socket io.acceptd.Pool.GetStatus '{}' 2>&1 >/root/status | not grep .
+        grep '"accepted"' /root/status
+        varlinkctl call $socket io.acceptd.Pool.Reload '{}' | grep '"generation"'
+}
+
 # Looks again and again, until the test ends
 look() {
         (

@@ -34,6 +34,14 @@ test_upgrade_goes_on_under_the_new_program() {
         not test -e /etc/acceptd/echo.conf.dpkg-dist
 }
 
+test_upgrade_starts_no_instance() {
+        systemctl stop acceptd@echo.socket
+        dpkg --install /root/acceptd.deb
+        not systemctl --quiet is-active acceptd@echo.socket
+        not processes
+        systemctl --quiet is-active acceptd.target
+}
+
 # none_of PIDS: they have ended
 none_of() {
         local pid
@@ -49,7 +57,9 @@ test_removal_stops_and_leaves_the_settings() {
         not ask 127.0.0.1 7
         test -e /etc/acceptd/echo.conf
         not test -e /run/acceptd
+        # enabled as before
         dpkg --install /root/acceptd.deb
+        ask 127.0.0.1 7
 }
 
 test_purge_leaves_nothing() {
