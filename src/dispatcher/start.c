@@ -103,6 +103,25 @@ static int check_store(const struct settings *s, char **ret_message)
         return -ENOSPC;
 }
 
+/*
+ * Makes sure that the workers of the settings have what they need. Where those in force can go on
+ * instead, `start` comes back with them, and with what keeps the new ones from being tried: that
+ * the program was executed for them must not end the pool.
+ */
+static int check_room(struct start *start, size_t n_listeners, char **ret_message)
+{
+        int r = check_limit(start->settings, n_listeners, ret_message);
+
+        if (r >= 0)
+                r = check_store(start->settings, ret_message);
+        if (r >= 0 || !start->old)
+                return r;
+
+        start->trouble = *ret_message ?: strerror(-r);
+        start->settings = TAKE_PTR(start->old);
+        return 0;
+}
+
 static void free_listeners(struct listener *listeners, size_t n)
 {
         for (size_t i = 0; i < n; i++)
@@ -224,11 +243,10 @@ static int run(struct dispatcher *d, struct reload *reload, const struct start *
         return r;
 }
 
-int start_serving(const struct start *start)
+int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
         _cleanup_(freep) char *echo = find_echo_worker();
-        const struct settings *s = start->settings;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -244,16 +262,14 @@ int start_serving(const struct start *start)
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
         if (r >= 0)
-                r = check_limit(s, n, &message);
-        if (r >= 0)
-                r = check_store(s, &message);
+                r = check_room(start, n, &message);
         if (r < 0) {
                 free_listeners(listeners, n);
                 return start_refuse(message, r);
         }
 
-        r = dispatcher_init(&d, s, listeners, n, s->command ?: echo_argv, start->instance,
-                start->inheritance);
+        r = dispatcher_init(&d, start->settings, listeners, n, start->settings->command ?: echo_argv,
+                start->instance, start->inheritance);
         if (r >= 0) {
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);

@@ -232,6 +232,48 @@ static void test_program_that_never_gets_ready(void **state)
         harness_stop(h);
 }
 
+/* Settings that are right, and for which there is no room: only the program that was executed for them
+ * sees that. It goes on with the old ones. */
+static void test_no_room_in_the_store(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        write_settings(&ctl, "Workers=1\nMaxConnections=100", "--serve=hold --capacity=8");
+        ctl_start(h, &ctl, .store = 32, .command = (const char *const[]){ NULL });
+        harness_await_ready(h);
+        client_open_served(h, &client, 0);
+
+        write_settings(&ctl, "Workers=20", "--serve=hold --capacity=8");
+        expect_failure(h, &ctl, "Workers=20 need room for 126 descriptors");
+        assert_true(client_waits(h, &client));
+        assert_int_equal(get_number(h, &ctl, "mainPID"), h->pid);
+
+        write_settings(&ctl, "Workers=2", "--serve=hold --capacity=8");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        assert_true(client_waits(h, &client));
+        client_close(&client);
+        harness_stop(h);
+}
+
+static void test_no_room_below_the_limit(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        write_settings(&ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        ctl_start(h, &ctl, .nofile = 128, .command = (const char *const[]){ NULL });
+        harness_await_ready(h);
+        write_settings(&ctl, "Workers=100", "--serve=hold");
+        expect_failure(h, &ctl, "RLIMIT_NOFILE is 128");
+        harness_stop(h);
+}
+
 /* A stop in the middle of a trial: whoever asked for it hears that at once, and not when the last
  * client has gone. */
 static void test_stop_during_a_reload(void **state)
@@ -293,6 +335,8 @@ int main(void)
                 HARNESS_TEST(test_missing_program),
                 HARNESS_TEST(test_program_that_exits),
                 HARNESS_TEST(test_program_that_never_gets_ready),
+                HARNESS_TEST(test_no_room_in_the_store),
+                HARNESS_TEST(test_no_room_below_the_limit),
                 HARNESS_TEST(test_stop_during_a_reload),
                 HARNESS_TEST(test_stop_while_settings_are_checked),
         };
