@@ -52,6 +52,7 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
 {
         struct inherited *entry = find_settings(inheritance);
         _cleanup_(freep) char *message = NULL;
+        const char *why;
         char path[48];
         int r;
 
@@ -67,10 +68,10 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
         if (r >= 0)
                 return true;
 
-        journal_event(MESSAGE_LEDGER_DAMAGED,
-                JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", message)),
+        why = message ?: strerror(-r);
+        journal_event(MESSAGE_LEDGER_DAMAGED, JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", why)),
                 "The settings that were in force cannot be read: %s. They are read as at a start.",
-                message ?: strerror(-r));
+                why);
         store_remove(entry->name);
         entry->fd = fd_close(entry->fd);
         settings_done(s);
