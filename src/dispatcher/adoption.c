@@ -140,7 +140,7 @@ static int new_pool(struct dispatcher *d)
                 return r;
 
         store_add(STORE_LEDGER, d->ledger.fd);
-        memory = ledger_get_memory(&d->ledger, pool_rows_needed(d->settings));
+        memory = ledger_get_memory(&d->ledger, d->rows_needed);
         return pool_init(&d->pool, d->settings, &memory);
 }
 
@@ -153,7 +153,7 @@ static int old_pool(struct dispatcher *d, int fd_consume)
 
         r = ledger_adopt(&d->ledger, fd_consume, &why);
         if (r >= 0) {
-                memory = ledger_get_memory(&d->ledger, pool_rows_needed(d->settings));
+                memory = ledger_get_memory(&d->ledger, d->rows_needed);
                 r = pool_init(&d->pool, d->settings, &memory);
         }
         if (r >= 0 && !d->pool.state->stopping)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dispatcher/adoption.h"
+#include "dispatcher/connection-log.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/reload.h"
@@ -222,6 +223,7 @@ static void roll_back(struct reload *reload)
         d->pool.settings = reload->old;
         d->process.argv = reload->old_argv;
         pool_settings_changed(&d->pool);
+        connection_log_set(d);
 }
 
 /* Returns the keys that changed, for JSON, and writes them into `text`. */

@@ -268,8 +268,8 @@ int start_serving(struct start *start)
                 return start_refuse(message, r);
         }
 
-        r = dispatcher_init(&d, start->settings, listeners, n, start->settings->command ?: echo_argv,
-                start->instance, start->inheritance);
+        r = dispatcher_init(&d, start->settings, start->old, listeners, n,
+                start->settings->command ?: echo_argv, start->instance, start->inheritance);
         if (r >= 0) {
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);

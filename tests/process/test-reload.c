@@ -232,6 +232,25 @@ static void test_program_that_never_gets_ready(void **state)
         harness_stop(h);
 }
 
+/* All of the old settings count again: how far the pool can grow, what it logs. */
+static void test_failed_reload_to_a_smaller_pool(void **state)
+{
+        struct harness *h = *state;
+        struct client clients[24];
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nWorkersMax=24\nMaxConnections=100", "--serve=hold --capacity=1");
+        write_settings(&ctl, "Workers=1\nLogConnections=yes", "--at=start --exit=7");
+        expect_failure(h, &ctl, "exited with status 7");
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                client_open_served(h, &clients[i], 0);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                client_close(&clients[i]);
+        (void)harness_await_counter(h, done, ELEMENTSOF(clients) + 1);
+        assert_int_equal(harness_count_lines(h, "Connection ", ": done after"), 0);
+        harness_stop(h);
+}
+
 /* Settings that are right, and for which there is no room: only the program that was executed for them
  * sees that. It goes on with the old ones. */
 static void test_no_room_in_the_store(void **state)
@@ -335,6 +354,7 @@ int main(void)
                 HARNESS_TEST(test_missing_program),
                 HARNESS_TEST(test_program_that_exits),
                 HARNESS_TEST(test_program_that_never_gets_ready),
+                HARNESS_TEST(test_failed_reload_to_a_smaller_pool),
                 HARNESS_TEST(test_no_room_in_the_store),
                 HARNESS_TEST(test_no_room_below_the_limit),
                 HARNESS_TEST(test_stop_during_a_reload),
