@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "ctl.h"
@@ -232,6 +234,51 @@ static void test_program_that_never_gets_ready(void **state)
         harness_stop(h);
 }
 
+/* Passes the descriptor of a file with this text. */
+static void pass_text(struct harness *h, const char *name, const char *text)
+{
+        int fd = memfd_create(name, MFD_CLOEXEC);
+
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
+        harness_pass(h, fd, name);
+}
+
+/* From a program that knew other keys, after a downgrade: there is nothing to go back to but what is
+ * in the file. Listeners and lists are as the program before it passes them. */
+static void resume_without_old_settings(struct harness *h, const char *worker)
+{
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        pass_text(h, "acceptd-settings-1", "[Pool]\nKeyOfTomorrow=3\n");
+        pass_text(h, "list", "3 main\n4 acceptd-settings-1\n");
+        harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold", worker),
+                .environment = WORDS("ACCEPTD_ADOPT=5"));
+        harness_await_line(h, "cannot be read", "KeyOfTomorrow=");
+}
+
+static void test_old_settings_that_cannot_be_read(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+
+        resume_without_old_settings(h, "--capacity=1");
+        harness_await_line(h, "Generation 2", "Settings that changed: none");
+        client_open_served(h, &client, 0);
+        client_close(&client);
+        harness_stop(h);
+}
+
+static void test_failure_without_old_settings(void **state)
+{
+        struct harness *h = *state;
+
+        resume_without_old_settings(h, "--never-ready");
+        (void)harness_await_stub(h, "starts");
+        assert_int_equal(kill(h->pid, SIGTERM), 0);
+        harness_await_line(h, "reload failed", "the instance is stopping");
+        harness_expect_exit(h, 0);
+}
+
 /* All of the old settings count again: how far the pool can grow, what it logs. */
 static void test_failed_reload_to_a_smaller_pool(void **state)
 {
@@ -354,6 +401,8 @@ int main(void)
                 HARNESS_TEST(test_missing_program),
                 HARNESS_TEST(test_program_that_exits),
                 HARNESS_TEST(test_program_that_never_gets_ready),
+                HARNESS_TEST(test_old_settings_that_cannot_be_read),
+                HARNESS_TEST(test_failure_without_old_settings),
                 HARNESS_TEST(test_failed_reload_to_a_smaller_pool),
                 HARNESS_TEST(test_no_room_in_the_store),
                 HARNESS_TEST(test_no_room_below_the_limit),
