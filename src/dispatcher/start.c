@@ -28,10 +28,13 @@
 int start_refuse(const char *message, int error)
 {
         const char *text = message ?: strerror(-error);
+        bool is_scarce = error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+        bool is_fault = message && !is_scarce;
 
-        journal_event(MESSAGE_REFUSED_TO_START, NULL, "%s", text);
+        journal_event(is_fault ? MESSAGE_REFUSED_TO_START : MESSAGE_FAILED, NULL,
+                is_fault ? "%s" : "Cannot start: %s", text);
         notify_status(text);
-        return EX_CONFIG;
+        return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
 /* The bundled echo worker: beside this program where that was not installed. Returns a string for
@@ -80,7 +83,7 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
                     name_of_most(s), s->workers_max, needed, (uint64_t)limit.rlim_cur,
                     name_of_most(s)) < 0)
                 return -ENOMEM;
-        return -EMFILE;
+        return -ENOSPC;
 }
 
 /* Makes sure that the service manager's descriptor store takes the workers of two generations, and

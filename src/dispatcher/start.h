@@ -25,5 +25,6 @@ struct start {
 int start_serving(struct start *start);
 
 /* Says what cannot work (`message`, or else the error -errno), also for `systemctl status`. Returns
- * the exit status for it. */
+ * the exit status for it: EX_CONFIG, after which the service manager starts it no more, only where
+ * that is settings or sockets. What is scarce now may be there at the next start. */
 int start_refuse(const char *message, int error);

@@ -279,6 +279,17 @@ static void test_failure_without_old_settings(void **state)
         harness_expect_exit(h, 0);
 }
 
+/* No fault of settings or sockets: the workers are for the next dispatcher, not for the reaper. */
+static void test_list_that_cannot_be_read(void **state)
+{
+        struct harness *h = *state;
+
+        pass_text(h, "list", "main\n");
+        harness_start(h, .environment = WORDS("ACCEPTD_ADOPT=3"));
+        harness_await_line(h, "Cannot start: ");
+        harness_expect_exit(h, 1);
+}
+
 /* All of the old settings count again: how far the pool can grow, what it logs. */
 static void test_failed_reload_to_a_smaller_pool(void **state)
 {
@@ -403,6 +414,7 @@ int main(void)
                 HARNESS_TEST(test_program_that_never_gets_ready),
                 HARNESS_TEST(test_old_settings_that_cannot_be_read),
                 HARNESS_TEST(test_failure_without_old_settings),
+                HARNESS_TEST(test_list_that_cannot_be_read),
                 HARNESS_TEST(test_failed_reload_to_a_smaller_pool),
                 HARNESS_TEST(test_no_room_in_the_store),
                 HARNESS_TEST(test_no_room_below_the_limit),
