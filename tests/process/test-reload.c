@@ -351,6 +351,59 @@ static void test_no_room_below_the_limit(void **state)
         harness_stop(h);
 }
 
+/* As other services are asked. Nobody waits for an answer; the journal has it. */
+static void test_hangup_is_a_reload(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold --capacity=8");
+        client_open_served(h, &client, 0);
+        write_settings(&ctl, "Workers=1\nMaxConnections=50", "--serve=hold --capacity=8");
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        harness_await_notify(h, "RELOADING=1");
+        harness_await_notify(h, "READY=1");
+        harness_await_line(h, "Generation 2", "MaxConnections=");
+        assert_int_equal(get_number(h, &ctl, "maxConnections"), 50);
+
+        ctl_write_settings(&ctl, "[Pool]\nWorker=1\n");
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        harness_await_notify(h, "RELOADING=1");
+        harness_await_notify(h, "READY=1");
+        harness_await_line(h, "reload failed", "has no key Worker=");
+        assert_true(client_waits(h, &client));
+        client_close(&client);
+        harness_stop(h);
+}
+
+static void test_hangup_during_a_reload(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        write_settings(&ctl, "Workers=1", "--never-ready\nTimeoutStartSec=1s");
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        (void)harness_await_stub(h, "starts");
+        (void)harness_await_stub(h, "starts");
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        harness_await_line(h, "reload failed", "another reload is under way");
+        harness_await_line(h, "reload failed", "ended by SIGTERM");
+        harness_stop(h);
+}
+
+static void test_hangup_of_a_terminal_is_a_stop(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .environment = WORDS("SYSTEMD_EXEC_PID=1"));
+        harness_await_ready(h);
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        harness_expect_exit(h, 0);
+}
+
 /* A stop in the middle of a trial: whoever asked for it hears that at once, and not when the last
  * client has gone. */
 static void test_stop_during_a_reload(void **state)
@@ -418,6 +471,9 @@ int main(void)
                 HARNESS_TEST(test_failed_reload_to_a_smaller_pool),
                 HARNESS_TEST(test_no_room_in_the_store),
                 HARNESS_TEST(test_no_room_below_the_limit),
+                HARNESS_TEST(test_hangup_is_a_reload),
+                HARNESS_TEST(test_hangup_during_a_reload),
+                HARNESS_TEST(test_hangup_of_a_terminal_is_a_stop),
                 HARNESS_TEST(test_stop_during_a_reload),
                 HARNESS_TEST(test_stop_while_settings_are_checked),
         };
