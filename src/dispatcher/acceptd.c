@@ -172,7 +172,8 @@ static char **make_check_argv(int argc, char **argv)
 /*
  * Which settings to begin with. After a crash those that were in force: an edit that nobody reloaded
  * changes nothing. After a reload the new ones, with those in force as `old`; where the new ones
- * cannot be read after all, those in force, and `trouble` says why. Returns 0 or -errno.
+ * cannot be read after all, those in force, and `trouble` says why; where it is those in force that
+ * cannot be read, the new ones are the only ones to go back to. Returns 0 or -errno.
  */
 static int choose_settings(struct start *start, struct settings *s, struct settings *old,
         const struct arguments *a, char **ret_message)
@@ -186,6 +187,10 @@ static int choose_settings(struct start *start, struct settings *s, struct setti
         }
 
         r = load_settings(s, a, ret_message);
+        if (r >= 0 && !had && start->inheritance->from_reload) {
+                r = load_settings(old, a, ret_message);
+                had = r >= 0;
+        }
         if (!had)
                 return r;
         if (r < 0) {

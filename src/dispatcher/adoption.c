@@ -52,6 +52,7 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
 {
         struct inherited *entry = find_settings(inheritance);
         _cleanup_(freep) char *message = NULL;
+        const char *why;
         char path[48];
         int r;
 
@@ -67,10 +68,10 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
         if (r >= 0)
                 return true;
 
-        journal_event(MESSAGE_LEDGER_DAMAGED,
-                JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", message)),
+        why = message ?: strerror(-r);
+        journal_event(MESSAGE_LEDGER_DAMAGED, JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", why)),
                 "The settings that were in force cannot be read: %s. They are read as at a start.",
-                message ?: strerror(-r));
+                why);
         store_remove(entry->name);
         entry->fd = fd_close(entry->fd);
         settings_done(s);
@@ -139,7 +140,7 @@ static int new_pool(struct dispatcher *d)
                 return r;
 
         store_add(STORE_LEDGER, d->ledger.fd);
-        memory = ledger_get_memory(&d->ledger, pool_rows_needed(d->settings));
+        memory = ledger_get_memory(&d->ledger, d->rows_needed);
         return pool_init(&d->pool, d->settings, &memory);
 }
 
@@ -152,7 +153,7 @@ static int old_pool(struct dispatcher *d, int fd_consume)
 
         r = ledger_adopt(&d->ledger, fd_consume, &why);
         if (r >= 0) {
-                memory = ledger_get_memory(&d->ledger, pool_rows_needed(d->settings));
+                memory = ledger_get_memory(&d->ledger, d->rows_needed);
                 r = pool_init(&d->pool, d->settings, &memory);
         }
         if (r >= 0 && !d->pool.state->stopping)

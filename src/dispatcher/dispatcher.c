@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
@@ -332,6 +333,14 @@ int dispatcher_on_timer(sd_event_source *source _unused_, uint64_t usec _unused_
         return dispatcher_settle(d);
 }
 
+/* Not in a terminal, where SIGHUP says that it is gone: systemd.exec(5). */
+static bool is_service(void)
+{
+        const char *pid = getenv("SYSTEMD_EXEC_PID");
+
+        return pid && strtol(pid, NULL, 10) == getpid();
+}
+
 int dispatcher_on_signal(
         sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
 {
@@ -339,6 +348,10 @@ int dispatcher_on_signal(
 
         if (info->ssi_signo == SIGUSR1) {
                 health_log_counters(d, MESSAGE_COUNTERS);
+                return 0;
+        }
+        if (info->ssi_signo == SIGHUP && d->reload && is_service()) {
+                reload_run(NULL, d->reload);
                 return 0;
         }
 

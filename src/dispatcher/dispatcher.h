@@ -27,6 +27,7 @@ enum priority {
 
 struct dispatcher {
         const struct settings *settings;
+        uint32_t rows_needed; /* in the table of workers */
         sd_event *event;
         struct listener *listeners;
         size_t n_listeners;
@@ -64,12 +65,12 @@ struct dispatcher {
 /*
  * Makes a dispatcher for `listeners` (lent, with their index to be set) that runs `argv` as its
  * workers (lent too). What a dispatcher before it left is taken out of `inheritance`. `settings` are
- * resolved and checked. SIGTERM, SIGINT, SIGHUP and SIGUSR1 are blocked by the caller. Returns 0 or
- * -errno, after a log line.
+ * resolved and checked; it may have to go back to `old`, unless that is NULL. SIGTERM, SIGINT,
+ * SIGHUP and SIGUSR1 are blocked by the caller. Returns 0 or -errno, after a log line.
  */
 int dispatcher_init(struct dispatcher *d, const struct settings *settings,
-        struct listener *listeners, size_t n_listeners, char **argv, const char *instance,
-        struct inheritance *inheritance);
+        const struct settings *old, struct listener *listeners, size_t n_listeners, char **argv,
+        const char *instance, struct inheritance *inheritance);
 void dispatcher_deinit(struct dispatcher *d);
 
 /* Serves until it is told to stop and all workers have ended. Returns 0 or -errno. */

@@ -13,9 +13,10 @@
 
 #define STATUS_INTERVAL_USEC USEC_PER_SEC
 
-/* While stopping, more time is asked for this often, for this long. */
-#define STOPPING_INTERVAL_USEC (2 * USEC_PER_SEC)
-#define STOPPING_EXTEND_USEC   (15 * USEC_PER_SEC)
+/* While starting and stopping, more time is asked for this often, for this long: how long workers may
+ * take is for their own timeouts to say. */
+#define EXTEND_INTERVAL_USEC (2 * USEC_PER_SEC)
+#define EXTEND_USEC          (15 * USEC_PER_SEC)
 
 bool health_is_degraded(const struct dispatcher *d, const struct pool_figures *figures)
 {
@@ -82,8 +83,10 @@ static void send_status(struct dispatcher *d)
 
         health_format(d, text);
         if (d->pool.stopping)
-                notify_stopping(text, STOPPING_EXTEND_USEC);
-        else if (d->is_ready && !streq(text, d->status))
+                notify_stopping(text, EXTEND_USEC);
+        else if (!d->is_ready)
+                notify_starting(text, EXTEND_USEC);
+        else if (!streq(text, d->status))
                 notify_status(text);
         memcpy(d->status, text, sizeof(text));
         d->status_sent_at = usec_now();
@@ -129,7 +132,7 @@ static void arm(struct dispatcher *d, usec_t at)
 void health_stopping(struct dispatcher *d)
 {
         send_status(d);
-        arm(d, usec_add(usec_now(), STOPPING_INTERVAL_USEC));
+        arm(d, usec_add(usec_now(), EXTEND_INTERVAL_USEC));
 }
 
 int health_on_watchdog(sd_event_source *source, uint64_t usec _unused_, void *userdata)
@@ -162,8 +165,8 @@ int health_on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
         send_status(d);
         if (journal_report())
                 health_touch(d);
-        if (d->pool.stopping)
-                arm(d, usec_add(usec_now(), STOPPING_INTERVAL_USEC));
+        if (d->pool.stopping || !d->is_ready)
+                arm(d, usec_add(usec_now(), EXTEND_INTERVAL_USEC));
 
         return 0;
 }

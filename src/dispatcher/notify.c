@@ -60,6 +60,11 @@ void notify_status(const char *status)
         notify(NULL, "STATUS=%s", status);
 }
 
+void notify_starting(const char *status, usec_t extend)
+{
+        notify(NULL, "EXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", extend, status);
+}
+
 void notify_reloading(void)
 {
         notify(NULL, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, usec_now());

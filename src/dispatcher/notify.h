@@ -14,10 +14,13 @@ int notify_open(void);
 void notify_ready(const char *status);
 void notify_status(const char *status);
 
+/* Not ready yet; more time is needed than TimeoutStartSec= may give. Repeat before `extend` is over. */
+void notify_starting(const char *status, usec_t extend);
+
 /* To be followed by notify_ready(), whatever comes of it: the service manager waits for that. */
 void notify_reloading(void);
 
-/* Stopping; more time is needed than TimeoutStopSec= may give. Repeat before `extend` is over. */
+/* Stopping; the same for TimeoutStopSec=. */
 void notify_stopping(const char *status, usec_t extend);
 
 void notify_watchdog(void);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dispatcher/adoption.h"
+#include "dispatcher/connection-log.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
 #include "dispatcher/reload.h"
@@ -27,11 +28,16 @@ void reload_done(struct reload *reload)
         reload->output_fd = fd_close(reload->output_fd);
 }
 
-static void fail(struct reload *reload, const char *reason)
+static void log_failure(const char *reason)
 {
         journal_event(MESSAGE_RELOAD_FAILED,
                 JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", reason)),
                 "The reload failed, and nothing changed: %s", reason);
+}
+
+static void fail(struct reload *reload, const char *reason)
+{
+        log_failure(reason);
         health_reloaded(reload->dispatcher);
         if (reload->call)
                 control_fail(TAKE_PTR(reload->call), VARLINK_RELOAD_FAILED,
@@ -94,7 +100,7 @@ static int execute(struct reload *reload)
                 return settings_fd;
 
         r = make_list(reload, &list, settings_fd);
-        if (r >= 0) {
+        if (r >= 0 && reload->call) {
                 caller_fd = control_take_fd(TAKE_PTR(reload->call));
                 r = inheritance_add(&list, caller_fd, STORE_CALLER);
         }
@@ -185,6 +191,10 @@ void reload_run(struct control_call *call, void *userdata)
                                                          : NULL;
         int r;
 
+        if (busy && !call) {
+                log_failure(busy);
+                return;
+        }
         if (busy) {
                 control_fail(call, VARLINK_RELOAD_FAILED, json_pack("{s:s}", "reason", busy));
                 return;
@@ -222,6 +232,7 @@ static void roll_back(struct reload *reload)
         d->pool.settings = reload->old;
         d->process.argv = reload->old_argv;
         pool_settings_changed(&d->pool);
+        connection_log_set(d);
 }
 
 /* Returns the keys that changed, for JSON, and writes them into `text`. */

@@ -37,7 +37,7 @@ struct reload {
 
 void reload_done(struct reload *reload);
 
-/* For struct control_context: `userdata` is a struct reload. */
+/* For struct control_context: `userdata` is a struct reload. `call` may be NULL, for a signal. */
 void reload_run(struct control_call *call, void *userdata);
 
 /*

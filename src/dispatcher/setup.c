@@ -157,13 +157,15 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
 }
 
 int dispatcher_init(struct dispatcher *d, const struct settings *settings,
-        struct listener *listeners, size_t n_listeners, char **argv, const char *instance,
-        struct inheritance *inheritance)
+        const struct settings *old, struct listener *listeners, size_t n_listeners, char **argv,
+        const char *instance, struct inheritance *inheritance)
 {
+        uint32_t rows = pool_rows_needed(settings), old_rows = old ? pool_rows_needed(old) : 0;
         int r;
 
         *d = (struct dispatcher){
                 .settings = settings,
+                .rows_needed = MAX(rows, old_rows),
                 .listeners = listeners,
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,

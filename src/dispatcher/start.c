@@ -28,10 +28,13 @@
 int start_refuse(const char *message, int error)
 {
         const char *text = message ?: strerror(-error);
+        bool is_scarce = error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+        bool is_fault = message && !is_scarce;
 
-        journal_event(MESSAGE_REFUSED_TO_START, NULL, "%s", text);
+        journal_event(is_fault ? MESSAGE_REFUSED_TO_START : MESSAGE_FAILED, NULL,
+                is_fault ? "%s" : "Cannot start: %s", text);
         notify_status(text);
-        return EX_CONFIG;
+        return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
 /* The bundled echo worker: beside this program where that was not installed. Returns a string for
@@ -80,7 +83,7 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
                     name_of_most(s), s->workers_max, needed, (uint64_t)limit.rlim_cur,
                     name_of_most(s)) < 0)
                 return -ENOMEM;
-        return -EMFILE;
+        return -ENOSPC;
 }
 
 /* Makes sure that the service manager's descriptor store takes the workers of two generations, and
@@ -101,6 +104,25 @@ static int check_store(const struct settings *s, char **ret_message)
                     name_of_most(s), s->workers_max, needed, size, name_of_most(s)) < 0)
                 return -ENOMEM;
         return -ENOSPC;
+}
+
+/*
+ * Makes sure that the workers of the settings have what they need. Where those in force can go on
+ * instead, `start` comes back with them, and with what keeps the new ones from being tried: that
+ * the program was executed for them must not end the pool.
+ */
+static int check_room(struct start *start, size_t n_listeners, char **ret_message)
+{
+        int r = check_limit(start->settings, n_listeners, ret_message);
+
+        if (r >= 0)
+                r = check_store(start->settings, ret_message);
+        if (r >= 0 || !start->old)
+                return r;
+
+        start->trouble = *ret_message ?: strerror(-r);
+        start->settings = TAKE_PTR(start->old);
+        return 0;
 }
 
 static void free_listeners(struct listener *listeners, size_t n)
@@ -224,11 +246,10 @@ static int run(struct dispatcher *d, struct reload *reload, const struct start *
         return r;
 }
 
-int start_serving(const struct start *start)
+int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
         _cleanup_(freep) char *echo = find_echo_worker();
-        const struct settings *s = start->settings;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -244,16 +265,14 @@ int start_serving(const struct start *start)
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
         if (r >= 0)
-                r = check_limit(s, n, &message);
-        if (r >= 0)
-                r = check_store(s, &message);
+                r = check_room(start, n, &message);
         if (r < 0) {
                 free_listeners(listeners, n);
                 return start_refuse(message, r);
         }
 
-        r = dispatcher_init(&d, s, listeners, n, s->command ?: echo_argv, start->instance,
-                start->inheritance);
+        r = dispatcher_init(&d, start->settings, start->old, listeners, n,
+                start->settings->command ?: echo_argv, start->instance, start->inheritance);
         if (r >= 0) {
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);

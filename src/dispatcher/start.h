@@ -20,9 +20,11 @@ struct start {
         const char *trouble;        /* why there is none */
 };
 
-/* Serves until it is told to stop. Returns the exit status. */
-int start_serving(const struct start *start);
+/* Serves until it is told to stop. Returns the exit status. New settings for which there is no room
+ * are exchanged for the old ones. */
+int start_serving(struct start *start);
 
 /* Says what cannot work (`message`, or else the error -errno), also for `systemctl status`. Returns
- * the exit status for it. */
+ * the exit status for it: EX_CONFIG, after which the service manager starts it no more, only where
+ * that is settings or sockets. What is scarce now may be there at the next start. */
 int start_refuse(const char *message, int error);

@@ -10,7 +10,7 @@
 #include "base/words.h"
 #include "policy/settings-table.h"
 
-#define CONNECTIONS_LIMIT 16777215u /* ids have 24 bits for the slot, DESIGN section 8 */
+#define CONNECTIONS_LIMIT 16777215u /* ids have 24 bits for the slot: slots.h */
 #define RECYCLE_LIMIT     1000000000u
 #define TIME_LIMIT        (365 * USEC_PER_DAY)
 

@@ -121,6 +121,7 @@ static void set_environment(const struct harness *h, const struct harness_config
         (void)setenv("PATH", "/usr/bin:/bin", 1);
         set_passed(names, n_passed);
         (void)snprintf(text, sizeof(text), "%d", (int)getpid());
+        (void)setenv("SYSTEMD_EXEC_PID", text, 1);
         if (config->watchdog > 0)
                 (void)setenv("WATCHDOG_PID", text, 1);
         (void)snprintf(text, sizeof(text), "%" PRIu64, config->watchdog);

@@ -249,6 +249,18 @@ static void test_more_workers_than_descriptors(void **state)
         assert_int_equal(harness_count_lines(h, "Workers=100", "128", "LimitNOFILE="), 1);
 }
 
+/* Want of descriptors is no fault of the settings, and another start may find some: no 78. The last one
+ * goes to notify_open(), and the settings cannot be opened. */
+static void test_settings_without_descriptors(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .arguments = WORDS("-c", "/nonexistent"), .nofile = 5);
+        harness_await_line(h, "Cannot start: ", "Too many open files");
+        harness_expect_exit(h, 1);
+}
+
 static void test_descriptors_stay_the_same(void **state)
 {
         struct harness *h = *state;
@@ -307,6 +319,7 @@ int main(void)
                 HARNESS_TEST(test_watchdog_without_descriptors),
                 HARNESS_TEST(test_stop_without_descriptors),
                 HARNESS_TEST(test_more_workers_than_descriptors),
+                HARNESS_TEST(test_settings_without_descriptors),
                 HARNESS_TEST(test_descriptors_stay_the_same),
                 HARNESS_TEST(test_descriptors_after_many_workers),
         };

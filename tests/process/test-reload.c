@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "ctl.h"
@@ -232,6 +234,176 @@ static void test_program_that_never_gets_ready(void **state)
         harness_stop(h);
 }
 
+/* Passes the descriptor of a file with this text. */
+static void pass_text(struct harness *h, const char *name, const char *text)
+{
+        int fd = memfd_create(name, MFD_CLOEXEC);
+
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
+        harness_pass(h, fd, name);
+}
+
+/* From a program that knew other keys, after a downgrade: there is nothing to go back to but what is
+ * in the file. Listeners and lists are as the program before it passes them. */
+static void resume_without_old_settings(struct harness *h, const char *worker)
+{
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        pass_text(h, "acceptd-settings-1", "[Pool]\nKeyOfTomorrow=3\n");
+        pass_text(h, "list", "3 main\n4 acceptd-settings-1\n");
+        harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold", worker),
+                .environment = WORDS("ACCEPTD_ADOPT=5"));
+        harness_await_line(h, "cannot be read", "KeyOfTomorrow=");
+}
+
+static void test_old_settings_that_cannot_be_read(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+
+        resume_without_old_settings(h, "--capacity=1");
+        harness_await_line(h, "Generation 2", "Settings that changed: none");
+        client_open_served(h, &client, 0);
+        client_close(&client);
+        harness_stop(h);
+}
+
+static void test_failure_without_old_settings(void **state)
+{
+        struct harness *h = *state;
+
+        resume_without_old_settings(h, "--never-ready");
+        (void)harness_await_stub(h, "starts");
+        assert_int_equal(kill(h->pid, SIGTERM), 0);
+        harness_await_line(h, "reload failed", "the instance is stopping");
+        harness_expect_exit(h, 0);
+}
+
+/* No fault of settings or sockets: the workers are for the next dispatcher, not for the reaper. */
+static void test_list_that_cannot_be_read(void **state)
+{
+        struct harness *h = *state;
+
+        pass_text(h, "list", "main\n");
+        harness_start(h, .environment = WORDS("ACCEPTD_ADOPT=3"));
+        harness_await_line(h, "Cannot start: ");
+        harness_expect_exit(h, 1);
+}
+
+/* All of the old settings count again: how far the pool can grow, what it logs. */
+static void test_failed_reload_to_a_smaller_pool(void **state)
+{
+        struct harness *h = *state;
+        struct client clients[24];
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nWorkersMax=24\nMaxConnections=100", "--serve=hold --capacity=1");
+        write_settings(&ctl, "Workers=1\nLogConnections=yes", "--at=start --exit=7");
+        expect_failure(h, &ctl, "exited with status 7");
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                client_open_served(h, &clients[i], 0);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                client_close(&clients[i]);
+        (void)harness_await_counter(h, done, ELEMENTSOF(clients) + 1);
+        assert_int_equal(harness_count_lines(h, "Connection ", ": done after"), 0);
+        harness_stop(h);
+}
+
+/* Settings that are right, and for which there is no room: only the program that was executed for them
+ * sees that. It goes on with the old ones. */
+static void test_no_room_in_the_store(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        write_settings(&ctl, "Workers=1\nMaxConnections=100", "--serve=hold --capacity=8");
+        ctl_start(h, &ctl, .store = 32, .command = (const char *const[]){ NULL });
+        harness_await_ready(h);
+        client_open_served(h, &client, 0);
+
+        write_settings(&ctl, "Workers=20", "--serve=hold --capacity=8");
+        expect_failure(h, &ctl, "Workers=20 need room for 126 descriptors");
+        assert_true(client_waits(h, &client));
+        assert_int_equal(get_number(h, &ctl, "mainPID"), h->pid);
+
+        write_settings(&ctl, "Workers=2", "--serve=hold --capacity=8");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        assert_true(client_waits(h, &client));
+        client_close(&client);
+        harness_stop(h);
+}
+
+static void test_no_room_below_the_limit(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        write_settings(&ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        ctl_start(h, &ctl, .nofile = 128, .command = (const char *const[]){ NULL });
+        harness_await_ready(h);
+        write_settings(&ctl, "Workers=100", "--serve=hold");
+        expect_failure(h, &ctl, "RLIMIT_NOFILE is 128");
+        harness_stop(h);
+}
+
+/* As other services are asked. Nobody waits for an answer; the journal has it. */
+static void test_hangup_is_a_reload(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold --capacity=8");
+        client_open_served(h, &client, 0);
+        write_settings(&ctl, "Workers=1\nMaxConnections=50", "--serve=hold --capacity=8");
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        harness_await_notify(h, "RELOADING=1");
+        harness_await_notify(h, "READY=1");
+        harness_await_line(h, "Generation 2", "MaxConnections=");
+        assert_int_equal(get_number(h, &ctl, "maxConnections"), 50);
+
+        ctl_write_settings(&ctl, "[Pool]\nWorker=1\n");
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        harness_await_notify(h, "RELOADING=1");
+        harness_await_notify(h, "READY=1");
+        harness_await_line(h, "reload failed", "has no key Worker=");
+        assert_true(client_waits(h, &client));
+        client_close(&client);
+        harness_stop(h);
+}
+
+static void test_hangup_during_a_reload(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        write_settings(&ctl, "Workers=1", "--never-ready\nTimeoutStartSec=1s");
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        (void)harness_await_stub(h, "starts");
+        (void)harness_await_stub(h, "starts");
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        harness_await_line(h, "reload failed", "another reload is under way");
+        harness_await_line(h, "reload failed", "ended by SIGTERM");
+        harness_stop(h);
+}
+
+static void test_hangup_of_a_terminal_is_a_stop(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .environment = WORDS("SYSTEMD_EXEC_PID=1"));
+        harness_await_ready(h);
+        assert_int_equal(kill(h->pid, SIGHUP), 0);
+        harness_expect_exit(h, 0);
+}
+
 /* A stop in the middle of a trial: whoever asked for it hears that at once, and not when the last
  * client has gone. */
 static void test_stop_during_a_reload(void **state)
@@ -293,6 +465,15 @@ int main(void)
                 HARNESS_TEST(test_missing_program),
                 HARNESS_TEST(test_program_that_exits),
                 HARNESS_TEST(test_program_that_never_gets_ready),
+                HARNESS_TEST(test_old_settings_that_cannot_be_read),
+                HARNESS_TEST(test_failure_without_old_settings),
+                HARNESS_TEST(test_list_that_cannot_be_read),
+                HARNESS_TEST(test_failed_reload_to_a_smaller_pool),
+                HARNESS_TEST(test_no_room_in_the_store),
+                HARNESS_TEST(test_no_room_below_the_limit),
+                HARNESS_TEST(test_hangup_is_a_reload),
+                HARNESS_TEST(test_hangup_during_a_reload),
+                HARNESS_TEST(test_hangup_of_a_terminal_is_a_stop),
                 HARNESS_TEST(test_stop_during_a_reload),
                 HARNESS_TEST(test_stop_while_settings_are_checked),
         };

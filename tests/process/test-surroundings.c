@@ -252,6 +252,20 @@ static void test_status(void **state)
         harness_stop(h);
 }
 
+/* However long workers take to start: the service manager would lose its patience after 90 s. */
+static void test_start_asks_for_time(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1", "TimeoutStartSec=5min"),
+                .stub = WORDS("--never-ready"));
+        for (int i = 0; i < 3; i++)
+                harness_await_notify(h, "EXTEND_TIMEOUT_USEC=15000000");
+        assert_int_equal(harness_count(&h->notify, WORDS("READY=1")), 0);
+        harness_stop(h);
+}
+
 /* Where nobody wants notifications, nothing depends on them. */
 static void test_without_a_service_manager(void **state)
 {
@@ -279,6 +293,7 @@ int main(void)
                 HARNESS_TEST(test_watchdog_while_workers_fail),
                 HARNESS_TEST(test_no_watchdog),
                 HARNESS_TEST(test_status),
+                HARNESS_TEST(test_start_asks_for_time),
                 HARNESS_TEST(test_without_a_service_manager),
         };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What the kernel does, where the code relies on it: DESIGN section 9. Processes and listening
+ * What the kernel does, where the code relies on it. Processes and listening
  * sockets; channels are in test-kernel.c.
  */
 
