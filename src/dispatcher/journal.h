@@ -38,6 +38,9 @@ void journal_event(enum message message, const struct journal_field *fields, con
  * while some is left: call it again in a second. */
 bool journal_report(void);
 
+/* Delivers it before it is due: this program ends, or another one takes its place. */
+void journal_flush(void);
+
 /* What keeps the dispatcher from going on: MESSAGE_FAILED, with errno set to that of `r` (-errno)
  * for %m. Gives `r` back. */
 #define log_error_errno(r, ...)                                                                    \
