@@ -254,7 +254,8 @@ static void keep_settings(const struct dispatcher *d, struct inheritance *inheri
 
         r = adoption_store_settings(d->settings, generation);
         if (r < 0)
-                (void)log_error_errno(r, "The settings cannot be kept for after a crash: %m");
+                (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, r,
+                        "The settings cannot be kept for after a crash: %m");
 }
 
 /* What is left belongs to no row: a worker that was just being started, and holds nothing; or one
