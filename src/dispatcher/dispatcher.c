@@ -100,6 +100,7 @@ static int accept_one(struct dispatcher *d, struct listener *l)
 
         STOP_POINT("accepted");
         d->hand[0].slot = pool_accepted(&d->pool, l->index, usec_now());
+        STOP_POINT("in-hand");
         hand_over(d);
         return 0;
 }

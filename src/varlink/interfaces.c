@@ -35,7 +35,7 @@ static const char pool_text[] =
         "\topen: int,\n"
         "\t# that workers said they finished\n"
         "\tdone: int,\n"
-        "\t# that a worker held when it died\n"
+        "\t# that a worker held when it died, or on the way to one when the dispatcher crashed\n"
         "\tlost: int,\n"
         "\t# closed by the dispatcher without being served, and by reason:\n"
         "\t# stopping: no worker was left to take them when the instance stopped\n"

@@ -43,7 +43,8 @@ test_messages_of_a_death() {
         expect 'was ended by SIGKILL|is lost|Workers fail'
         kill -KILL "$worker"
         eventually 5 said CONNECTIONS_LOST ACCEPTD_INSTANCE=echo ACCEPTD_WORKER=1 \
-                ACCEPTD_WORKER_PID="$worker" ACCEPTD_GENERATION ACCEPTD_COUNT=1 PRIORITY=4
+                ACCEPTD_WORKER_PID="$worker" ACCEPTD_GENERATION ACCEPTD_COUNT=1 \
+                'ACCEPTD_REASON=the worker died with them' PRIORITY=4
         said WORKER_DIED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID="$worker" ACCEPTD_GENERATION \
                 ACCEPTD_COUNT=1 'ACCEPTD_END=was ended by SIGKILL' ACCEPTD_END_CODE=2 \
                 ACCEPTD_END_STATUS=9 PRIORITY=4
@@ -64,7 +65,6 @@ TimeoutStopSec=100ms"
         said WORKER_KILLED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID ACCEPTD_GENERATION PRIORITY=4
 }
 
-test_message_of_a_violation() {
 # The only worker dies with a connection that it has not received, and at a stop none is started
 test_message_of_a_refusal() {
         settings "[Pool]
@@ -106,6 +106,7 @@ test_messages_of_errors() {
         said FAILED ACCEPTD_INSTANCE=echo PRIORITY=3
 }
 
+test_message_of_a_violation() {
         settings "[Pool]
 Workers=1
 [Worker]
