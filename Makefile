@@ -122,6 +122,9 @@ $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB) $(PO
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
+# Time passes as the test says
+$(O)/tests/unit/test-journal: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
+
 $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)

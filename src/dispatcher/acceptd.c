@@ -266,6 +266,7 @@ int main(int argc, char **argv)
                 free(image.check_argv);
         }
 
+        journal_flush();
         free(arguments.instance);
         free(arguments.assignments);
         return r;

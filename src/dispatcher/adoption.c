@@ -222,6 +222,7 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
 
         if (channel.queue_fd < 0) {
                 w->number = r->number;
+                w->pid = r->pid;
                 channel_close(&channel);
                 worker_bury(w);
                 return 0;
@@ -255,7 +256,8 @@ static void keep_settings(const struct dispatcher *d, struct inheritance *inheri
 
         r = adoption_store_settings(d->settings, generation);
         if (r < 0)
-                (void)log_error_errno(r, "The settings cannot be kept for after a crash: %m");
+                (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, r,
+                        "The settings cannot be kept for after a crash: %m");
 }
 
 /* What is left belongs to no row: a worker that was just being started, and holds nothing; or one
@@ -287,11 +289,36 @@ static void log_adopted(const struct dispatcher *d, uint32_t n_workers)
                 n_workers == 1 ? "" : "s", open, open == 1 ? "" : "s");
 }
 
+/* What was between accept and send: after a crash it is gone with the process that had it. */
+static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
+{
+        uint32_t in_hand = 0, lost = 0;
+        struct slot *slot;
+
+        while ((slot = pool_get_in_hand(&d->pool, in_hand))) {
+                int fd = take_in_hand(inheritance, slot->id);
+
+                if (fd < 0) {
+                        pool_lost(&d->pool, slot);
+                        lost++;
+                        continue;
+                }
+                d->hand[in_hand].fd = fd;
+                d->hand[in_hand++].slot = slot;
+        }
+
+        if (lost > 0)
+                journal_event(MESSAGE_CONNECTIONS_LOST,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
+                                JOURNAL_TEXT("ACCEPTD_REASON", "the dispatcher died with them")),
+                        "%" PRIu32 " connection%s that no worker had got when the last dispatcher "
+                        "died %s lost.",
+                        lost, lost == 1 ? "" : "s", lost == 1 ? "is" : "are");
+}
+
 int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
 {
         uint32_t n_workers = 0;
-        struct slot *slot;
-        uint32_t in_hand = 0;
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++) {
                 int r;
@@ -305,18 +332,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
                 STOP_POINT("restored");
         }
 
-        /* What was between accept and send: after a crash it is gone with the process that had it. */
-        while ((slot = pool_get_in_hand(&d->pool, in_hand))) {
-                int fd = take_in_hand(inheritance, slot->id);
-
-                if (fd < 0) {
-                        pool_lost(&d->pool, slot);
-                        continue;
-                }
-                d->hand[in_hand].fd = fd;
-                d->hand[in_hand++].slot = slot;
-        }
-
+        restore_hand(d, inheritance);
         keep_settings(d, inheritance);
         leftovers_end(d, inheritance);
         end_strangers(inheritance);

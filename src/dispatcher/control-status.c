@@ -18,6 +18,7 @@
 
 static const char *const refusals[REFUSALS] = {
         [REFUSED_STOPPING] = "stopping",
+        [REFUSED_STRANDED] = "stranded",
 };
 
 static int get_option(int fd, int option)

@@ -359,7 +359,7 @@ struct control *control_open(const struct control_context *context, int fd_consu
         if (fd < 0)
                 return NULL;
         if (sd_is_socket_unix(fd, SOCK_STREAM, true, NULL, 0) <= 0) {
-                journal_event(MESSAGE_FAILED, NULL,
+                journal_event(MESSAGE_GOES_ON_WITHOUT, NULL,
                         "Descriptor %d (\"" STORE_CONTROL "\") is not a listening UNIX stream "
                         "socket; acceptctl does not reach this instance.",
                         fd);
@@ -383,7 +383,8 @@ struct control *control_open(const struct control_context *context, int fd_consu
         if (r >= 0)
                 return c;
 
-        (void)log_error_errno(r, "The control socket cannot be used: %m");
+        (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, r,
+                "The control socket cannot be used: %m. acceptctl does not reach this instance.");
         control_close(c);
         return NULL;
 }

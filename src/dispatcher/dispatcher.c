@@ -101,6 +101,7 @@ static int accept_one(struct dispatcher *d, struct listener *l)
 
         STOP_POINT("accepted");
         d->hand[0].slot = pool_accepted(&d->pool, l->index, usec_now());
+        STOP_POINT("in-hand");
         hand_over(d);
         return 0;
 }
@@ -193,7 +194,23 @@ static void refuse(struct dispatcher *d)
                 pool_refused(&d->pool, d->hand[0].slot,
                         d->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
                 drop_from_hand(d, 0);
+                d->n_refused++;
         }
+}
+
+/* They go through the hand two by two, and are told together. */
+static void log_refused(struct dispatcher *d)
+{
+        uint32_t n = TAKE(d->n_refused, 0U);
+        const char *why = d->pool.stopping ? "no worker was left when the instance stopped"
+                                           : "workers died so fast that no other could take them";
+
+        if (n > 0)
+                journal_event(MESSAGE_CONNECTIONS_REFUSED,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", n),
+                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                        "%" PRIu32 " connection%s closed unserved: %s.", n,
+                        n == 1 ? " was" : "s were", why);
 }
 
 static int listen_on_off(struct dispatcher *d, bool on)
@@ -310,6 +327,7 @@ int dispatcher_settle(struct dispatcher *d)
                 }
         }
 
+        log_refused(d);
         if (d->trouble[0] && !backoff_is_failing(&d->pool.backoff)) {
                 d->trouble[0] = '\0';
                 journal_event(MESSAGE_POOL_RECOVERED,

@@ -60,6 +60,7 @@ struct dispatcher {
         bool exhausted; /* no descriptor or memory for accepting */
         char trouble[DISPATCHER_TROUBLE_MAX]; /* why workers do not start */
         uint64_t n_failed;                    /* starts, since they fail */
+        uint32_t n_refused;                   /* and not told yet */
 };
 
 /*

@@ -167,26 +167,6 @@ static bool deliver(enum message message, const struct journal_field *fields, co
         return journal.fd >= 0 ? send_entry(message, fields, text) : write_line(message, text);
 }
 
-/* Returns true where this one is too many. */
-static bool suppress(enum message message)
-{
-        usec_t now = usec_now();
-
-        /* What was asked for: by LogConnections=, by SIGUSR1 */
-        if (message == MESSAGE_CONNECTION_ENDED || message == MESSAGE_COUNTERS)
-                return false;
-
-        if (now - journal.bursts[message].since >= BURST_INTERVAL) {
-                journal.bursts[message].since = now;
-                journal.bursts[message].n = 0;
-        }
-        if (journal.bursts[message].n++ < BURST_MAX)
-                return false;
-
-        journal.bursts[message].n_suppressed++;
-        return true;
-}
-
 /* Returns false where it has to be tried again. */
 static bool report_suppressed(enum message message)
 {
@@ -195,8 +175,6 @@ static bool report_suppressed(enum message message)
 
         if (n == 0)
                 return true;
-        if (usec_now() - journal.bursts[message].since < BURST_INTERVAL)
-                return false;
 
         (void)snprintf(text, sizeof(text),
                 "%" PRIu64 " more messages of the kind %s were not logged: too many at once.", n,
@@ -208,6 +186,33 @@ static bool report_suppressed(enum message message)
                 return false;
 
         journal.bursts[message].n_suppressed = 0;
+        return true;
+}
+
+static bool is_over(enum message message, usec_t now)
+{
+        return now - journal.bursts[message].since >= BURST_INTERVAL;
+}
+
+/* Returns true where this one is too many. */
+static bool suppress(enum message message)
+{
+        usec_t now = usec_now();
+
+        /* What was asked for: by LogConnections=, by SIGUSR1 */
+        if (message == MESSAGE_CONNECTION_ENDED || message == MESSAGE_COUNTERS)
+                return false;
+
+        if (is_over(message, now)) {
+                /* Here, too: while they keep coming, journal_report() finds a young interval. */
+                (void)report_suppressed(message);
+                journal.bursts[message].since = now;
+                journal.bursts[message].n = 0;
+        }
+        if (journal.bursts[message].n++ < BURST_MAX)
+                return false;
+
+        journal.bursts[message].n_suppressed++;
         return true;
 }
 
@@ -232,12 +237,20 @@ static bool report_dropped(void)
 bool journal_report(void)
 {
         bool all = report_dropped();
+        usec_t now = usec_now();
 
         for (enum message m = 0; m < MESSAGE_COUNT; m++)
-                if (!report_suppressed(m))
+                if (journal.bursts[m].n_suppressed > 0 && !(is_over(m, now) && report_suppressed(m)))
                         all = false;
 
         return !all;
+}
+
+void journal_flush(void)
+{
+        (void)report_dropped();
+        for (enum message m = 0; m < MESSAGE_COUNT; m++)
+                (void)report_suppressed(m);
 }
 
 void journal_event(

@@ -38,12 +38,17 @@ void journal_event(enum message message, const struct journal_field *fields, con
  * while some is left: call it again in a second. */
 bool journal_report(void);
 
-/* What keeps the dispatcher from going on: MESSAGE_FAILED, with errno set to that of `r` (-errno)
- * for %m. Gives `r` back. */
-#define log_error_errno(r, ...)                                                                    \
+/* Delivers it before it is due: this program ends, or another one takes its place. */
+void journal_flush(void);
+
+/* Says `message`, with errno set to that of `r` (-errno) for %m. Gives `r` back. */
+#define journal_event_errno(message, r, ...)                                                       \
         ({                                                                                         \
                 int _r = (r);                                                                      \
                 errno = -_r;                                                                       \
-                journal_event(MESSAGE_FAILED, NULL, __VA_ARGS__);                                  \
+                journal_event((message), NULL, __VA_ARGS__);                                       \
                 _r;                                                                                \
         })
+
+/* The same of what ends the dispatcher. */
+#define log_error_errno(r, ...) journal_event_errno(MESSAGE_FAILED, (r), __VA_ARGS__)

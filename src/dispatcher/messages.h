@@ -13,6 +13,7 @@
         X(COUNTERS, "a4df0e0e43df405eb9e12bb65505e544", LOG_INFO)                                  \
         X(REFUSED_TO_START, "39cbcb45e9f740f0b6483915398685c7", LOG_ERR)                           \
         X(FAILED, "c47872321cf44ee6af73e9b0eada5331", LOG_ERR)                                     \
+        X(GOES_ON_WITHOUT, "2f94029e46814614913a11287829ed8e", LOG_ERR)                            \
         X(WORKER_READY, "611e982752674a72916baa1915296507", LOG_INFO)                              \
         X(WORKER_ENDED, "0fa04652346e428bbbfa082084ec7f9e", LOG_INFO)                              \
         X(WORKER_RECYCLED, "cc22e77c92d7489fa1c97086723e1425", LOG_INFO)                           \

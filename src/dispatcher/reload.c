@@ -109,6 +109,7 @@ static int execute(struct reload *reload)
                 r = list_fd;
         }
         if (r >= 0) {
+                journal_flush();
                 process_set_batch(false);
                 (void)execv(reload->image->path, reload->image->argv);
                 r = -errno;

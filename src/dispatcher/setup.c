@@ -224,6 +224,7 @@ int dispatcher_run(struct dispatcher *d)
         /* A start after this one is a fresh one. */
         adoption_forget_settings(d->pool.state->generation);
         store_remove(STORE_LEDGER);
+        journal_flush();
         health_log_counters(d, MESSAGE_STOPPED);
         return 0;
 }

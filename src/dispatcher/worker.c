@@ -56,18 +56,23 @@ void worker_deinit(struct worker *w)
         w->pidfd = fd_close(w->pidfd);
 }
 
+static void log_lost(struct worker *w, uint64_t lost, const char *what, const char *why)
+{
+        if (lost > 0)
+                journal_event(MESSAGE_CONNECTIONS_LOST,
+                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
+                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                        "%" PRIu64 " connection%s that worker %" PRIu32 " %s %s lost.", lost,
+                        lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
+}
+
 void worker_bury(struct worker *w)
 {
         uint32_t lost = pool_emptied(pool_of(w), w->row);
 
         store_forget_worker(w->number);
         worker_deinit(w);
-        if (lost > 0)
-                journal_event(MESSAGE_CONNECTIONS_LOST,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost)),
-                        "%" PRIu32 " connection%s that worker %" PRIu32
-                        " had received and not finished %s lost.",
-                        lost, lost == 1 ? "" : "s", w->number, lost == 1 ? "is" : "are");
+        log_lost(w, lost, "had received and not finished", "the worker died with them");
 }
 
 /* --- Its queue --- */
@@ -129,6 +134,7 @@ static void is_ready(struct worker *w)
 static const char *hear_record(struct worker *w, const struct record *record)
 {
         bool was_starting = state_of(w) == WORKER_STARTING;
+        uint64_t lost = pool_of(w)->counters->lost;
         int r;
 
         switch ((enum record_type)record->type) {
@@ -148,6 +154,11 @@ static const char *hear_record(struct worker *w, const struct record *record)
         case RECORD_PONG:
                 if (pool_pong(pool_of(w), w->row, record->value, usec_now()) != 0)
                         return "PONG for a question that was not asked";
+                /* An adopted worker has told what it holds, and the rest is settled: a crash came
+                 * between noting and sending, or between receiving from its queue and noting. */
+                log_lost(w, pool_of(w)->counters->lost - lost,
+                        "had not got when the last dispatcher died",
+                        "the dispatcher died with them");
                 return NULL;
 
         case RECORD_HELD:

@@ -53,7 +53,7 @@ static void check_unsuitable(struct harness *h, int fd_consume)
         (void)listener_add(h, LISTENER_UNIX, "main");
         harness_pass(h, fd_consume, "acceptd-control");
         harness_start(h, .options = WORDS("Workers=1"));
-        harness_await_line(h, "\"acceptd-control\"", "not a listening UNIX stream socket");
+        harness_await_line(h, "<3>", "\"acceptd-control\"", "not a listening UNIX stream socket");
         harness_await_ready(h);
         client_open_served(h, &client, 0);
         (void)client_await_end(h, &client);

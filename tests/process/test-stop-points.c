@@ -175,25 +175,38 @@ static void test_slot_was_freed(void **state)
         end_rounds(&s);
 }
 
+/* Each one that was lost is in the journal. */
+static void expect_told(const struct scene *s, const char *begin)
+{
+        assert_int_equal(harness_count_lines(s->h, begin, "got when the last dispatcher died is lost."),
+                s->ends.lost);
+}
+
+static void rounds_with_none(struct scene *s, const char *point, bool noted)
+{
+        for (unsigned i = 0; i < s->rounds; i++) {
+                struct client client;
+
+                start(s, point);
+                expect(s, 0);
+                expect_no_leak(s);
+                client_open(s->h, &client, 0);
+                assert_int_equal(client_await_end(s->h, &client), CLIENT_END_CLEAN);
+                harness_await_crash(s->h);
+                s->ends.lost += noted;
+        }
+        start(s, NULL);
+}
+
 /* Noted for a worker that never gets it: the client sees the end of the process that had it. */
 static void test_reserved(void **state)
 {
         struct scene s;
 
         begin(&s, *state);
-        for (unsigned i = 0; i < s.rounds; i++) {
-                struct client client;
-
-                start(&s, "reserved");
-                expect(&s, 0);
-                expect_no_leak(&s);
-                client_open(s.h, &client, 0);
-                assert_int_equal(client_await_end(s.h, &client), CLIENT_END_CLEAN);
-                harness_await_crash(s.h);
-                s.ends.lost++;
-        }
-        start(&s, NULL);
+        rounds_with_none(&s, "reserved", true);
         end_rounds(&s);
+        expect_told(&s, "<4>1 connection that worker ");
 }
 
 /* The worker has it, and the ledger does not say so: it goes on, whether it ends before somebody
@@ -234,17 +247,19 @@ static void test_accepted(void **state)
         struct scene s;
 
         begin(&s, *state);
-        for (unsigned i = 0; i < s.rounds; i++) {
-                struct client client;
-
-                start(&s, "accepted");
-                expect(&s, 0);
-                client_open(s.h, &client, 0);
-                assert_int_equal(client_await_end(s.h, &client), CLIENT_END_CLEAN);
-                harness_await_crash(s.h);
-        }
-        start(&s, NULL);
+        rounds_with_none(&s, "accepted", false);
         end_rounds(&s);
+}
+
+/* Noted, and for no worker yet. */
+static void test_in_hand(void **state)
+{
+        struct scene s;
+
+        begin(&s, *state);
+        rounds_with_none(&s, "in-hand", true);
+        end_rounds(&s);
+        expect_told(&s, "<4>1 connection that no worker ");
 }
 
 /* Both workers have said what they have, and get connections. */
@@ -327,6 +342,7 @@ static void test_taken_back(void **state)
         }
         start(&s, NULL);
         end_rounds(&s);
+        expect_told(&s, "<4>1 connection that worker ");
 }
 
 /* --- Workers that come and go --- */
@@ -458,6 +474,7 @@ int main(void)
                 HARNESS_TEST(test_reserved),
                 HARNESS_TEST(test_sent),
                 HARNESS_TEST(test_accepted),
+                HARNESS_TEST(test_in_hand),
                 HARNESS_TEST(test_adoption_is_cut_short),
                 HARNESS_TEST(test_taken_back),
                 HARNESS_TEST(test_drained),

@@ -139,7 +139,7 @@ deaths_are_expected() {
         expect 'remains running after unit stopped'
         expect 'Watchdog timeout|Killing process .* with signal SIGABRT'
         expect 'Worker .* (was ended by SIGKILL|ended in an unknown way)'
-        expect 'connections? that worker .* had received and not finished (is|are) lost'
+        expect 'connections? that (no )?worker .* (is|are) lost'
         expect 'Workers (fail|do not start): the last one was ended by SIGKILL'
 }
 

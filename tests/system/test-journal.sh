@@ -6,6 +6,11 @@
 
 stub=/usr/local/libexec/stub-worker
 
+# has_open N: so many connections are open
+has_open() {
+        acceptctl status echo --json | grep "\"open\": *$1\b"
+}
+
 test_catalog_has_all_messages() {
         [ "$(journalctl --list-catalog | grep -c ' acceptd: ')" = \
                 "$(grep -c '^-- ' /usr/lib/systemd/catalog/acceptd.catalog)" ]
@@ -38,7 +43,8 @@ test_messages_of_a_death() {
         expect 'was ended by SIGKILL|is lost|Workers fail'
         kill -KILL "$worker"
         eventually 5 said CONNECTIONS_LOST ACCEPTD_INSTANCE=echo ACCEPTD_WORKER=1 \
-                ACCEPTD_WORKER_PID="$worker" ACCEPTD_GENERATION ACCEPTD_COUNT=1 PRIORITY=4
+                ACCEPTD_WORKER_PID="$worker" ACCEPTD_GENERATION ACCEPTD_COUNT=1 \
+                'ACCEPTD_REASON=the worker died with them' PRIORITY=4
         said WORKER_DIED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID="$worker" ACCEPTD_GENERATION \
                 ACCEPTD_COUNT=1 'ACCEPTD_END=was ended by SIGKILL' ACCEPTD_END_CODE=2 \
                 ACCEPTD_END_STATUS=9 PRIORITY=4
@@ -57,6 +63,47 @@ TimeoutStopSec=100ms"
         systemctl stop acceptd@echo.service
         said WORKER_TERMINATED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID ACCEPTD_GENERATION PRIORITY=4
         said WORKER_KILLED ACCEPTD_WORKER=1 ACCEPTD_WORKER_PID ACCEPTD_GENERATION PRIORITY=4
+}
+
+# The only worker dies with a connection that it has not received, and at a stop none is started
+test_message_of_a_refusal() {
+        settings "[Pool]
+Workers=1
+[Worker]
+Command=$stub --never-receive --capacity=4
+RestartSec=1h
+RestartMaxDelaySec=1h"
+        expect 'was ended by SIGKILL|Workers fail|closed unserved'
+        exec 3<>/dev/tcp/127.0.0.1/7
+        eventually 5 has_open 1
+        pkill -KILL -P "$(main_pid)"
+        eventually 5 said POOL_DEGRADED
+        systemctl stop acceptd@echo.service
+        said CONNECTIONS_REFUSED ACCEPTD_COUNT=1 PRIORITY=4 \
+                'ACCEPTD_REASON=no worker was left when the instance stopped'
+        exec 3>&-
+}
+
+# What cannot be used is not missed by clients; what cannot be done without ends the dispatcher
+test_messages_of_errors() {
+        local wrong=/run/systemd/system/acceptd-control@echo.socket.d
+        mkdir -p $wrong
+        printf '[Socket]\nListenStream=\nListenDatagram=/run/acceptd/echo/io.acceptd.Pool\n' \
+                >$wrong/test.conf
+        systemctl daemon-reload
+        expect 'acceptctl does not reach this instance'
+        ask 127.0.0.1 7
+        said GOES_ON_WITHOUT ACCEPTD_INSTANCE=echo PRIORITY=3
+        systemctl stop acceptd@echo.service
+        rm -r $wrong
+        systemctl daemon-reload
+
+        # less than the table of connections needs
+        unit_settings $'[Service]\nLimitAS=500M\nRestart=no'
+        expect 'Cannot set up the dispatcher|acceptd@echo.service: (Main process|Failed)'
+        expect 'Failed to start acceptd@echo'
+        not systemctl start acceptd@echo.service
+        said FAILED ACCEPTD_INSTANCE=echo PRIORITY=3
 }
 
 test_message_of_a_violation() {
