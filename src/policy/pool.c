@@ -448,6 +448,7 @@ bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
         else if (of_use)
                 backoff_served(&pool->backoff, w->started_at);
         happened(pool, worker, WORKER_EXITED, now);
+        w->must_list = false; /* nobody is left to be asked */
         pool_set_take(pool, worker, true);
 
         return failed;

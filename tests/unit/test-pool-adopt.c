@@ -171,6 +171,62 @@ static void test_dead_worker_with_a_queue(void **state)
         assert_int_equal(w->state.counters.lost, 0);
 }
 
+/* --- Growth --- */
+
+/* One client after another comes, each stays, and all are served. */
+static void serve(uint32_t n)
+{
+        w->backlog += n;
+        for (uint32_t i = 0; w->backlog > 0 && i < n; i++) {
+                all_ready(1);
+                (void)world_accept(w, 1);
+        }
+        assert_int_equal(w->backlog, 0);
+}
+
+/* A worker that is busy answers when its connection ends, and until then it has no room. */
+static void test_grows_after_a_crash(void **state)
+{
+        (void)state;
+        begin_sized(1, 0, 4);
+        accept_all(1);
+        world_receive(w, 0, 1);
+        adopt();
+        assert_int_equal(world_count(w, WORKER_STARTING), 1);
+        serve(3);
+}
+
+/* The pool stopped growing for as long as an old worker, which was not asked in time, was there. */
+static void test_grows_after_a_reload(void **state)
+{
+        (void)state;
+        begin_sized(1, 0, 6);
+        accept_all(1);
+        world_receive(w, 0, 1);
+        world_adopt(w, WORLD_EXEC);
+        world_try(w);
+        all_ready(1);
+        world_end_trial(w, true);
+        all_ready(1);
+        assert_true(w->workers[0].alive && w->workers[0].must_list);
+        assert_int_equal(world_state(w, 0), WORKER_DRAINING);
+        serve(6);
+}
+
+/* It died before it had answered. */
+static void test_grows_after_a_death(void **state)
+{
+        (void)state;
+        begin_sized(2, 0, 6);
+        accept_all(2);
+        adopt();
+        world_exit(w, 0); /* its queue goes to somebody else */
+        assert_int_equal(world_state(w, 0), WORKER_DEAD);
+        assert_int_equal(world_count(w, WORKER_STARTING), 1);
+        all_ready(1);
+        serve(4);
+}
+
 /* --- Memory that cannot be right --- */
 
 static int init_result(void)
@@ -312,6 +368,9 @@ int main(void)
                 IN_A_WORLD(test_unasked_without_adoption),
                 IN_A_WORLD(test_ready_was_half_noted),
                 IN_A_WORLD(test_dead_worker_with_a_queue),
+                IN_A_WORLD(test_grows_after_a_crash),
+                IN_A_WORLD(test_grows_after_a_reload),
+                IN_A_WORLD(test_grows_after_a_death),
                 IN_A_WORLD(test_contradictions),
                 IN_A_WORLD(test_generation_comes_into_force),
                 IN_A_WORLD(test_generation_is_abandoned),
