@@ -328,7 +328,7 @@ int pool_pong(struct pool *pool, uint32_t worker, uint32_t value, usec_t now)
         struct pool_worker *w = &pool->workers[worker];
 
         if (w->question == QUESTION_NONE || w->question_value != value)
-                return w->adopted ? 0 : POOL_NOT_ASKED;
+                return pool_excuse(pool, worker) ? 0 : POOL_NOT_ASKED;
 
         if (w->question == QUESTION_LIST) {
                 pool_settle_unlisted(pool, worker);
