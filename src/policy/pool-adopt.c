@@ -35,6 +35,15 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
         return true;
 }
 
+/* Each is used once, so none may be where counting on would begin anew. */
+#define NUMBER_MAX (UINT32_MAX / 2)
+
+static bool numbers_are_sound(const struct pool_state *state)
+{
+        return state->generation <= state->last_generation &&
+                state->last_generation <= NUMBER_MAX && state->last_number <= NUMBER_MAX;
+}
+
 /* A slot names a worker that is there, or it is RESERVED and in hand. */
 static int recount_slot(struct pool *pool, const struct slot *slot)
 {
@@ -79,6 +88,9 @@ static int mend_counters(struct pool *pool)
 
 int pool_recount(struct pool *pool)
 {
+        if (!numbers_are_sound(pool->state))
+                return -EBADMSG;
+
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 if (!row_is_sound(pool, i))
                         return -EBADMSG;

@@ -384,6 +384,11 @@ static void test_contradictions(void **state)
         EXPECT_BAD(w->state.slots.n_touched, WORLD_SLOTS_MAX + 1);
         EXPECT_BAD(w->state.slots.last_serial, 1);
         EXPECT_BAD(w->state.slots.last_serial, UINT64_C(1) << 40);
+        EXPECT_BAD(w->state.generation, 2); /* no such one was ever tried */
+        EXPECT_BAD(w->state.last_generation, UINT32_MAX);
+        EXPECT_BAD(w->state.last_generation, UINT32_MAX / 2 + 1);
+        EXPECT_BAD(w->state.last_number, UINT32_MAX);
+        EXPECT_BAD(w->state.last_number, UINT32_MAX / 2 + 1);
         EXPECT_BAD(w->state.counters.accepted, 9);
         EXPECT_BAD(w->state.counters.done, 2);
         EXPECT_BAD(w->state.counters.lost, UINT64_MAX - 1);
