@@ -221,6 +221,7 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
 
         if (channel.queue_fd < 0) {
                 w->number = r->number;
+                w->pid = r->pid;
                 channel_close(&channel);
                 worker_bury(w);
                 return 0;
