@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The server behind io.acceptd.Pool: clients, their calls and answers. Called by acceptd.c; what a
+ * The server behind io.acceptd.Pool: clients, their calls and answers. Called by start.c; what a
  * call does is control-methods.c's matter.
  *
  * Nothing here may harm the way of connections. A wake-up is one message of one client, in turn with
@@ -13,7 +13,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "dispatcher/control.h"
@@ -22,7 +21,7 @@
 #include "varlink/message.h"
 #include "varlink/stream.h"
 
-/* More wait in the backlog. Their descriptors are a part of FDS_OWN in acceptd.c. */
+/* More wait in the backlog. Their descriptors are a part of FDS_OWN in start.c. */
 #define CLIENTS_MAX 8
 
 /* A client has this long for a call, from its first to its last byte and to the last of the answer;

@@ -2,7 +2,7 @@
 
 /*
  * Carries out what the pool decides, and takes each connection its way: accept, choose, note, send,
- * close. Called by acceptd.c; what workers do comes in through worker.c.
+ * close. Called by start.c; what workers do comes in through worker.c.
  */
 
 #include <inttypes.h>

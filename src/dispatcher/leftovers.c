@@ -141,7 +141,7 @@ static bool is_kept(const struct pids *kept, pid_t pid)
         for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
                 pid_t group = getpgid(pid);
 
-                if (group < 0 || pid == getpid() || has(kept, group))
+                if (group < 0 || pid == getpid() || has(kept, pid) || has(kept, group))
                         return true;
                 pid = get_parent(pid);
         }
@@ -231,16 +231,20 @@ static bool collect_workers(
 }
 
 /* In a terminal the control group is the user's whole session. */
-static bool is_service_after_crash(const struct inheritance *inheritance)
+bool leftovers_is_after_crash(const struct inheritance *inheritance)
 {
         const char *pid = getenv("SYSTEMD_EXEC_PID");
 
         if (inheritance->from_reload || !pid || strtol(pid, NULL, 10) != getpid())
                 return false;
 
-        for (size_t i = 0; i < inheritance->n; i++)
-                if (startswith(inheritance->entries[i].name, STORE_PREFIX))
+        for (size_t i = 0; i < inheritance->n; i++) {
+                const char *name = inheritance->entries[i].name;
+
+                /* the control socket is passed at every start */
+                if (startswith(name, STORE_PREFIX) && !streq(name, STORE_CONTROL))
                         return true;
+        }
 
         return false;
 }
@@ -251,7 +255,7 @@ void leftovers_end(const struct dispatcher *d, const struct inheritance *inherit
         char path[LEFTOVERS_PATH_MAX];
         size_t n;
 
-        if (!is_service_after_crash(inheritance) || !collect_workers(&kept, d, inheritance) ||
+        if (!leftovers_is_after_crash(inheritance) || !collect_workers(&kept, d, inheritance) ||
                 !leftovers_find("/proc/self/cgroup", "/sys/fs/cgroup", path))
                 return;
 

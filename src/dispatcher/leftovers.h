@@ -22,6 +22,9 @@ struct pids {
 
 #define LEFTOVERS_PATH_MAX 4096
 
+/* True where this is a service, and the one before it left something in the store. */
+bool leftovers_is_after_crash(const struct inheritance *inheritance);
+
 /* Finds the list of processes of the service that `self` (a file as /proc/self/cgroup) names, under
  * `root` (where the hierarchies are mounted). Returns false where it is no service's. */
 bool leftovers_find(const char *self, const char *root, char *ret_path);

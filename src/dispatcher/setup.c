@@ -2,7 +2,7 @@
 
 /*
  * Puts a dispatcher together and takes it apart: event loop, listeners, ledger, pool. Called by
- * acceptd.c; what happens in between is dispatcher.c's.
+ * start.c; what happens in between is dispatcher.c's.
  */
 
 #include <signal.h>

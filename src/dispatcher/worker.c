@@ -17,6 +17,8 @@
 #include "dispatcher/reload.h"
 #include "dispatcher/store.h"
 
+static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
+
 /* The fields of a message about a worker. */
 #define ABOUT(w)                                                                                   \
         JOURNAL_NUMBER("ACCEPTD_WORKER", (w)->number),                                             \

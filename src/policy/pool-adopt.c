@@ -10,6 +10,9 @@
 
 #include "policy/pool-inside.h"
 
+/* A channel has no room for more questions than this, whoever sent them. */
+#define QUESTIONS_MAX 512U
+
 static bool row_is_sound(const struct pool *pool, uint32_t index)
 {
         const struct worker_row *row = pool->workers[index].row;
@@ -30,6 +33,15 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
         }
 
         return true;
+}
+
+/* Each is used once, so none may be where counting on would begin anew. */
+#define NUMBER_MAX (UINT32_MAX / 2)
+
+static bool numbers_are_sound(const struct pool_state *state)
+{
+        return state->generation <= state->last_generation &&
+                state->last_generation <= NUMBER_MAX && state->last_number <= NUMBER_MAX;
 }
 
 /* A slot names a worker that is there, or it is RESERVED and in hand. */
@@ -76,6 +88,9 @@ static int mend_counters(struct pool *pool)
 
 int pool_recount(struct pool *pool)
 {
+        if (!numbers_are_sound(pool->state))
+                return -EBADMSG;
+
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 if (!row_is_sound(pool, i))
                         return -EBADMSG;
@@ -95,7 +110,18 @@ int pool_recount(struct pool *pool)
         if (pool->state->generation == 0)
                 pool->state->generation = pool->state->last_generation = 1;
         pool->adopted_serial = pool->slots.head->last_serial;
+        pool->state->processes = MIN(pool->state->processes, QUESTIONS_MAX - 1) + 1;
         return mend_counters(pool);
+}
+
+/* What the processes before this one may make a worker say to it: each asked a last question, whose
+ * answer is a list at most; and the last one may have noted a batch and not taken it out of the
+ * channel. */
+static uint64_t count_excuses(const struct pool *pool, const struct pool_worker *w)
+{
+        uint64_t answer = (uint64_t)MAX(w->row->capacity, w->open) + 1;
+
+        return POOL_BATCH_MAX + pool->state->processes * answer;
 }
 
 void pool_adopted(struct pool *pool, uint32_t worker)
@@ -104,6 +130,7 @@ void pool_adopted(struct pool *pool, uint32_t worker)
 
         w->served = true; /* perhaps; its end says nothing about how workers start now */
         w->adopted = true;
+        w->excuses = count_excuses(pool, w);
         /* A crash in pool_ready() */
         if (w->row->state == WORKER_STARTING && w->row->capacity > 0) {
                 w->row->deadline = USEC_INFINITY;
@@ -147,15 +174,37 @@ void pool_begin_list(struct pool *pool, uint32_t worker)
                         pool->slots.table[i].listed = false;
 }
 
+bool pool_excuse(struct pool *pool, uint32_t worker)
+{
+        struct pool_worker *w = &pool->workers[worker];
+
+        if (!w->adopted || w->excuses == 0)
+                return false;
+
+        w->excuses--;
+        return true;
+}
+
+/* It may repeat what the process before this one had heard. */
+int pool_is_foreign(struct pool *pool, uint32_t worker, uint64_t id)
+{
+        uint64_t serial = id >> SLOT_BITS;
+        bool is_old = serial > 0 && serial <= pool->adopted_serial;
+
+        return is_old && pool_excuse(pool, worker) ? 0 : POOL_FOREIGN_ID;
+}
+
 int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
 {
         struct slot *slot = slots_get(&pool->slots, id);
 
-        /* Asked by the process before this one: that it says so is no harm, and says nothing. */
+        /* Asked by a process before this one: that it says so is no harm, and says nothing. */
         if (pool->workers[worker].question != QUESTION_LIST)
-                return pool->workers[worker].adopted ? 0 : POOL_NOT_ASKED;
+                return pool_excuse(pool, worker) ? 0 : POOL_NOT_ASKED;
         if (!slot || slot->worker != worker)
-                return pool_is_foreign(pool, id);
+                return pool_is_foreign(pool, worker, id);
+        if (slot->listed && !pool_excuse(pool, worker)) /* once an answer */
+                return POOL_NOT_ASKED;
 
         slot->listed = true;
         slot_set_state(slot, SLOT_SENT);

@@ -9,6 +9,14 @@
 
 #include "policy/pool-inside.h"
 
+/* True where it has credit, or will when it has said what it holds. One that is full by the ledger
+ * may not answer for as long as its connection lasts, and one that leaves takes nothing more. */
+static bool has_room(const struct pool_worker *w)
+{
+        return w->heap_position != POOL_NOT_IN_HEAP ||
+                (w->must_list && w->row->state == WORKER_READY && w->open < w->row->capacity);
+}
+
 static struct census count_workers(const struct pool *pool)
 {
         struct census census = {};
@@ -29,8 +37,7 @@ static struct census count_workers(const struct pool *pool)
                         pool->workers[i].open > 0;
                 census.leaving += worker_state_info(state)->alive && state > WORKER_READY &&
                         age == POOL_CURRENT;
-                census.with_room += pool->workers[i].heap_position != POOL_NOT_IN_HEAP ||
-                        pool->workers[i].must_list;
+                census.with_room += has_room(&pool->workers[i]);
         }
 
         return census;

@@ -34,8 +34,12 @@ int pool_recount(struct pool *pool);
 /* Call after each change of what makes a worker's credit. */
 void pool_update_credit(struct pool *pool, uint32_t worker);
 
-/* Returns 0 or POOL_FOREIGN_ID. */
-int pool_is_foreign(const struct pool *pool, uint64_t id);
+/* The worker said something that is wrong unless a process before this one made it say so. Returns
+ * whether that may be. */
+bool pool_excuse(struct pool *pool, uint32_t worker);
+
+/* The worker said something of a connection that it does not have. Returns 0 or POOL_FOREIGN_ID. */
+int pool_is_foreign(struct pool *pool, uint32_t worker, uint64_t id);
 
 /* Releases the slot and counts what became of it. */
 void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome);

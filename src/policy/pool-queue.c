@@ -128,6 +128,9 @@ usec_t pool_get_sample_time(struct pool *pool, usec_t now)
         return any ? pool->sample_at : USEC_INFINITY;
 }
 
+/* After an adoption, questions of processes before this one may be queued, too, and count as
+ * connections: there is nothing to tell them by. A worker that reads nothing is relieved of its queue
+ * then although only they are in it; they are dropped, and it is asked again. */
 uint32_t pool_count_waiting(const struct pool *pool, uint32_t worker, uint32_t queued)
 {
         const struct pool_worker *w = &pool->workers[worker];
@@ -328,7 +331,7 @@ int pool_pong(struct pool *pool, uint32_t worker, uint32_t value, usec_t now)
         struct pool_worker *w = &pool->workers[worker];
 
         if (w->question == QUESTION_NONE || w->question_value != value)
-                return w->adopted ? 0 : POOL_NOT_ASKED;
+                return pool_excuse(pool, worker) ? 0 : POOL_NOT_ASKED;
 
         if (w->question == QUESTION_LIST) {
                 pool_settle_unlisted(pool, worker);

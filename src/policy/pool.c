@@ -263,22 +263,13 @@ void pool_forget(struct pool *pool, uint32_t worker)
                 pool->dirty = true;
 }
 
-/* What a worker says of a connection that it does not have: an adopted one may repeat what the
- * process before this one had heard. */
-int pool_is_foreign(const struct pool *pool, uint64_t id)
-{
-        uint64_t serial = id >> SLOT_BITS;
-
-        return serial > 0 && serial <= pool->adopted_serial ? 0 : POOL_FOREIGN_ID;
-}
-
 int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
 {
         struct slot *slot = slots_get(&pool->slots, id);
         bool was_full = pool->slots.n_used >= pool->settings->max_connections;
 
         if (!slot || slot->worker != worker)
-                return pool_is_foreign(pool, id);
+                return pool_is_foreign(pool, worker, id);
 
         pool_settle(pool, slot, OUTCOME_DONE);
         pool->workers[worker].served = true;
@@ -448,6 +439,7 @@ bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
         else if (of_use)
                 backoff_served(&pool->backoff, w->started_at);
         happened(pool, worker, WORKER_EXITED, now);
+        w->must_list = false; /* nobody is left to be asked */
         pool_set_take(pool, worker, true);
 
         return failed;

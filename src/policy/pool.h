@@ -34,6 +34,9 @@ struct worker_row {
  * first cannot be sent: too many descriptors are in flight, perhaps just those in that queue. */
 #define POOL_HAND_MAX 2
 
+/* What a worker says at once, and what is noted in parts: so many records, at most. */
+#define POOL_BATCH_MAX 64
+
 #define POOL_NOT_IN_HEAP UINT32_MAX
 #define POOL_NO_ROW      UINT32_MAX
 
@@ -64,6 +67,7 @@ struct pool_worker {
         /* It was adopted. It may answer questions of the process before this one, and gets nothing
          * until it has listed what it holds. */
         bool adopted, must_list;
+        uint64_t excuses; /* pool_excuse() */
 
         /* pool-queue.c */
         bool in_doubt; /* it was sent a connection since its queue was last seen without any */
@@ -168,7 +172,7 @@ struct pool_state {
         uint32_t settling;    /* enum outcome of the slot that is being released */
         uint32_t stopping;    /* bool; then nobody is to take over from here */
         uint32_t last_question; /* its value: no two are equal, whoever asks */
-        uint32_t unused;
+        uint32_t processes;     /* that had this memory */
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */

@@ -8,28 +8,6 @@
 
 #include "wire/record.h"
 
-const char *record_type_name(uint8_t type)
-{
-        switch (type) {
-        case RECORD_CONNECTION:
-                return "CONNECTION";
-        case RECORD_PING:
-                return "PING";
-        case RECORD_LIST:
-                return "LIST";
-        case RECORD_READY:
-                return "READY";
-        case RECORD_DONE:
-                return "DONE";
-        case RECORD_PONG:
-                return "PONG";
-        case RECORD_HELD:
-                return "HELD";
-        default:
-                return NULL;
-        }
-}
-
 static const char *check_fields(const struct record *record, bool with_id)
 {
         if (record->listener != 0 && record->type != RECORD_CONNECTION)

@@ -38,9 +38,6 @@ struct record {
 
 static_assert(sizeof(struct record) == 16, "a record is 16 bytes");
 
-/* The record's name, or NULL where this version has no such type. */
-const char *record_type_name(uint8_t type);
-
 /*
  * Checks what came over a channel: version, a type that goes this way, and the fields that the type
  * fixes. Returns NULL for a sound record, else a static string that says what is wrong with it.

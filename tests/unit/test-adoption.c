@@ -3,7 +3,7 @@
 /*
  * Which settings a new dispatcher begins with: src/dispatcher/adoption.c. What a crash leaves in the
  * service manager's store at each step of a reload is put together here; how workers are adopted is
- * tested with real ones.
+ * tested with real ones, but for what only the journal shows.
  */
 
 #include <fcntl.h>
@@ -144,6 +144,58 @@ static void test_unreadable_ones(void **state)
         inheritance_done(&inheritance);
 }
 
+/* --- A worker whose set is not whole --- */
+
+static void add_ledger_of(struct inheritance *inheritance, const struct worker_row *row)
+{
+        struct ledger ledger = LEDGER_NULL;
+
+        assert_int_equal(ledger_create(&ledger, LEDGER_ROWS, LEDGER_SLOTS), 0);
+        ledger.header->pool.generation = ledger.header->pool.last_generation = row->generation;
+        ledger.header->pool.last_number = row->number;
+        ledger.rows[0] = *row;
+        assert_int_equal(inheritance_add(inheritance, TAKE_FD(ledger.fd), STORE_LEDGER), 0);
+        ledger_done(&ledger);
+}
+
+/* What is said of it when it is buried names it: PID 0 was in the journal. */
+static void test_incomplete_worker_is_known(void **state)
+{
+        const struct worker_row row = {
+                .number = 7,
+                .pid = 4711,
+                .generation = 1,
+                .capacity = 1,
+                .state = WORKER_READY,
+        };
+        struct dispatcher d = { .ledger = LEDGER_NULL };
+        struct inheritance inheritance = {};
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        settings_resolve(&s, 1);
+        d.settings = &s;
+        add_ledger_of(&inheritance, &row);
+        assert_int_equal(adoption_open_pool(&d, &inheritance), 0);
+        assert_int_equal(d.pool.workers[0].row->number, 7);
+        d.workers = calloc(d.pool.n_rows, sizeof(*d.workers));
+        assert_non_null(d.workers);
+        for (uint32_t i = 0; i < d.pool.n_rows; i++)
+                worker_init(&d.workers[i], &d, i);
+
+        assert_int_equal(adoption_restore(&d, &inheritance), 0);
+        assert_int_equal(d.pool.workers[0].row->state, WORKER_NONE);
+        assert_int_equal(d.workers[0].number, 7);
+        assert_int_equal(d.workers[0].pid, 4711);
+
+        free(d.workers);
+        pool_deinit(&d.pool);
+        ledger_done(&d.ledger);
+        inheritance_done(&inheritance);
+        settings_done(&s);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -154,6 +206,7 @@ int main(void)
                 WITHOUT_LEAKS(test_crash_with_another_ledger),
                 WITHOUT_LEAKS(test_latest_with_a_damaged_ledger),
                 WITHOUT_LEAKS(test_unreadable_ones),
+                WITHOUT_LEAKS(test_incomplete_worker_is_known),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dispatcher/leftovers.h"
+#include "dispatcher/store.h"
 #include "leaks.h"
 
 static char folder[] = "/tmp/acceptd-leftovers-XXXXXX";
@@ -151,6 +152,24 @@ static void test_keeps_workers_and_what_they_started(void **state)
                 end_orphan(&orphans[i]);
 }
 
+/* A worker that has joined another process group, or made one, is still the worker. */
+static void test_keeps_a_worker_in_another_group(void **state)
+{
+        struct orphan orphans[2] = { start_orphan(0, false) };
+        struct pids kept = { .n = 1 };
+
+        (void)state;
+        orphans[1] = start_orphan(orphans[0].pid, true);
+        kept.list = &orphans[1].pid;
+        write_list(orphans, 2);
+        assert_int_equal(leftovers_end_others(list_path, &kept), 1);
+        assert_true(has_ended(orphans[0].pidfd, 10000));
+        assert_false(has_ended(orphans[1].pidfd, 0));
+        assert_false(has_ended(orphans[1].child_pidfd, 0));
+        for (size_t i = 0; i < 2; i++)
+                end_orphan(&orphans[i]);
+}
+
 /* Its children are its own, whatever they are. */
 static void test_keeps_children_of_this_process(void **state)
 {
@@ -175,6 +194,43 @@ static void test_no_list(void **state)
 
         (void)state;
         assert_int_equal(leftovers_end_others("/nonexistent/cgroup.procs", &kept), 0);
+}
+
+/* --- After a crash --- */
+
+static bool is_after_crash(const char *name, bool from_reload)
+{
+        char text[STORE_NAME_MAX];
+        struct inherited entry = { .fd = -1, .name = text }; /* taken already */
+        const struct inheritance inheritance = { &entry, 1, from_reload };
+
+        (void)snprintf(text, sizeof(text), "%s", name);
+        return leftovers_is_after_crash(&inheritance);
+}
+
+static void set_service(pid_t pid)
+{
+        char text[16];
+
+        (void)snprintf(text, sizeof(text), "%d", pid);
+        assert_int_equal(setenv("SYSTEMD_EXEC_PID", text, 1), 0);
+}
+
+static void test_knows_a_crash(void **state)
+{
+        (void)state;
+        set_service(getpid());
+        assert_true(is_after_crash("acceptd-ledger", false));
+        assert_true(is_after_crash("acceptd-pidfd-7", false));
+        assert_false(is_after_crash("acceptd-ledger", true));
+        /* sockets are passed at every start */
+        assert_false(is_after_crash("main", false));
+        assert_false(is_after_crash("acceptd-control", false));
+        /* no service */
+        set_service(getppid());
+        assert_false(is_after_crash("acceptd-ledger", false));
+        (void)unsetenv("SYSTEMD_EXEC_PID");
+        assert_false(is_after_crash("acceptd-ledger", false));
 }
 
 /* --- The control group --- */
@@ -261,8 +317,10 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 WITHOUT_LEAKS(test_ends_what_belongs_to_nobody),
                 WITHOUT_LEAKS(test_keeps_workers_and_what_they_started),
+                WITHOUT_LEAKS(test_keeps_a_worker_in_another_group),
                 WITHOUT_LEAKS(test_keeps_children_of_this_process),
                 WITHOUT_LEAKS(test_no_list),
+                WITHOUT_LEAKS(test_knows_a_crash),
                 WITHOUT_LEAKS(test_finds_the_control_group),
                 WITHOUT_LEAKS(test_finds_it_in_the_hierarchy_of_systemd),
         };

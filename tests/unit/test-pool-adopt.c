@@ -132,6 +132,112 @@ static void test_answer_to_a_dead_dispatcher(void **state)
         assert_int_equal(pool_held(&w->pool, 0, w->workers[0].held[1]), POOL_NOT_ASKED);
 }
 
+/* --- What may be said twice --- */
+
+static uint64_t old_id, held_id;
+
+/* Worker 0 has finished `old_id`, and holds `held_id` and another one, when it is adopted. */
+static void adopt_with_history(void)
+{
+        begin_ready(2, 4);
+        accept_all(6);
+        world_receive(w, 0, 3);
+        old_id = w->workers[0].held[0];
+        world_done(w, 0, 0);
+        held_id = w->workers[0].held[0];
+        adopt();
+        assert_int_equal(w->pool.workers[0].question, QUESTION_LIST);
+}
+
+static int say_done(void)
+{
+        return pool_done(&w->pool, 0, old_id);
+}
+
+static int say_held_of_old(void)
+{
+        return pool_held(&w->pool, 0, old_id);
+}
+
+static int say_held_again(void)
+{
+        return pool_held(&w->pool, 0, held_id);
+}
+
+static int say_held_unasked(void)
+{
+        w->pool.workers[0].question = QUESTION_NONE;
+        return pool_held(&w->pool, 0, held_id);
+}
+
+static int say_pong(void)
+{
+        return pool_pong(&w->pool, 0, 0, w->now);
+}
+
+/* A hostile worker could go on for ever after an adoption. Two processes: a batch, and a list of
+ * four each. */
+static void test_repeats_have_a_bound(void **state)
+{
+        static const struct {
+                int (*say)(void);
+                uint32_t allowed;
+                int then;
+        } cases[] = {
+                { say_done, 64 + 2 * 5, POOL_FOREIGN_ID },
+                { say_held_of_old, 64 + 2 * 5, POOL_FOREIGN_ID },
+                { say_held_again, 64 + 2 * 5 + 1, POOL_NOT_ASKED }, /* one is its answer */
+                { say_held_unasked, 64 + 2 * 5, POOL_NOT_ASKED },
+                { say_pong, 64 + 2 * 5, POOL_NOT_ASKED },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                adopt_with_history();
+                for (uint32_t k = 0; k < cases[i].allowed; k++)
+                        assert_int_equal(cases[i].say(), 0);
+                assert_int_equal(cases[i].say(), cases[i].then);
+                if (i + 1 < ELEMENTSOF(cases))
+                        world_deinit(w);
+        }
+}
+
+/* It has answered all that it was asked before. */
+static void test_no_repeat_after_the_list(void **state)
+{
+        (void)state;
+        adopt_with_history();
+        world_receive(w, 0, WORLD_QUEUE_MAX);
+        world_pong(w, 0);
+        assert_int_equal(say_done(), POOL_FOREIGN_ID);
+        assert_int_equal(say_pong(), POOL_NOT_ASKED);
+}
+
+/* It was never asked by anybody else. */
+static void test_no_repeat_of_a_new_worker(void **state)
+{
+        (void)state;
+        adopt_with_history();
+        all_list();
+        world_receive(w, 0, WORLD_QUEUE_MAX);
+        world_exit(w, 0);
+        world_ready(w, 0, 4);
+        assert_int_equal(w->rows[0].number, 3);
+        assert_int_equal(say_done(), POOL_FOREIGN_ID);
+}
+
+/* A ledger may say anything. */
+static void test_bound_of_a_damaged_ledger(void **state)
+{
+        (void)state;
+        begin_ready(1, 4);
+        w->state.processes = UINT32_MAX;
+        adopt();
+        assert_int_equal(w->pool.workers[0].excuses, 64 + 512 * 5);
+        adopt();
+        assert_int_equal(w->pool.workers[0].excuses, 64 + 512 * 5);
+}
+
 static void test_unasked_without_adoption(void **state)
 {
         (void)state;
@@ -169,6 +275,62 @@ static void test_dead_worker_with_a_queue(void **state)
         world_receive(w, 1, WORLD_QUEUE_MAX);
         assert_true(w->state.counters.taken_back >= 4);
         assert_int_equal(w->state.counters.lost, 0);
+}
+
+/* --- Growth --- */
+
+/* One client after another comes, each stays, and all are served. */
+static void serve(uint32_t n)
+{
+        w->backlog += n;
+        for (uint32_t i = 0; w->backlog > 0 && i < n; i++) {
+                all_ready(1);
+                (void)world_accept(w, 1);
+        }
+        assert_int_equal(w->backlog, 0);
+}
+
+/* A worker that is busy answers when its connection ends, and until then it has no room. */
+static void test_grows_after_a_crash(void **state)
+{
+        (void)state;
+        begin_sized(1, 0, 4);
+        accept_all(1);
+        world_receive(w, 0, 1);
+        adopt();
+        assert_int_equal(world_count(w, WORKER_STARTING), 1);
+        serve(3);
+}
+
+/* The pool stopped growing for as long as an old worker, which was not asked in time, was there. */
+static void test_grows_after_a_reload(void **state)
+{
+        (void)state;
+        begin_sized(1, 0, 6);
+        accept_all(1);
+        world_receive(w, 0, 1);
+        world_adopt(w, WORLD_EXEC);
+        world_try(w);
+        all_ready(1);
+        world_end_trial(w, true);
+        all_ready(1);
+        assert_true(w->workers[0].alive && w->workers[0].must_list);
+        assert_int_equal(world_state(w, 0), WORKER_DRAINING);
+        serve(6);
+}
+
+/* It died before it had answered. */
+static void test_grows_after_a_death(void **state)
+{
+        (void)state;
+        begin_sized(2, 0, 6);
+        accept_all(2);
+        adopt();
+        world_exit(w, 0); /* its queue goes to somebody else */
+        assert_int_equal(world_state(w, 0), WORKER_DEAD);
+        assert_int_equal(world_count(w, WORKER_STARTING), 1);
+        all_ready(1);
+        serve(4);
 }
 
 /* --- Memory that cannot be right --- */
@@ -222,6 +384,11 @@ static void test_contradictions(void **state)
         EXPECT_BAD(w->state.slots.n_touched, WORLD_SLOTS_MAX + 1);
         EXPECT_BAD(w->state.slots.last_serial, 1);
         EXPECT_BAD(w->state.slots.last_serial, UINT64_C(1) << 40);
+        EXPECT_BAD(w->state.generation, 2); /* no such one was ever tried */
+        EXPECT_BAD(w->state.last_generation, UINT32_MAX);
+        EXPECT_BAD(w->state.last_generation, UINT32_MAX / 2 + 1);
+        EXPECT_BAD(w->state.last_number, UINT32_MAX);
+        EXPECT_BAD(w->state.last_number, UINT32_MAX / 2 + 1);
         EXPECT_BAD(w->state.counters.accepted, 9);
         EXPECT_BAD(w->state.counters.done, 2);
         EXPECT_BAD(w->state.counters.lost, UINT64_MAX - 1);
@@ -309,9 +476,16 @@ int main(void)
                 IN_A_WORLD(test_listed_is_sent),
                 IN_A_WORLD(test_vanished_from_a_queue_is_lost),
                 IN_A_WORLD(test_answer_to_a_dead_dispatcher),
+                IN_A_WORLD(test_repeats_have_a_bound),
+                IN_A_WORLD(test_no_repeat_after_the_list),
+                IN_A_WORLD(test_no_repeat_of_a_new_worker),
+                IN_A_WORLD(test_bound_of_a_damaged_ledger),
                 IN_A_WORLD(test_unasked_without_adoption),
                 IN_A_WORLD(test_ready_was_half_noted),
                 IN_A_WORLD(test_dead_worker_with_a_queue),
+                IN_A_WORLD(test_grows_after_a_crash),
+                IN_A_WORLD(test_grows_after_a_reload),
+                IN_A_WORLD(test_grows_after_a_death),
                 IN_A_WORLD(test_contradictions),
                 IN_A_WORLD(test_generation_comes_into_force),
                 IN_A_WORLD(test_generation_is_abandoned),

@@ -174,12 +174,37 @@ static void check_size(struct world *w)
                 return;
 
         world_expect(w, s.running >= settings->workers);
-        if (s.running >= s.most)
+        if (s.running < s.most)
+                world_expect(w, s.idle + s.starting >= settings->workers_spare);
+}
+
+/* Also after crashes and reloads: where nobody has room, nor may still say so, another one starts. */
+static void check_growth(struct world *w)
+{
+        uint32_t starting = 0, running = 0, most = w->settings.workers_max;
+
+        if (w->pool.dirty || w->pool.stopping || w->state.trial ||
+                backoff_is_failing(&w->pool.backoff) || w->pool.paused_until != 0 ||
+                w->pool.slots.n_used >= w->settings.max_connections ||
+                world_count(w, WORKER_NONE) == 0 || world_count(w, WORKER_READY) == 0)
                 return;
-        world_expect(w, s.idle + s.starting >= settings->workers_spare);
-        if (w->pool.n_heap == 0 && s.ready > 0 && w->pool.paused_until == 0 &&
-                w->pool.slots.n_used < settings->max_connections)
-                world_expect(w, s.starting > 0);
+
+        for (uint32_t i = 0; i < w->pool.n_rows; i++) {
+                const struct world_worker *v = &w->workers[i];
+                enum worker_state state = world_state(w, i);
+
+                if (has_credit(w, i) || (state == WORKER_READY && v->must_list &&
+                                                count_open(v) < v->capacity))
+                        return;
+                if (!v->alive || w->rows[i].generation != w->state.generation)
+                        continue;
+                starting += state == WORKER_STARTING;
+                running += state == WORKER_STARTING || state == WORKER_READY;
+                most -= state > WORKER_READY && most > 0;
+        }
+
+        if (running < MAX(most, w->settings.workers))
+                world_expect(w, starting > 0);
 }
 
 static void check_counters(struct world *w)
@@ -219,6 +244,7 @@ static void check_worker(struct world *w, uint32_t row)
         world_expect(w, in_heap == has_credit(w, row));
         if (state == WORKER_DEAD)
                 world_expect(w, p->take);
+        world_expect(w, v->alive || !p->must_list);
         /* What it was asked and did not answer, whether it has read that or not. */
         if (v->asked && w->n_crashes == 0)
                 world_expect(w, p->question == QUESTION_PING && p->question_value == v->question);
@@ -286,6 +312,7 @@ void world_check(struct world *w)
         check_counters(w);
         check_rows(w);
         check_size(w);
+        check_growth(w);
         check_heap(w);
         if (!w->pool.dirty && w->now < w->timer)
                 check_nothing_is_due(w);

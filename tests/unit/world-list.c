@@ -162,7 +162,7 @@ void world_pong(struct world *w, uint32_t row)
 
 void world_pong_bad(struct world *w, uint32_t row, uint32_t value)
 {
-        const struct pool_worker *p = &w->pool.workers[row];
+        struct pool_worker *p = &w->pool.workers[row];
 
         /* A question that is still in the queue could be answered by a lucky guess. */
         if (p->question != QUESTION_NONE && p->question_value == value)
@@ -170,6 +170,7 @@ void world_pong_bad(struct world *w, uint32_t row, uint32_t value)
         world_hear_list(w, row);
         if (p->adopted) {
                 world_expect(w, pool_pong(&w->pool, row, value, w->now) == 0);
+                p->excuses++; /* for what it may honestly say */
                 return;
         }
         world_expect(w, pool_pong(&w->pool, row, value, w->now) == POOL_NOT_ASKED);

@@ -428,10 +428,15 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
 {
         uint64_t serial = id >> SLOT_BITS;
-        bool old = serial > 0 && serial <= w->pool.adopted_serial;
+        struct pool_worker *p = &w->pool.workers[row];
+        uint64_t excuses;
+        bool old;
 
         world_hear_list(w, row);
+        excuses = p->excuses;
+        old = serial > 0 && serial <= w->pool.adopted_serial && p->adopted;
         world_expect(w, pool_done(&w->pool, row, id) == (old ? 0 : POOL_FOREIGN_ID));
+        p->excuses = excuses; /* for what it may honestly say */
         if (!old)
                 world_kill(w, row);
         world_settle(w);
