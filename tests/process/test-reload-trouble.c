@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Reloads under bad circumstances: what was in force cannot be read, or must come back whole. The
+ * usual ones are test-reload.c's.
+ */
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "ctl.h"
+
+/* --- Settings in force that cannot be read --- */
+
+static int make_file(const char *text)
+{
+        int fd = memfd_create("acceptd-test", MFD_CLOEXEC);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        return fd;
+}
+
+/* Starts a dispatcher in the middle of a reload, as the execution in place does it: the program
+ * before it had a setting that this one does not know. */
+static void begin_downgrade(struct harness *h, struct ctl *ctl, const char *pool, const char *worker)
+{
+        ctl_init(h, ctl);
+        ctl_write_pool(ctl, pool, worker);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_pass(h, make_file("[Pool]\nWorkers=1\nNewerKey=1\n"), "settings");
+        /* by what they are there: 3 and up in this order */
+        harness_pass(h, make_file("3 main\n4 acceptd-settings-1\n6 acceptd-control\n"), "list");
+        ctl_start(h, ctl, .command = WORDS(), .store = 64,
+                .environment = WORDS("ACCEPTD_ADOPT=5"));
+        harness_await_line(h, "settings that were in force cannot be read", "NewerKey");
+}
+
+static void expect_stored(struct harness *h, const char *name)
+{
+        (void)harness_counters(h);
+        assert_int_equal(descriptor_store_count(&h->store, "acceptd-settings"), 1);
+        assert_true(descriptor_store_get(&h->store, name) >= 0);
+}
+
+static void test_settings_in_force_cannot_be_read(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+
+        begin_downgrade(h, &ctl, "Workers=1", "--serve=hold");
+        harness_await_line(h, "Generation 2 of the workers is starting", "changed: none.");
+        harness_await_notify(h, "READY=1");
+        client_open_served(h, &client, 0);
+        client_close(&client);
+        expect_stored(h, "acceptd-settings-2");
+        harness_stop(h);
+}
+
+/* There is nothing to go back to: the new ones are in force, and the next reload mends them. */
+static void test_nothing_to_roll_back_to(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+
+        begin_downgrade(h, &ctl, "Workers=1", "--at=start --exit=7");
+        harness_await_line(h, "reload failed", "exited with status 7");
+        harness_await_notify(h, "READY=1");
+        expect_stored(h, "acceptd-settings-1");
+        ctl_write_pool(&ctl, "Workers=1", "--serve=hold");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        client_open_served(h, &client, 0);
+        client_close(&client);
+        harness_stop(h);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                HARNESS_TEST(test_settings_in_force_cannot_be_read),
+                HARNESS_TEST(test_nothing_to_roll_back_to),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
