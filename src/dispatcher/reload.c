@@ -182,13 +182,29 @@ static int start_check(struct reload *reload)
                 d->event, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
 }
 
+/* What the service manager's store has no room for it drops without a word, and after a crash such
+ * workers would be killed. start.c sees to two generations; of those before there may be any number,
+ * for as long as ReloadDrainTimeoutSec= says. Returns what is wrong, or NULL. */
+static const char *check_store(const struct dispatcher *d)
+{
+        uint64_t size = store_get_size(), workers = d->settings->workers_max;
+
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                workers += d->pool.workers[i].row->state != WORKER_NONE;
+        if (size == 0 || STORE_OWN + STORE_PER_WORKER * workers <= size)
+                return NULL;
+
+        return "workers of earlier generations, which still have connections, fill the descriptor "
+               "store; see ReloadDrainTimeoutSec=";
+}
+
 void reload_run(struct control_call *call, void *userdata)
 {
         struct reload *reload = userdata;
         struct dispatcher *d = reload->dispatcher;
         const char *busy = d->pool.stopping             ? "the instance is stopping"
                 : reload->source || d->pool.state->trial ? "another reload is under way"
-                                                         : NULL;
+                                                         : check_store(d);
         int r;
 
         if (busy && !call) {
@@ -211,18 +227,6 @@ void reload_run(struct control_call *call, void *userdata)
 
 /* --- The gate --- */
 
-void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
-        char **old_argv, const char *trouble)
-{
-        reload->call = call;
-        reload->old = old;
-        reload->old_argv = old_argv;
-        if (trouble)
-                fail(reload, trouble);
-        else
-                pool_try(&reload->dispatcher->pool);
-}
-
 static void roll_back(struct reload *reload)
 {
         struct dispatcher *d = reload->dispatcher;
@@ -233,6 +237,23 @@ static void roll_back(struct reload *reload)
         d->process.argv = reload->old_argv;
         pool_settings_changed(&d->pool);
         connection_log_set(d);
+}
+
+void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
+        char **old_argv, const char *trouble)
+{
+        reload->call = call;
+        reload->old = old;
+        reload->old_argv = old_argv;
+        if (!trouble) {
+                trouble = check_store(reload->dispatcher); /* for another WorkersMax= now */
+                if (trouble)
+                        roll_back(reload);
+        }
+        if (trouble)
+                fail(reload, trouble);
+        else
+                pool_try(&reload->dispatcher->pool);
 }
 
 /* Returns the keys that changed, for JSON, and writes them into `text`. */

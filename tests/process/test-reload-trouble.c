@@ -78,11 +78,62 @@ static void test_nothing_to_roll_back_to(void **state)
         harness_stop(h);
 }
 
+/* --- What others must keep room for --- */
+
+static void fail_reload(struct harness *h, const struct ctl *ctl, const char *reason)
+{
+        assert_int_equal(ctl_run(h, ctl, "reload", "test"), 1);
+        if (!strstr(ctl_err, reason))
+                fail_msg("\"%s\" is not in \"%s\"", reason, ctl_err);
+}
+
+/* 3 of its own, 3 for each worker, and 2 that are too few for another */
+#define GENERATIONS 5
+#define STORE       (3 + 3 * GENERATIONS + 2)
+
+/* Each generation has a client. What the store could not take would die with it in a crash. */
+static void test_generations_that_fill_the_store(void **state)
+{
+        static const char reason[] = "earlier generations";
+        struct harness *h = *state;
+        struct client clients[GENERATIONS];
+        struct ctl ctl;
+
+        ctl_start_pool(h, &ctl, "Workers=1", "--serve=obey --capacity=1", .store = STORE);
+        for (size_t i = 0; i < GENERATIONS; i++) {
+                client_open_served(h, &clients[i], 0);
+                if (i == GENERATIONS - 2) { /* there would be room for one more, not for two */
+                        ctl_write_pool(&ctl, "Workers=2", "--serve=obey --capacity=1");
+                        fail_reload(h, &ctl, reason);
+                        ctl_write_pool(&ctl, "Workers=1", "--serve=obey --capacity=1");
+                }
+                if (i < GENERATIONS - 1)
+                        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        }
+        fail_reload(h, &ctl, reason);
+        assert_int_equal(harness_counters(h).open, GENERATIONS);
+        assert_int_equal(descriptor_store_count(&h->store, "acceptd-queue"), GENERATIONS);
+
+        harness_crash(h);
+        harness_start(h, .arguments = WORDS("-c", ctl.settings), .command = WORDS(), .store = STORE);
+        harness_await_line(h, "Took over 5 workers with 5 open connections.");
+        for (size_t i = 0; i < GENERATIONS; i++)
+                client_exchange(h, &clients[i]);
+
+        client_finish(h, &clients[0]);
+        harness_await_death(h, clients[0].pid);
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        for (size_t i = 1; i < GENERATIONS; i++)
+                client_finish(h, &clients[i]);
+        harness_stop(h);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_settings_in_force_cannot_be_read),
                 HARNESS_TEST(test_nothing_to_roll_back_to),
+                HARNESS_TEST(test_generations_that_fill_the_store),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
