@@ -8,6 +8,8 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,9 +23,24 @@
 #include "policy/settings-change.h"
 #include "varlink/interfaces.h"
 
+#define CHECK_END_MSEC 1000
+
+/* Ends the check. That takes no time, unless it sleeps where no signal reaches it; then it is left
+ * behind. Nothing is served meanwhile: this is for a stop, or when the event loop fails. */
+static void end_check(const struct reload *reload)
+{
+        struct pollfd pollfd = { .fd = reload->pidfd, .events = POLLIN };
+
+        process_signal(reload->pidfd, SIGKILL);
+        (void)poll(&pollfd, 1, CHECK_END_MSEC);
+        (void)process_reap(reload->pid, reload->pidfd);
+}
+
 void reload_done(struct reload *reload)
 {
         reload->source = sd_event_source_disable_unref(reload->source);
+        if (reload->pidfd >= 0)
+                end_check(reload);
         reload->pidfd = fd_close(reload->pidfd);
         reload->output_fd = fd_close(reload->output_fd);
 }

@@ -35,6 +35,7 @@ struct reload {
 
 #define RELOAD_NULL ((struct reload){ .pidfd = -1, .output_fd = -1 })
 
+/* Ends the check, too, if it runs. */
 void reload_done(struct reload *reload);
 
 /* For struct control_context: `userdata` is a struct reload. `call` may be NULL, for a signal. */

@@ -5,7 +5,12 @@
  * usual ones are test-reload.c's.
  */
 
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -128,12 +133,61 @@ static void test_generations_that_fill_the_store(void **state)
         harness_stop(h);
 }
 
+/* --- A check that does not end --- */
+
+/* Another program takes the place of this one: its check says so at h->fifo, and hangs. */
+static void begin_hanging(struct harness *h, struct ctl *ctl)
+{
+        _cleanup_(fclosep) FILE *f = NULL;
+        char program[PATH_MAX], script[PATH_MAX + 8];
+
+        (void)snprintf(program, sizeof(program), "%s", harness_path("../../acceptd"));
+        harness_copy_program(h, "acceptd", program);
+        ctl_start_pool(h, ctl, "Workers=1", "--serve=hold", .program = program);
+
+        (void)snprintf(script, sizeof(script), "%s.new", program);
+        f = fopen(script, "we");
+        assert_non_null(f);
+        fprintf(f, "#!/bin/sh\necho hangs >%s\nread -r x <%s\n", h->fifo, h->fifo);
+        assert_int_equal(fchmod(fileno(f), 0755), 0);
+        assert_int_equal(fclose(TAKE_PTR(f)), 0);
+        assert_int_equal(rename(script, program), 0);
+}
+
+/* Returns the connection of whoever waits for its outcome. */
+static int start_reload(struct harness *h, const struct ctl *ctl)
+{
+        static const char call[] = CTL_CALL("io.acceptd.Pool.Reload");
+        _cleanup_(fd_closep) int fifo = open(h->fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        int fd = ctl_connect(ctl);
+
+        assert_true(fifo >= 0);
+        ctl_send(fd, call, sizeof(call)); /* with its 0 */
+        (void)harness_wait(h, fifo, POLLIN);
+        return fd;
+}
+
+static void test_stop_while_the_check_hangs(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+        int fd;
+
+        begin_hanging(h, &ctl);
+        fd = start_reload(h, &ctl);
+        assert_int_equal(kill(h->pid, SIGTERM), 0);
+        json_decref(ctl_receive(h, fd));
+        fd_close(fd);
+        harness_expect_exit(h, 0); /* and nothing is left behind */
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_settings_in_force_cannot_be_read),
                 HARNESS_TEST(test_nothing_to_roll_back_to),
                 HARNESS_TEST(test_generations_that_fill_the_store),
+                HARNESS_TEST(test_stop_while_the_check_hangs),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
