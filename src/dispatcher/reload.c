@@ -23,6 +23,10 @@
 #include "policy/settings-change.h"
 #include "varlink/interfaces.h"
 
+/* For reading some small files; on a mount that does not answer it would take forever. With a trial of
+ * TimeoutStartSec= after it, it is within the time that systemctl reload waits. */
+#define CHECK_USEC (10 * USEC_PER_SEC)
+
 #define CHECK_END_MSEC 1000
 
 /* Ends the check. That takes no time, unless it sleeps where no signal reaches it; then it is left
@@ -39,6 +43,8 @@ static void end_check(const struct reload *reload)
 void reload_done(struct reload *reload)
 {
         reload->source = sd_event_source_disable_unref(reload->source);
+        reload->timer = sd_event_source_disable_unref(reload->timer);
+        reload->is_late = false;
         if (reload->pidfd >= 0)
                 end_check(reload);
         reload->pidfd = fd_close(reload->pidfd);
@@ -161,6 +167,11 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         struct process_end end = process_reap(reload->pid, reload->pidfd);
         char text[1024] = "", words[PROCESS_END_MAX];
 
+        if (reload->is_late) {
+                reload_done(reload);
+                return 0;
+        }
+
         if (reload->dispatcher->pool.stopping) {
                 /* asked for meanwhile: the next image would not know */
                 (void)snprintf(text, sizeof(text), "the instance is stopping");
@@ -182,6 +193,17 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         return 0;
 }
 
+/* Nobody waits for the end of what hangs: it may sleep where no signal reaches it. */
+static int on_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+        struct reload *reload = userdata;
+
+        reload->is_late = true;
+        process_signal(reload->pidfd, SIGKILL);
+        fail(reload, "the check of the settings took longer than 10s");
+        return 0;
+}
+
 static int start_check(struct reload *reload)
 {
         struct dispatcher *d = reload->dispatcher;
@@ -190,6 +212,10 @@ static int start_check(struct reload *reload)
         reload->output_fd = memfd_create("acceptd-check", MFD_CLOEXEC);
         if (reload->output_fd < 0)
                 return -errno;
+        r = sd_event_add_time_relative(d->event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
+                USEC_PER_SEC, on_late, reload);
+        if (r < 0)
+                return r;
         r = process_spawn_check(&d->process, reload->image->check_argv, reload->output_fd,
                 &reload->pid, &reload->pidfd);
         if (r < 0)
@@ -220,6 +246,7 @@ void reload_run(struct control_call *call, void *userdata)
         struct reload *reload = userdata;
         struct dispatcher *d = reload->dispatcher;
         const char *busy = d->pool.stopping             ? "the instance is stopping"
+                : reload->is_late                        ? "the last check has not ended yet"
                 : reload->source || d->pool.state->trial ? "another reload is under way"
                                                          : check_store(d);
         int r;

@@ -24,6 +24,8 @@ struct reload {
 
         /* The check, while it runs */
         sd_event_source *source;
+        sd_event_source *timer;
+        bool is_late; /* the reload has failed, the check has not ended */
         pid_t pid;
         int pidfd;
         int output_fd;

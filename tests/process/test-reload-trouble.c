@@ -181,6 +181,30 @@ static void test_stop_while_the_check_hangs(void **state)
         harness_expect_exit(h, 0); /* and nothing is left behind */
 }
 
+static void test_check_that_hangs(void **state)
+{
+        struct harness *h = *state;
+        json_auto_t *answer = NULL;
+        char program[PATH_MAX];
+        struct ctl ctl;
+        int fd;
+
+        begin_hanging(h, &ctl);
+        fd = start_reload(h, &ctl);
+        harness_await_notify(h, "RELOADING=1");
+        answer = ctl_receive(h, fd);
+        assert_string_equal(ctl_text(json_object_get(answer, "parameters"), "reason"),
+                "the check of the settings took longer than 10s");
+        fd_close(fd);
+        harness_await_notify(h, "READY=1");
+
+        /* the next one can be checked again */
+        (void)snprintf(program, sizeof(program), "%s", harness_path("../../acceptd"));
+        harness_copy_program(h, "acceptd", program);
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        harness_stop(h);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -188,6 +212,7 @@ int main(void)
                 HARNESS_TEST(test_nothing_to_roll_back_to),
                 HARNESS_TEST(test_generations_that_fill_the_store),
                 HARNESS_TEST(test_stop_while_the_check_hangs),
+                HARNESS_TEST(test_check_that_hangs),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
