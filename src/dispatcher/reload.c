@@ -125,7 +125,8 @@ static int execute(struct reload *reload)
         r = make_list(reload, &list, settings_fd);
         if (r >= 0 && reload->call) {
                 caller_fd = control_take_fd(TAKE_PTR(reload->call));
-                r = inheritance_add(&list, caller_fd, STORE_CALLER);
+                if (caller_fd >= 0)
+                        r = inheritance_add(&list, caller_fd, STORE_CALLER);
         }
         if (r >= 0) {
                 list_fd = inheritance_pass(&list);

@@ -205,6 +205,20 @@ static void test_check_that_hangs(void **state)
         harness_stop(h);
 }
 
+/* --- A caller that wants no answer --- */
+
+static void test_reload_without_an_answer(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        ctl_start_pool(h, &ctl, "Workers=1", "--serve=hold");
+        assert_null(ctl_call(h, &ctl, "{\"method\":\"io.acceptd.Pool.Reload\",\"oneway\":true}"));
+        harness_await_line(h, "Generation 2 of the workers is starting");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        harness_stop(h);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -213,6 +227,7 @@ int main(void)
                 HARNESS_TEST(test_generations_that_fill_the_store),
                 HARNESS_TEST(test_stop_while_the_check_hangs),
                 HARNESS_TEST(test_check_that_hangs),
+                HARNESS_TEST(test_reload_without_an_answer),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
