@@ -244,14 +244,15 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
         return 1;
 }
 
-/* Has the settings stored under the generation in force. Others are strangers afterwards. */
+/* Has the settings stored under the generation in force: after a reload, too, if those that were in
+ * force could not be read. Others are strangers afterwards. */
 static void keep_settings(const struct dispatcher *d, struct inheritance *inheritance)
 {
         uint32_t generation = d->pool.state->generation;
         _cleanup_(fd_closep) int fd = take(inheritance, STORE_SETTINGS, generation);
         int r;
 
-        if (fd >= 0 || inheritance->from_reload) /* a reload has its say at the gate */
+        if (fd >= 0)
                 return;
 
         r = adoption_store_settings(d->settings, generation);

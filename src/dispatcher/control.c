@@ -165,6 +165,11 @@ void control_fail_simply(struct control_call *call, const char *error, const cha
 
 int control_take_fd(struct control_call *call)
 {
+        if (call->oneway) {
+                close_client(call);
+                return -1;
+        }
+
         return leave(call);
 }
 

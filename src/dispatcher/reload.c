@@ -6,8 +6,9 @@
  * it is known how the new generation starts.
  */
 
-#include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,9 +22,30 @@
 #include "policy/settings-change.h"
 #include "varlink/interfaces.h"
 
+/* For reading some small files; on a mount that does not answer it would take forever. With a trial of
+ * TimeoutStartSec= after it, it is within the time that systemctl reload waits. */
+#define CHECK_USEC (10 * USEC_PER_SEC)
+
+#define CHECK_END_MSEC 1000
+
+/* Ends the check. That takes no time, unless it sleeps where no signal reaches it; then it is left
+ * behind. Nothing is served meanwhile: this is for a stop, or when the event loop fails. */
+static void end_check(const struct reload *reload)
+{
+        struct pollfd pollfd = { .fd = reload->pidfd, .events = POLLIN };
+
+        process_signal(reload->pidfd, SIGKILL);
+        (void)poll(&pollfd, 1, CHECK_END_MSEC);
+        (void)process_reap(reload->pid, reload->pidfd);
+}
+
 void reload_done(struct reload *reload)
 {
         reload->source = sd_event_source_disable_unref(reload->source);
+        reload->timer = sd_event_source_disable_unref(reload->timer);
+        reload->is_late = false;
+        if (reload->pidfd >= 0)
+                end_check(reload);
         reload->pidfd = fd_close(reload->pidfd);
         reload->output_fd = fd_close(reload->output_fd);
 }
@@ -102,7 +124,8 @@ static int execute(struct reload *reload)
         r = make_list(reload, &list, settings_fd);
         if (r >= 0 && reload->call) {
                 caller_fd = control_take_fd(TAKE_PTR(reload->call));
-                r = inheritance_add(&list, caller_fd, STORE_CALLER);
+                if (caller_fd >= 0)
+                        r = inheritance_add(&list, caller_fd, STORE_CALLER);
         }
         if (r >= 0) {
                 list_fd = inheritance_pass(&list);
@@ -145,6 +168,11 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         struct process_end end = process_reap(reload->pid, reload->pidfd);
         char text[1024] = "", words[PROCESS_END_MAX];
 
+        if (reload->is_late) {
+                reload_done(reload);
+                return 0;
+        }
+
         if (reload->dispatcher->pool.stopping) {
                 /* asked for meanwhile: the next image would not know */
                 (void)snprintf(text, sizeof(text), "the instance is stopping");
@@ -166,6 +194,17 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         return 0;
 }
 
+/* Nobody waits for the end of what hangs: it may sleep where no signal reaches it. */
+static int on_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+        struct reload *reload = userdata;
+
+        reload->is_late = true;
+        process_signal(reload->pidfd, SIGKILL);
+        fail(reload, "the check of the settings took longer than 10s");
+        return 0;
+}
+
 static int start_check(struct reload *reload)
 {
         struct dispatcher *d = reload->dispatcher;
@@ -174,6 +213,10 @@ static int start_check(struct reload *reload)
         reload->output_fd = memfd_create("acceptd-check", MFD_CLOEXEC);
         if (reload->output_fd < 0)
                 return -errno;
+        r = sd_event_add_time_relative(d->event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
+                USEC_PER_SEC, on_late, reload);
+        if (r < 0)
+                return r;
         r = process_spawn_check(&d->process, reload->image->check_argv, reload->output_fd,
                 &reload->pid, &reload->pidfd);
         if (r < 0)
@@ -183,13 +226,30 @@ static int start_check(struct reload *reload)
                 d->event, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
 }
 
+/* What the service manager's store has no room for it drops without a word, and after a crash such
+ * workers would be killed. start.c sees to two generations; of those before there may be any number,
+ * for as long as ReloadDrainTimeoutSec= says. Returns what is wrong, or NULL. */
+static const char *check_store(const struct dispatcher *d)
+{
+        uint64_t size = store_get_size(), workers = d->settings->workers_max;
+
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                workers += d->pool.workers[i].row->state != WORKER_NONE;
+        if (size == 0 || STORE_OWN + STORE_PER_WORKER * workers <= size)
+                return NULL;
+
+        return "workers of earlier generations, which still have connections, fill the descriptor "
+               "store; see ReloadDrainTimeoutSec=";
+}
+
 void reload_run(struct control_call *call, void *userdata)
 {
         struct reload *reload = userdata;
         struct dispatcher *d = reload->dispatcher;
         const char *busy = d->pool.stopping             ? "the instance is stopping"
+                : reload->is_late                        ? "the last check has not ended yet"
                 : reload->source || d->pool.state->trial ? "another reload is under way"
-                                                         : NULL;
+                                                         : check_store(d);
         int r;
 
         if (busy && !call) {
@@ -212,18 +272,6 @@ void reload_run(struct control_call *call, void *userdata)
 
 /* --- The gate --- */
 
-void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
-        char **old_argv, const char *trouble)
-{
-        reload->call = call;
-        reload->old = old;
-        reload->old_argv = old_argv;
-        if (trouble)
-                fail(reload, trouble);
-        else
-                pool_try(&reload->dispatcher->pool);
-}
-
 static void roll_back(struct reload *reload)
 {
         struct dispatcher *d = reload->dispatcher;
@@ -234,6 +282,23 @@ static void roll_back(struct reload *reload)
         d->process.argv = reload->old_argv;
         pool_settings_changed(&d->pool);
         connection_log_set(d);
+}
+
+void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
+        char **old_argv, const char *trouble)
+{
+        reload->call = call;
+        reload->old = old;
+        reload->old_argv = old_argv;
+        if (!trouble) {
+                trouble = check_store(reload->dispatcher); /* for another WorkersMax= now */
+                if (trouble)
+                        roll_back(reload);
+        }
+        if (trouble)
+                fail(reload, trouble);
+        else
+                pool_try(&reload->dispatcher->pool);
 }
 
 /* Returns the keys that changed, for JSON, and writes them into `text`. */

@@ -24,6 +24,8 @@ struct reload {
 
         /* The check, while it runs */
         sd_event_source *source;
+        sd_event_source *timer;
+        bool is_late; /* the reload has failed, the check has not ended */
         pid_t pid;
         int pidfd;
         int output_fd;
@@ -35,6 +37,7 @@ struct reload {
 
 #define RELOAD_NULL ((struct reload){ .pidfd = -1, .output_fd = -1 })
 
+/* Ends the check, too, if it runs. */
 void reload_done(struct reload *reload);
 
 /* For struct control_context: `userdata` is a struct reload. `call` may be NULL, for a signal. */

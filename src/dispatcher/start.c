@@ -23,7 +23,6 @@
 #define FDS_OWN 32
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
-#define STORE_OWN      3 /* ledger, settings, and those of a reload */
 
 int start_refuse(const char *message, int error)
 {
@@ -90,7 +89,7 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
  * one that is recycled: what does not fit would be killed after a crash of the dispatcher. */
 static int check_store(const struct settings *s, char **ret_message)
 {
-        uint64_t needed = STORE_OWN + (uint64_t)FDS_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
+        uint64_t needed = STORE_OWN + (uint64_t)STORE_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
         uint64_t size = store_get_size();
 
         if (size == 0 || needed <= size)

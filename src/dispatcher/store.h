@@ -21,6 +21,9 @@
 #define STORE_PIDFD    "acceptd-pidfd"
 #define STORE_NAME_MAX 48
 
+#define STORE_PER_WORKER 3
+#define STORE_OWN        3 /* ledger, settings, and those of a reload */
+
 /* What goes to the next image of this program at a reload, and never into the service manager's
  * store: a connection in hand (and its id), the caller that asked for it. */
 #define STORE_IN_HAND "acceptd-hand"

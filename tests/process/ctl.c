@@ -69,6 +69,15 @@ void ctl_write_settings(const struct ctl *ctl, const char *text)
         assert_true(fputs(text, f) >= 0);
 }
 
+void ctl_write_pool(const struct ctl *ctl, const char *pool, const char *worker)
+{
+        char text[2048];
+
+        (void)snprintf(text, sizeof(text), "[Pool]\n%s\n[Worker]\nCommand=%s %s\n", pool,
+                harness_path("stub-worker"), worker);
+        ctl_write_settings(ctl, text);
+}
+
 void ctl_start_one(struct harness *h, struct ctl *ctl)
 {
         ctl_init(h, ctl);

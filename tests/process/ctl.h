@@ -36,6 +36,19 @@ int ctl_listen(const struct ctl *ctl);
 /* All of this, with one listener and one worker, and waits until it is ready. */
 void ctl_start_one(struct harness *h, struct ctl *ctl);
 
+/* Settings for a pool of stubs: lines of [Pool], and the stubs' arguments with lines of [Worker]. */
+void ctl_write_pool(const struct ctl *ctl, const char *pool, const char *worker);
+
+/* The begin of a test with such a pool and one listener; more goes to harness_start(). */
+#define ctl_start_pool(h, ctl, pool, worker, ...)                                                  \
+        do {                                                                                       \
+                ctl_init(h, ctl);                                                                  \
+                (void)listener_add(h, LISTENER_UNIX, "main");                                      \
+                ctl_write_pool(ctl, pool, worker);                                                 \
+                ctl_start(h, ctl, .command = WORDS() __VA_OPT__(, ) __VA_ARGS__);                  \
+                harness_await_ready(h);                                                            \
+        } while (false)
+
 /* Returns a connected socket. */
 int ctl_connect(const struct ctl *ctl);
 

@@ -195,7 +195,7 @@ static size_t add_words(const char **argv, size_t n, const char *before, const c
 }
 
 /* Another user may not get to where these were built. `path` becomes that of the copy. */
-static void copy_program(const struct harness *h, const char *name, char *path)
+void harness_copy_program(const struct harness *h, const char *name, char path[static PATH_MAX])
 {
         _cleanup_(fd_closep) int from = open(path, O_RDONLY | O_CLOEXEC), to = -1;
         struct stat st;
@@ -250,12 +250,14 @@ void harness_start_config(struct harness *h, const struct harness_config *config
         int log_fd;
 
         (void)snprintf(program, sizeof(program), "%s",
-                harness_path(config->program ?: "../../acceptd"));
+                config->program && config->program[0] == '/'
+                        ? config->program
+                        : harness_path(config->program ?: "../../acceptd"));
         (void)snprintf(stub, sizeof(stub), "%s", harness_path("stub-worker"));
 
         if (config->unprivileged) {
-                copy_program(h, "acceptd", program);
-                copy_program(h, "stub-worker", stub);
+                harness_copy_program(h, "acceptd", program);
+                harness_copy_program(h, "stub-worker", stub);
         }
         n = add_words(argv, n, NULL, config->arguments);
         n = add_words(argv, n, "-o", config->options);

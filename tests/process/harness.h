@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +60,7 @@ struct harness_config {
         rlim_t nofile;                  /* RLIMIT_NOFILE, soft and hard; 0: as it is */
         usec_t watchdog;                /* $WATCHDOG_USEC; 0: none */
         size_t store;                   /* $FDSTORE, and so many are kept; 0: none */
-        const char *program;            /* in this folder, in place of acceptd */
+        const char *program;            /* absolute or in this folder, in place of acceptd */
         bool unprivileged;              /* as user nobody, where the test is root */
 };
 
@@ -140,6 +141,9 @@ void harness_expect_exit(struct harness *h, int status);
 
 /* Leaves the test as skipped; what it has started is ended without a look at it. */
 void harness_skip(struct harness *h, const char *why) __attribute__((noreturn));
+
+/* Copies the program at `path` into the folder of the test; `path` becomes that of the copy. */
+void harness_copy_program(const struct harness *h, const char *name, char path[static PATH_MAX]);
 
 /* The path of something that was built, relative to the folder of this test program; static. */
 const char *harness_path(const char *relative);
