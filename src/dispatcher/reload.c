@@ -6,7 +6,6 @@
  * it is known how the new generation starts.
  */
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reloads under bad circumstances: what was in force cannot be read, or must come back whole. The
- * usual ones are test-reload.c's.
+ * Reloads under bad circumstances: what was in force cannot be read, the descriptor store is full,
+ * the check hangs, nobody wants to hear. The usual ones are test-reload.c's.
  */
 
 #include <fcntl.h>
@@ -83,7 +83,7 @@ static void test_nothing_to_roll_back_to(void **state)
         harness_stop(h);
 }
 
-/* --- What others must keep room for --- */
+/* --- Many generations --- */
 
 static void fail_reload(struct harness *h, const struct ctl *ctl, const char *reason)
 {
