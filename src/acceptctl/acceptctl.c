@@ -24,7 +24,7 @@
 /* As systemctl's, which are those of init scripts. */
 enum exit_status {
         EXIT_NOT_RUNNING = 3,
-        EXIT_UNKNOWN = 4, /* no such instance, or its status cannot be had */
+        EXIT_UNKNOWN = 4,     /* no such instance, or its status cannot be had */
         EXIT_NO_INSTANCE = 5, /* of commands other than status */
 };
 
@@ -168,10 +168,10 @@ static int print_json(const json_t *json)
 
 static const char *name_error(int error)
 {
-        return error == INSTANCE_STOPPED   ? "stopped"
-                : error == -EACCES         ? "running" /* all that others than root can know */
-                : error == -ETIMEDOUT      ? "no answer"
-                                           : "unknown";
+        return error == INSTANCE_STOPPED ? "stopped"
+               : error == -EACCES        ? "running" /* all that others than root can know */
+               : error == -ETIMEDOUT     ? "no answer"
+                                         : "unknown";
 }
 
 static int print_lines_as_json(const struct show_line *lines, size_t n)
@@ -182,10 +182,10 @@ static int print_lines_as_json(const struct show_line *lines, size_t n)
                 const struct show_line *l = &lines[i];
                 const char *state = json_string_value(json_object_get(l->status, "state"));
 
-                (void)json_array_append_new(list,
-                        json_pack("{s:o, s:s, s:b, s:O?}", "name", varlink_make_text(l->name),
-                                "state", state ?: l->state, "configured", l->configured, "status",
-                                l->status));
+                (void)json_array_append_new(
+                        list, json_pack("{s:o, s:s, s:b, s:O?}", "name", varlink_make_text(l->name),
+                                      "state", state ?: l->state, "configured", l->configured,
+                                      "status", l->status));
         }
 
         return print_json(list);

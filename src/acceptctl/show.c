@@ -55,7 +55,7 @@ static void add_waiting(struct table *table, const json_t *status)
         bool known = false;
         size_t i;
 
-        json_array_foreach(json_object_get(status, "listeners"), i, listener) {
+        json_array_foreach (json_object_get(status, "listeners"), i, listener) {
                 const json_t *backlog = json_object_get(listener, "backlog");
 
                 known = known || json_is_integer(backlog);
@@ -72,9 +72,8 @@ int show_list(const struct show_line *lines, size_t n)
 {
         _cleanup_(table_done) struct table table;
 
-        table_init(&table,
-                (const char *const[]){ "INSTANCE", "STATE", ">WORKERS", ">OPEN", ">WAITING",
-                        "SETTINGS", NULL });
+        table_init(&table, (const char *const[]){ "INSTANCE", "STATE", ">WORKERS", ">OPEN",
+                                   ">WAITING", "SETTINGS", NULL });
         for (size_t i = 0; i < n; i++) {
                 const struct show_line *line = &lines[i];
                 char workers[64] = "-";
@@ -101,10 +100,9 @@ static int show_listeners(const json_t *listeners)
         const json_t *listener;
         size_t i;
 
-        table_init(&table,
-                (const char *const[]){ "LISTENER", "ADDRESS", "KIND", ">WAITING", ">LIMIT",
-                        ">DROPPED", NULL });
-        json_array_foreach(listeners, i, listener) {
+        table_init(&table, (const char *const[]){ "LISTENER", "ADDRESS", "KIND", ">WAITING",
+                                   ">LIMIT", ">DROPPED", NULL });
+        json_array_foreach (listeners, i, listener) {
                 table_add(&table, text_of(listener, "name"));
                 table_add(&table, text_of(listener, "address"));
                 table_add(&table, text_of(listener, "kind"));
@@ -123,10 +121,9 @@ static int show_workers(const json_t *workers)
         const json_t *worker;
         size_t i;
 
-        table_init(&table,
-                (const char *const[]){ ">WORKER", ">PID", "STATE", ">GENERATION", ">OPEN",
-                        ">CAPACITY", ">HANDED OVER", ">RUNS FOR", NULL });
-        json_array_foreach(workers, i, worker) {
+        table_init(&table, (const char *const[]){ ">WORKER", ">PID", "STATE", ">GENERATION",
+                                   ">OPEN", ">CAPACITY", ">HANDED OVER", ">RUNS FOR", NULL });
+        json_array_foreach (workers, i, worker) {
                 add_number(&table, worker, "number");
                 add_number(&table, worker, "pid");
                 table_add(&table, text_of(worker, "state"));
@@ -175,7 +172,7 @@ void show_keys(const char *introduction, const json_t *keys)
                 return;
 
         fputs(introduction, stdout);
-        json_array_foreach(keys, i, key) {
+        json_array_foreach (keys, i, key) {
                 fputs(i > 0 ? ", " : " ", stdout);
                 words_print_safely(json_string_value(key) ?: "-", 64, stdout);
                 fputc('=', stdout);

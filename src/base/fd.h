@@ -19,7 +19,8 @@ static inline void fd_closep(int *fd)
 /* Sets or clears FD_CLOEXEC. Returns 0 or -errno. */
 int fd_set_cloexec(int fd, bool on);
 
-/* Sets O_NONBLOCK on the open file description behind `fd`, if it is not set. Returns 0 or -errno. */
+/* Sets O_NONBLOCK on the open file description behind `fd`, unless it is set. Returns 0 or -errno.
+ */
 int fd_set_nonblock(int fd);
 
 /* Opens /dev/null for each of 0, 1 and 2 that is closed, so that no later descriptor becomes one

@@ -3,9 +3,11 @@
 
 /*
  * Places where a test has the dispatcher die, between two steps that a crash may separate. They
- * exist in a build of the tests only (tests/process/acceptd-stop-points): elsewhere they are nothing.
+ * exist in a build of the tests only (tests/process/acceptd-stop-points): elsewhere they are
+ * nothing.
  *
- * ACCEPTD_STOP_POINT=NAME:N in the environment is SIGKILL at the Nth time that this process comes by.
+ * ACCEPTD_STOP_POINT=NAME:N in the environment is SIGKILL at the Nth time that this process comes
+ * by.
  */
 
 #ifdef ACCEPTD_STOP_POINTS

@@ -59,8 +59,7 @@ static int parse_escape(const char **s, char *ret)
         return 0;
 }
 
-/* Reads the word at `*text` into `word`, which has room for all of the text, and moves on behind.
- */
+/* Reads the word at `*text` into `word`, which has room for all of the text, and moves on. */
 static int split_word(const char **text, char *word, const char **ret_problem)
 {
         const char *s = *text;

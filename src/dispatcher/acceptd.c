@@ -143,8 +143,8 @@ static int check(const struct arguments *a)
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* Returns a path for the caller to free, or NULL. Now, since a program that is replaced by a newer one
- * is still this one, and cannot be found any more. */
+/* Returns a path for the caller to free, or NULL. Now, since a program that is replaced by a newer
+ * one is still this one, and cannot be found any more. */
 static char *find_program(void)
 {
         char path[PATH_MAX];
@@ -170,10 +170,10 @@ static char **make_check_argv(int argc, char **argv)
 }
 
 /*
- * Which settings to begin with. After a crash those that were in force: an edit that nobody reloaded
- * changes nothing. After a reload the new ones, with those in force as `old`; where the new ones
- * cannot be read after all, those in force, and `trouble` says why; where it is those in force that
- * cannot be read, the new ones are the only ones to go back to. Returns 0 or -errno.
+ * Which settings to begin with. After a crash those that were in force: an edit that nobody
+ * reloaded changes nothing. After a reload the new ones, with those in force as `old`; where the
+ * new ones cannot be read after all, those in force, and `trouble` says why; where it is those in
+ * force that cannot be read, the new ones are the only ones to go back to. Returns 0 or -errno.
  */
 static int choose_settings(struct start *start, struct settings *s, struct settings *old,
         const struct arguments *a, char **ret_message)

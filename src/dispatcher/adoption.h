@@ -14,8 +14,8 @@ bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
 /* Returns a sealed memfd with these settings, for the caller to close, or -errno. */
 int adoption_make_settings(const struct settings *s);
 
-/* Leaves these settings to the next dispatcher, should this one crash; they count from the moment on
- * in which the ledger says that this generation is in force. Returns 0 or -errno. */
+/* Leaves these settings to the next dispatcher, should this one crash; they count from the moment
+ * on in which the ledger says that this generation is in force. Returns 0 or -errno. */
 int adoption_store_settings(const struct settings *s, uint32_t generation);
 void adoption_forget_settings(uint32_t generation);
 
@@ -23,5 +23,5 @@ void adoption_forget_settings(uint32_t generation);
  * Returns 0 or -errno. */
 int adoption_open_pool(struct dispatcher *d, struct inheritance *inheritance);
 
-/* Takes over the workers of the ledger, and ends what does not belong to it. Returns 0 or -errno. */
+/* Takes over the workers of the ledger, ends what does not belong to it. Returns 0 or -errno. */
 int adoption_restore(struct dispatcher *d, struct inheritance *inheritance);

@@ -81,8 +81,7 @@ void channel_reclaim(struct channel *channel)
         int off = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(options); i++)
-                (void)setsockopt(
-                        channel->queue_fd, SOL_SOCKET, options[i], &off, sizeof(off));
+                (void)setsockopt(channel->queue_fd, SOL_SOCKET, options[i], &off, sizeof(off));
 }
 
 /* A connection that is received at the descriptor limit is destroyed by the kernel without an
@@ -99,8 +98,7 @@ static int check_spare_fd(int fd)
         return 0;
 }
 
-int channel_take_back(
-        struct channel *channel, uint64_t *ret_id, int *ret_fd, bool *ret_dropped)
+int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd, bool *ret_dropped)
 {
         *ret_dropped = false;
         for (;;) {

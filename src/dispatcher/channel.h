@@ -38,9 +38,9 @@ void channel_reclaim(struct channel *channel);
 
 /*
  * Receives one connection from the worker's queue, after channel_reclaim(). The worker may live and
- * receive at the same time: each record goes to one of the two. Returns 0 (*ret_fd is the caller's),
- * WIRE_EMPTY, or -EMFILE and the like where there is no descriptor to receive it with: then it stays
- * where it is. Questions before it are dropped; *ret_dropped says so, whatever is returned.
+ * receive at the same time: each record goes to one of the two. Returns 0 (*ret_fd is the
+ * caller's), WIRE_EMPTY, or -EMFILE and the like where there is no descriptor to receive it with:
+ * then it stays where it is. Questions before it are dropped; *ret_dropped says so, whatever is
+ * returned.
  */
-int channel_take_back(
-        struct channel *channel, uint64_t *ret_id, int *ret_fd, bool *ret_dropped);
+int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd, bool *ret_dropped);

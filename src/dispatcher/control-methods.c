@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The methods of the control socket. Called by control.c for each call; knows nothing of sockets and
- * clients.
+ * The methods of the control socket. Called by control.c for each call; knows nothing of sockets
+ * and clients.
  */
 
 #include "dispatcher/control.h"
@@ -11,9 +11,8 @@
 static void get_status(const struct control_context *context, struct control_call *call,
         const struct varlink_call *what _unused_)
 {
-        control_reply(call,
-                json_pack("{s:o}", "status",
-                        control_make_status(context->dispatcher, context->instance)));
+        control_reply(call, json_pack("{s:o}", "status",
+                                    control_make_status(context->dispatcher, context->instance)));
 }
 
 static void reload(const struct control_context *context, struct control_call *call,
@@ -25,10 +24,9 @@ static void reload(const struct control_context *context, struct control_call *c
 static void get_info(const struct control_context *context _unused_, struct control_call *call,
         const struct varlink_call *what _unused_)
 {
-        control_reply(call,
-                json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "vendor", "acceptd", "product",
-                        "acceptd", "version", ACCEPTD_VERSION, "url", "man:acceptd(8)",
-                        "interfaces", VARLINK_POOL, VARLINK_SERVICE));
+        control_reply(call, json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "vendor", "acceptd",
+                                    "product", "acceptd", "version", ACCEPTD_VERSION, "url",
+                                    "man:acceptd(8)", "interfaces", VARLINK_POOL, VARLINK_SERVICE));
 }
 
 static void get_description(const struct control_context *context _unused_,
@@ -69,8 +67,7 @@ static const struct method *find_method(const char *name)
 /* There is no such method; is there such an interface? */
 static void refuse(struct control_call *call, const char *method)
 {
-        _cleanup_(freep) char *interface =
-                strndup(method, (size_t)(strrchr(method, '.') - method));
+        _cleanup_(freep) char *interface = strndup(method, (size_t)(strrchr(method, '.') - method));
 
         if (!interface)
                 control_fail(call, VARLINK_METHOD_NOT_FOUND, NULL);

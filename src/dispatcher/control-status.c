@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How the instance is, as JSON: the Status of src/varlink/interfaces.c. Called by control-methods.c;
- * changes nothing.
+ * How the instance is, as JSON: the Status of src/varlink/interfaces.c. Called by
+ * control-methods.c; changes nothing.
  */
 
 #include <linux/sock_diag.h>
@@ -67,11 +67,11 @@ static json_t *make_worker(const struct pool_worker *w)
 {
         const struct worker_row *row = w->row;
 
-        return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "number",
-                INTEGER(row->number), "pid", INTEGER(row->pid), "state",
-                worker_state_info(row->state)->name, "generation", INTEGER(row->generation),
-                "capacity", INTEGER(row->capacity), "open", INTEGER(w->open), "handedOver",
-                INTEGER(row->handed_over), "since", INTEGER(w->started_at));
+        return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "number", INTEGER(row->number),
+                "pid", INTEGER(row->pid), "state", worker_state_info(row->state)->name,
+                "generation", INTEGER(row->generation), "capacity", INTEGER(row->capacity), "open",
+                INTEGER(w->open), "handedOver", INTEGER(row->handed_over), "since",
+                INTEGER(w->started_at));
 }
 
 static json_t *make_workers(const struct pool *pool)
@@ -118,11 +118,11 @@ json_t *control_make_status(struct dispatcher *d, const char *instance)
         health_format(d, text);
 
         return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "instance",
-                varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID", INTEGER(getpid()),
-                "state",
-                name_state(d, &figures), "statusText", varlink_make_text(text), "generation",
-                INTEGER(d->pool.state->generation), "workersReady", INTEGER(figures.workers_ready),
-                "workersWanted", INTEGER(d->settings->workers), "maxConnections",
+                varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID",
+                INTEGER(getpid()), "state", name_state(d, &figures), "statusText",
+                varlink_make_text(text), "generation", INTEGER(d->pool.state->generation),
+                "workersReady", INTEGER(figures.workers_ready), "workersWanted",
+                INTEGER(d->settings->workers), "maxConnections",
                 INTEGER(d->settings->max_connections), "counters",
                 make_counters(d->pool.counters, &figures), "listeners", make_listeners(d),
                 "workers", make_workers(&d->pool));

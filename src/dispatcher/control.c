@@ -4,9 +4,9 @@
  * The server behind io.acceptd.Pool: clients, their calls and answers. Called by start.c; what a
  * call does is control-methods.c's matter.
  *
- * Nothing here may harm the way of connections. A wake-up is one message of one client, in turn with
- * the listeners, so it is answered while they are busy and does not stop them however much it is
- * asked. What fails ends the client, at worst the control socket, never the dispatcher.
+ * Nothing here may harm the way of connections. A wake-up is one message of one client, in turn
+ * with the listeners, so it is answered while they are busy and does not stop them however much it
+ * is asked. What fails ends the client, at worst the control socket, never the dispatcher.
  */
 
 #include <fcntl.h>
@@ -175,8 +175,8 @@ int control_take_fd(struct control_call *call)
 
 /* --- What happens --- */
 
-static int on_client(sd_event_source *source, int fd _unused_, uint32_t revents _unused_,
-        void *userdata)
+static int on_client(
+        sd_event_source *source, int fd _unused_, uint32_t revents _unused_, void *userdata)
 {
         struct control_call *client = userdata;
         json_auto_t *message = NULL;
@@ -247,21 +247,20 @@ static int watch(struct control *c, struct control_call *client)
         sd_event *event = c->context.dispatcher->event;
         int r;
 
-        r = sd_event_add_io(
-                event, &client->source, client->stream.fd, EPOLLIN, on_client, client);
+        r = sd_event_add_io(event, &client->source, client->stream.fd, EPOLLIN, on_client, client);
         if (r < 0)
                 return r;
         go_to_the_end(c, client->source);
-        r = sd_event_add_time(event, &client->timer, CLOCK_MONOTONIC, USEC_INFINITY, 0,
-                on_client_timer, client);
+        r = sd_event_add_time(
+                event, &client->timer, CLOCK_MONOTONIC, USEC_INFINITY, 0, on_client_timer, client);
         if (r < 0)
                 return r;
 
         return start_timer(client);
 }
 
-static int on_socket(sd_event_source *source, int fd _unused_, uint32_t revents _unused_,
-        void *userdata)
+static int on_socket(
+        sd_event_source *source, int fd _unused_, uint32_t revents _unused_, void *userdata)
 {
         struct control *c = userdata;
         struct control_call *client = find_free(c);

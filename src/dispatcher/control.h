@@ -14,9 +14,9 @@
 struct control;
 
 /*
- * A call that waits for its answer. The one who has it gives exactly one answer, now or at any later
- * time: control_reply(), control_fail() or control_take_fd(); then it is gone. A caller that went
- * away meanwhile changes nothing about that.
+ * A call that waits for its answer. The one who has it gives exactly one answer, now or at any
+ * later time: control_reply(), control_fail() or control_take_fd(); then it is gone. A caller that
+ * went away meanwhile changes nothing about that.
  */
 struct control_call;
 
@@ -50,8 +50,8 @@ void control_fail(struct control_call *call, const char *error, json_t *paramete
 void control_fail_simply(struct control_call *call, const char *error, const char *parameter);
 
 /* Gives away the caller's connection, non-blocking, on which somebody else will answer: the next
- * image of this program. All that the caller sent behind the call is still in the socket. Returns -1
- * for a caller that wants no answer, after closing: the other side could not know that. */
+ * image of this program. All that the caller sent behind the call is still in the socket. Returns
+ * -1 for a caller that wants no answer, after closing: the other side could not know that. */
 int control_take_fd(struct control_call *call);
 
 /* Takes over such a connection. Returns the call that waits on it, or NULL where there is no place

@@ -55,9 +55,9 @@ struct dispatcher {
         usec_t status_sent_at;
         char status[STATUS_MAX]; /* as it was sent last */
         bool status_is_due;
-        bool is_ready;  /* the service manager knows */
-        bool listening; /* the listeners are in the loop */
-        bool exhausted; /* no descriptor or memory for accepting */
+        bool is_ready;                        /* the service manager knows */
+        bool listening;                       /* the listeners are in the loop */
+        bool exhausted;                       /* no descriptor or memory for accepting */
         char trouble[DISPATCHER_TROUBLE_MAX]; /* why workers do not start */
         uint64_t n_failed;                    /* starts, since they fail */
         uint32_t n_refused;                   /* and not told yet */
@@ -65,8 +65,8 @@ struct dispatcher {
 
 /*
  * Makes a dispatcher for `listeners` (lent, with their index to be set) that runs `argv` as its
- * workers (lent too). What a dispatcher before it left is taken out of `inheritance`. `settings` are
- * resolved and checked; it may have to go back to `old`, unless that is NULL. SIGTERM, SIGINT,
+ * workers (lent too). What a dispatcher before it left is taken out of `inheritance`. `settings`
+ * are resolved and checked; it may have to go back to `old`, unless that is NULL. SIGTERM, SIGINT,
  * SIGHUP and SIGUSR1 are blocked by the caller. Returns 0 or -errno, after a log line.
  */
 int dispatcher_init(struct dispatcher *d, const struct settings *settings,
@@ -79,8 +79,7 @@ int dispatcher_run(struct dispatcher *d);
 
 /* --- For setup.c: what happens --- */
 
-int dispatcher_on_listener(
-        sd_event_source *source, int fd, uint32_t revents, void *userdata);
+int dispatcher_on_listener(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 int dispatcher_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 int dispatcher_on_signal(
         sd_event_source *source, const struct signalfd_siginfo *info, void *userdata);

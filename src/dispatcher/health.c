@@ -13,8 +13,8 @@
 
 #define STATUS_INTERVAL_USEC USEC_PER_SEC
 
-/* While starting and stopping, more time is asked for this often, for this long: how long workers may
- * take is for their own timeouts to say. */
+/* While starting and stopping, more time is asked for this often, for this long: how long workers
+ * may take is for their own timeouts to say. */
 #define EXTEND_INTERVAL_USEC (2 * USEC_PER_SEC)
 #define EXTEND_USEC          (15 * USEC_PER_SEC)
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Descriptors by their names. Their numbers and their order mean nothing: the service manager passes
- * them in any. Called by acceptd.c and adoption.c.
+ * Descriptors by their names. Their numbers and their order mean nothing: the service manager
+ * passes them in any. Called by acceptd.c and adoption.c.
  */
 
 #include <fcntl.h>

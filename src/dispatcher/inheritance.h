@@ -41,5 +41,5 @@ void inheritance_done(struct inheritance *inheritance);
 /* Takes out the descriptor of this name: the caller's now, or -1. */
 int inheritance_take(struct inheritance *inheritance, const char *name);
 
-/* Returns the entry's name where it is no dispatcher's but a listener that nobody took, else NULL. */
+/* Returns the entry's name where it is a listener's, and nobody took it; else NULL. */
 const char *inheritance_get_listener(const struct inheritance *inheritance, size_t i);

@@ -41,7 +41,7 @@ static const struct {
 
 static struct {
         const char *instance;
-        int fd; /* connected to journald; -1: lines on stderr */
+        int fd;     /* connected to journald; -1: lines on stderr */
         bool plain; /* a terminal: no <N> */
         uint64_t n_dropped;
         struct {
@@ -63,7 +63,7 @@ static bool stderr_is_journal(void)
         struct stat st;
 
         return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
-                fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+               fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
 static int connect_journal(void)
@@ -240,7 +240,8 @@ bool journal_report(void)
         usec_t now = usec_now();
 
         for (enum message m = 0; m < MESSAGE_COUNT; m++)
-                if (journal.bursts[m].n_suppressed > 0 && !(is_over(m, now) && report_suppressed(m)))
+                if (journal.bursts[m].n_suppressed > 0 &&
+                        !(is_over(m, now) && report_suppressed(m)))
                         all = false;
 
         return !all;

@@ -95,8 +95,8 @@ int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots)
         return 0;
 }
 
-/* Reads the header. Returns what is wrong with a file as a ledger, or NULL. What the pool keeps in it
- * is checked by pool_init(). */
+/* Reads the header. Returns what is wrong with a file as a ledger, or NULL. What the pool keeps in
+ * it is checked by pool_init(). */
 static const char *check(int fd, struct ledger_header *h)
 {
         struct stat st;
@@ -111,7 +111,8 @@ static const char *check(int fd, struct ledger_header *h)
         if (h->version != LEDGER_VERSION)
                 return "it has another version";
         if (h->n_rows == 0 || h->n_rows > LEDGER_ROWS || h->n_slots == 0 ||
-                h->n_slots > SLOTS_MAX || fstat(fd, &st) < 0 || (size_t)st.st_size != lay_out(h->n_rows, h->n_slots).size)
+                h->n_slots > SLOTS_MAX || fstat(fd, &st) < 0 ||
+                (size_t)st.st_size != lay_out(h->n_rows, h->n_slots).size)
                 return "its size is wrong";
         if (h->n_names > LEDGER_NAMES_MAX)
                 return "it has too many names";

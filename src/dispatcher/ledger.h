@@ -9,7 +9,7 @@
  */
 
 #define LEDGER_VERSION   2
-#define LEDGER_ROWS      12294 /* pool_rows_needed() of the most workers that settings allow */
+#define LEDGER_ROWS      12294     /* pool_rows_needed() of the most workers that settings allow */
 #define LEDGER_SLOTS     SLOTS_MAX /* what was never in use costs no memory */
 #define LEDGER_NAMES_MAX 64
 #define LEDGER_NAME_SIZE 256 /* FDNAME_MAX of systemd, and the final 0 */
@@ -52,6 +52,6 @@ int ledger_add_name(struct ledger *ledger, const char *name);
 /* Returns all names, separated by colons, for the caller to free, or NULL without memory. */
 char *ledger_join_names(const struct ledger *ledger);
 
-/* The memory for pool_init(), with `n_rows` rows behind those that are in use: workers of any number
- * of generations before may still have connections. */
+/* The memory for pool_init(), with `n_rows` rows behind those that are in use: workers of any
+ * number of generations before may still have connections. */
 struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows);

@@ -50,7 +50,7 @@ static bool has(const struct pids *pids, pid_t pid)
 
 /* --- The control group --- */
 
-/* cgroup v1 has a hierarchy for systemd alone; with it, v2 may be mounted beside it, or not at all. */
+/* cgroup v1 has a hierarchy for systemd alone; with it, v2 may be mounted, too, or not. */
 static bool find_hierarchy(const char *line, const char *root, char *ret_path)
 {
         static const char *const mounts[] = { "", "/systemd", "/unified" };
@@ -103,7 +103,7 @@ static struct pids read_list(const char *path)
 
 /* --- Whose they are --- */
 
-/* struct pidfd_info and PIDFD_GET_INFO of <linux/pidfd.h>, since Linux 6.13; later ones are longer */
+/* struct pidfd_info and PIDFD_GET_INFO of <linux/pidfd.h>, since Linux 6.13; it grows */
 struct info {
         uint64_t mask, cgroup;
         uint32_t pid, tgid, parent, ids[8], exit_code;

@@ -113,8 +113,8 @@ static void format_address(int fd, char *text)
                 format_unix(&a.un, len, text);
                 break;
         case AF_VSOCK:
-                (void)snprintf(text, LISTENER_ADDRESS_MAX, "vsock:%u:%u", a.vm.svm_cid,
-                        a.vm.svm_port);
+                (void)snprintf(
+                        text, LISTENER_ADDRESS_MAX, "vsock:%u:%u", a.vm.svm_cid, a.vm.svm_port);
                 break;
         default:
                 break;

@@ -14,7 +14,8 @@ int notify_open(void);
 void notify_ready(const char *status);
 void notify_status(const char *status);
 
-/* Not ready yet; more time is needed than TimeoutStartSec= may give. Repeat before `extend` is over. */
+/* Not ready yet; more time is needed than TimeoutStartSec= may give. Repeat before `extend` is
+ * over. */
 void notify_starting(const char *status, usec_t extend);
 
 /* To be followed by notify_ready(), whatever comes of it: the service manager waits for that. */
@@ -25,7 +26,7 @@ void notify_stopping(const char *status, usec_t extend);
 
 void notify_watchdog(void);
 
-/* Puts a copy of `fd` into the service manager's descriptor store under `name`, or takes all of that
- * name out: systemd's FILE_DESCRIPTOR_STORE. */
+/* Puts a copy of `fd` into the service manager's descriptor store under `name`, or takes all of
+ * that name out: systemd's FILE_DESCRIPTOR_STORE. */
 void notify_store(const char *name, int fd);
 void notify_unstore(const char *name);

@@ -45,8 +45,8 @@ static bool is_private(const char *assignment)
         return false;
 }
 
-int process_template_init(struct process_template *template, char **argv, const char *instance,
-        const char *listeners)
+int process_template_init(
+        struct process_template *template, char **argv, const char *instance, const char *listeners)
 {
         size_t n = 0;
         char **env;
@@ -189,7 +189,7 @@ static pid_t spawn(char **argv, char **environment,
 
 /* Descriptors in flight are counted over all processes of a user, against the limit of the one that
  * sends: unix(7), ETOOMANYREFS. A worker that floods itself with them reaches its own limit before
- * it comes to the dispatcher's. The soft one is inherited, so that the worker never sees another. */
+ * it comes to the dispatcher's. The soft one is inherited: the worker never sees another. */
 static pid_t spawn_with_lower_limit(const struct process_template *template, int channel_fd)
 {
         struct rlimit limit, lower;
@@ -295,8 +295,21 @@ struct process_end process_reap(pid_t pid, int pidfd)
 static const char *name_exit_status(int status)
 {
         static const char *const names[] = {
-                "USAGE", "DATAERR", "NOINPUT", "NOUSER", "NOHOST", "UNAVAILABLE", "SOFTWARE",
-                "OSERR", "OSFILE", "CANTCREAT", "IOERR", "TEMPFAIL", "PROTOCOL", "NOPERM", "CONFIG",
+                "USAGE",
+                "DATAERR",
+                "NOINPUT",
+                "NOUSER",
+                "NOHOST",
+                "UNAVAILABLE",
+                "SOFTWARE",
+                "OSERR",
+                "OSFILE",
+                "CANTCREAT",
+                "IOERR",
+                "TEMPFAIL",
+                "PROTOCOL",
+                "NOPERM",
+                "CONFIG",
         };
         int i = status - EX__BASE;
 

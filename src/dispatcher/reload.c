@@ -22,8 +22,8 @@
 #include "policy/settings-change.h"
 #include "varlink/interfaces.h"
 
-/* For reading some small files; on a mount that does not answer it would take forever. With a trial of
- * TimeoutStartSec= after it, it is within the time that systemctl reload waits. */
+/* For reading some small files; on a mount that does not answer it would take forever. With a trial
+ * of TimeoutStartSec= after it, it is within the time that systemctl reload waits. */
 #define CHECK_USEC (10 * USEC_PER_SEC)
 
 #define CHECK_END_MSEC 1000
@@ -52,8 +52,7 @@ void reload_done(struct reload *reload)
 
 static void log_failure(const char *reason)
 {
-        journal_event(MESSAGE_RELOAD_FAILED,
-                JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", reason)),
+        journal_event(MESSAGE_RELOAD_FAILED, JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", reason)),
                 "The reload failed, and nothing changed: %s", reason);
 }
 
@@ -185,8 +184,8 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
                 read_message(reload->output_fd, text, sizeof(text));
                 process_end_format(&end, words);
                 if (!text[0])
-                        (void)snprintf(text, sizeof(text), "%s --check %s", reload->image->path,
-                                words);
+                        (void)snprintf(
+                                text, sizeof(text), "%s --check %s", reload->image->path, words);
         }
 
         reload_done(reload);
@@ -227,8 +226,8 @@ static int start_check(struct reload *reload)
 }
 
 /* What the service manager's store has no room for it drops without a word, and after a crash such
- * workers would be killed. start.c sees to two generations; of those before there may be any number,
- * for as long as ReloadDrainTimeoutSec= says. Returns what is wrong, or NULL. */
+ * workers would be killed. start.c sees to two generations; of those before there may be any
+ * number, for as long as ReloadDrainTimeoutSec= says. Returns what is wrong, or NULL. */
 static const char *check_store(const struct dispatcher *d)
 {
         uint64_t size = store_get_size(), workers = d->settings->workers_max;
@@ -246,10 +245,10 @@ void reload_run(struct control_call *call, void *userdata)
 {
         struct reload *reload = userdata;
         struct dispatcher *d = reload->dispatcher;
-        const char *busy = d->pool.stopping             ? "the instance is stopping"
-                : reload->is_late                        ? "the last check has not ended yet"
-                : reload->source || d->pool.state->trial ? "another reload is under way"
-                                                         : check_store(d);
+        const char *busy = d->pool.stopping  ? "the instance is stopping"
+                           : reload->is_late ? "the last check has not ended yet"
+                           : reload->source || d->pool.state->trial ? "another reload is under way"
+                                                                    : check_store(d);
         int r;
 
         if (busy && !call) {

@@ -30,8 +30,7 @@ int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
         return sd_event_source_set_exit_on_failure(*ret, true);
 }
 
-static int add_timer(
-        struct dispatcher *d, sd_event_source **ret, sd_event_time_handler_t callback)
+static int add_timer(struct dispatcher *d, sd_event_source **ret, sd_event_time_handler_t callback)
 {
         int r;
 

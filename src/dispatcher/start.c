@@ -62,11 +62,10 @@ static const char *name_of_most(const struct settings *s)
         return s->workers_max > s->workers ? "WorkersMax" : "Workers";
 }
 
-/* Makes sure that the descriptors of all workers fit the limit, which is raised as far as it goes. */
+/* Makes sure that the descriptors of all workers fit the limit, raised as far as it goes. */
 static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
 {
-        uint64_t needed = FDS_OWN + n_listeners +
-                (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
+        uint64_t needed = FDS_OWN + n_listeners + (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -77,7 +76,8 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
                 return 0;
 
         if (asprintf(ret_message,
-                    "%s=%" PRIu32 " need up to %" PRIu64 " descriptors, and RLIMIT_NOFILE is %" PRIu64
+                    "%s=%" PRIu32 " need up to %" PRIu64
+                    " descriptors, and RLIMIT_NOFILE is %" PRIu64
                     "; raise LimitNOFILE= or lower %s=",
                     name_of_most(s), s->workers_max, needed, (uint64_t)limit.rlim_cur,
                     name_of_most(s)) < 0)
@@ -89,7 +89,8 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
  * one that is recycled: what does not fit would be killed after a crash of the dispatcher. */
 static int check_store(const struct settings *s, char **ret_message)
 {
-        uint64_t needed = STORE_OWN + (uint64_t)STORE_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
+        uint64_t needed =
+                STORE_OWN + (uint64_t)STORE_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
         uint64_t size = store_get_size();
 
         if (size == 0 || needed <= size)
@@ -161,8 +162,8 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
                 const char *name = inheritance_get_listener(inheritance, i);
 
                 if (name)
-                        r = listener_init(&listeners[n++],
-                                TAKE_FD(inheritance->entries[i].fd), name, ret_message);
+                        r = listener_init(&listeners[n++], TAKE_FD(inheritance->entries[i].fd),
+                                name, ret_message);
         }
 
         if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
@@ -220,8 +221,8 @@ static void resume(struct reload *reload, const struct start *start, char **echo
                 reload_resume(reload, call, start->old, old_argv, start->trouble);
 }
 
-static int run(struct dispatcher *d, struct reload *reload, const struct start *start,
-        char **echo_argv)
+static int run(
+        struct dispatcher *d, struct reload *reload, const struct start *start, char **echo_argv)
 {
         struct control_context context = {
                 .dispatcher = d,

@@ -32,8 +32,8 @@
 /* The control socket: FileDescriptorName= in acceptd-control@.socket */
 #define STORE_CONTROL "acceptd-control"
 
-/* Returns how many descriptors the unit's store takes ($FDSTORE), or 0 where there is none: then the
- * functions below do nothing. */
+/* Returns how many descriptors the unit's store takes ($FDSTORE), or 0 where there is none: then
+ * the functions below do nothing. */
 unsigned long store_get_size(void);
 
 void store_add(const char *name, int fd);

@@ -102,8 +102,7 @@ void worker_sample(struct worker *w)
         struct pool *pool = pool_of(w);
         bool take = pool->workers[w->row].take;
 
-        log_taken(w,
-                pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
+        log_taken(w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
         if (!take && pool->workers[w->row].take)
                 channel_reclaim(&w->channel);
 }
@@ -180,8 +179,8 @@ static const char *hear_record(struct worker *w, const struct record *record)
 static void hear(struct worker *w)
 {
         struct wire_batch *batch = &w->dispatcher->batch;
-        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what it
-         * says stays in its channel until it is noted. Heard twice, it is no more than once. */
+        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what
+         * it says stays in its channel until it is noted. Heard twice, it is no more than once. */
         bool peek = state_of(w) > WORKER_READY;
         const char *why = NULL;
         int r;
@@ -218,8 +217,7 @@ static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_
 static uint32_t count_received(struct worker *w)
 {
         uint32_t open = pool_of(w)->workers[w->row].open;
-        uint32_t queued = pool_count_waiting(
-                pool_of(w), w->row, channel_count_queued(&w->channel));
+        uint32_t queued = pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel));
 
         return open - MIN(open, queued);
 }
@@ -237,8 +235,8 @@ static void log_end(struct worker *w, const struct process_end *end, const char 
 
         /* Expected is what was asked for, or what the protocol allows. */
         journal_event(had == 0 && (before > WORKER_READY || (clean && before == WORKER_READY))
-                        ? MESSAGE_WORKER_ENDED
-                        : MESSAGE_WORKER_DIED,
+                              ? MESSAGE_WORKER_ENDED
+                              : MESSAGE_WORKER_DIED,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", had),
                         JOURNAL_TEXT("ACCEPTD_END", words),
                         JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
@@ -290,13 +288,13 @@ static int watch(struct worker *w)
         sd_event *event = w->dispatcher->event;
         int r;
 
-        r = dispatcher_add_io(event, &w->channel_source, w->channel.fd, on_channel, w,
-                PRIORITY_CHANNEL);
+        r = dispatcher_add_io(
+                event, &w->channel_source, w->channel.fd, on_channel, w, PRIORITY_CHANNEL);
         if (r < 0)
                 return r;
 
-        return dispatcher_add_io(event, &w->exit_source, w->pidfd, on_exit_of_process, w,
-                PRIORITY_EXIT);
+        return dispatcher_add_io(
+                event, &w->exit_source, w->pidfd, on_exit_of_process, w, PRIORITY_EXIT);
 }
 
 int worker_start(struct worker *w)
@@ -309,8 +307,8 @@ int worker_start(struct worker *w)
         if (r < 0)
                 return r;
 
-        r = process_spawn(&w->dispatcher->process, w->number, w->channel.queue_fd, &w->pid,
-                &w->pidfd);
+        r = process_spawn(
+                &w->dispatcher->process, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
         if (r < 0) {
                 worker_deinit(w);
                 return r;

@@ -39,8 +39,7 @@ struct held {
 #define HELD_LIST_BEGIN 0U
 #define HELD_LIST_END   UINT32_MAX
 
-/* Grows the table to `size` slots, at most HELD_SIZE_MAX; never shrinks it. Returns 0 or -ENOMEM.
- */
+/* Grows the table to `size` slots, at most HELD_SIZE_MAX. Never shrinks. Returns 0 or -ENOMEM. */
 int held_grow(struct held *held, uint32_t size);
 
 void held_done(struct held *held);

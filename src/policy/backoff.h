@@ -12,8 +12,8 @@ struct backoff {
         usec_t first; /* RestartSec= */
         usec_t max;   /* RestartMaxDelaySec= */
 
-        usec_t delay; /* after the last failure; 0 while nothing fails */
-        usec_t failed_at; /* of a worker that was started later, nothing is known yet */
+        usec_t delay;      /* after the last failure; 0 while nothing fails */
+        usec_t failed_at;  /* of a worker that was started later, nothing is known yet */
         usec_t not_before; /* no start earlier than this */
 };
 

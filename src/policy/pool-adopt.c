@@ -41,7 +41,7 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
 static bool numbers_are_sound(const struct pool_state *state)
 {
         return state->generation <= state->last_generation &&
-                state->last_generation <= NUMBER_MAX && state->last_number <= NUMBER_MAX;
+               state->last_generation <= NUMBER_MAX && state->last_number <= NUMBER_MAX;
 }
 
 /* A slot names a worker that is there, or it is RESERVED and in hand. */
@@ -52,11 +52,11 @@ static int recount_slot(struct pool *pool, const struct slot *slot)
 
         if (slot->worker == SLOT_NO_WORKER) {
                 pool->n_in_hand++;
-                return slot->state == SLOT_RESERVED && pool->n_in_hand <= POOL_HAND_MAX ? 0 : -EBADMSG;
+                return slot->state == SLOT_RESERVED && pool->n_in_hand <= POOL_HAND_MAX ? 0
+                                                                                        : -EBADMSG;
         }
 
-        if (slot->worker >= pool->n_rows ||
-                pool->workers[slot->worker].row->state == WORKER_NONE)
+        if (slot->worker >= pool->n_rows || pool->workers[slot->worker].row->state == WORKER_NONE)
                 return -EBADMSG;
 
         pool->workers[slot->worker].open++;

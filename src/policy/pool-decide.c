@@ -14,7 +14,7 @@
 static bool has_room(const struct pool_worker *w)
 {
         return w->heap_position != POOL_NOT_IN_HEAP ||
-                (w->must_list && w->row->state == WORKER_READY && w->open < w->row->capacity);
+               (w->must_list && w->row->state == WORKER_READY && w->open < w->row->capacity);
 }
 
 static struct census count_workers(const struct pool *pool)
@@ -34,9 +34,9 @@ static struct census count_workers(const struct pool *pool)
                 census.in_use += state != WORKER_NONE;
                 census.dead += state == WORKER_DEAD;
                 census.dying += (state == WORKER_KILLED || state == WORKER_ABORTED) &&
-                        pool->workers[i].open > 0;
+                                pool->workers[i].open > 0;
                 census.leaving += worker_state_info(state)->alive && state > WORKER_READY &&
-                        age == POOL_CURRENT;
+                                  age == POOL_CURRENT;
                 census.with_room += has_room(&pool->workers[i]);
         }
 
@@ -116,7 +116,8 @@ static void decide_questions(
         pool_wake(d, wake_at);
         question = pool_get_question(pool, worker, now);
         if (question != QUESTION_NONE)
-                pool_act(pool, d, question == QUESTION_LIST ? POOL_ASK_LIST : POOL_ASK_PING, worker);
+                pool_act(
+                        pool, d, question == QUESTION_LIST ? POOL_ASK_LIST : POOL_ASK_PING, worker);
 }
 
 /* True for a ready worker that the current generation replaces. */

@@ -49,7 +49,7 @@ void pool_abandon(struct pool *pool)
 bool pool_is_on_trial(const struct pool *pool, uint32_t worker)
 {
         return pool->state->trial != 0 &&
-                pool->workers[worker].row->generation == pool->state->trial;
+               pool->workers[worker].row->generation == pool->state->trial;
 }
 
 enum pool_age pool_age(const struct pool *pool, uint32_t worker)

@@ -76,7 +76,7 @@ void pool_settle_unlisted(struct pool *pool, uint32_t worker);
 static inline bool pool_is_due(const struct pool *pool, const struct pool_worker *w)
 {
         return pool->settings->recycle_after > 0 &&
-                w->row->handed_over >= pool->settings->recycle_after;
+               w->row->handed_over >= pool->settings->recycle_after;
 }
 
 /* --- Deciding --- */
@@ -87,7 +87,7 @@ struct census {
         uint32_t old;      /* ready, of earlier ones */
         uint32_t ready;    /* all */
         uint32_t alive;
-        uint32_t in_use;    /* rows that are not free */
+        uint32_t in_use; /* rows that are not free */
         uint32_t dead;
         uint32_t dying;     /* killed with connections, some of which may be in its queue */
         uint32_t leaving;   /* of the current generation: drained or worse, and still there */

@@ -129,8 +129,8 @@ usec_t pool_get_sample_time(struct pool *pool, usec_t now)
 }
 
 /* After an adoption, questions of processes before this one may be queued, too, and count as
- * connections: there is nothing to tell them by. A worker that reads nothing is relieved of its queue
- * then although only they are in it; they are dropped, and it is asked again. */
+ * connections: there is nothing to tell them by. A worker that reads nothing is relieved of its
+ * queue then although only they are in it; they are dropped, and it is asked again. */
 uint32_t pool_count_waiting(const struct pool *pool, uint32_t worker, uint32_t queued)
 {
         const struct pool_worker *w = &pool->workers[worker];

@@ -29,12 +29,12 @@ static uint32_t starts_at_once(const struct pool *pool, const struct census *cen
         return MIN(extra + 1, STARTS_MAX);
 }
 
-/* More workers would help: those that there are can take nothing more, and it is not MaxConnections=
- * or a lack of descriptors that keeps clients waiting. */
+/* More workers would help: those that there are can take nothing more, and it is not
+ * MaxConnections= or a lack of descriptors that keeps clients waiting. */
 static bool is_out_of_credit(const struct pool *pool, const struct census *census)
 {
         return census->ready > 0 && census->with_room == 0 && pool->paused_until == 0 &&
-                pool->slots.n_used < pool->settings->max_connections;
+               pool->slots.n_used < pool->settings->max_connections;
 }
 
 /* The most that may run. Those that leave are processes, too. */
@@ -73,7 +73,7 @@ static uint32_t count_wanted(const struct pool *pool, const struct census *censu
 
 /* --- Recycling --- */
 
-/* Returns the ready worker that has had the most connections beyond RecycleAfter=, or POOL_NO_ROW. */
+/* Returns the ready worker that has had the most beyond RecycleAfter=, or POOL_NO_ROW. */
 static uint32_t find_due(const struct pool *pool)
 {
         uint32_t due = POOL_NO_ROW;
@@ -84,8 +84,7 @@ static uint32_t find_due(const struct pool *pool)
                 if (w->row->state != WORKER_READY || w->must_list || i == pool->successor ||
                         pool_age(pool, i) != POOL_CURRENT || !pool_is_due(pool, w))
                         continue;
-                if (due == POOL_NO_ROW ||
-                        w->row->handed_over > pool->workers[due].row->handed_over)
+                if (due == POOL_NO_ROW || w->row->handed_over > pool->workers[due].row->handed_over)
                         due = i;
         }
 
@@ -101,8 +100,7 @@ static void check_successor(struct pool *pool)
                 return;
 
         state = pool->workers[pool->successor].row->state;
-        if (state != WORKER_STARTING &&
-                !(state == WORKER_READY && find_due(pool) != POOL_NO_ROW))
+        if (state != WORKER_STARTING && !(state == WORKER_READY && find_due(pool) != POOL_NO_ROW))
                 pool->successor = POOL_NO_ROW;
 }
 
@@ -127,7 +125,8 @@ static void decide_spawn(struct pool *pool, const struct census *census, uint32_
         uint32_t wanted = count_wanted(pool, census);
         uint32_t running = census->starting + census->current;
         bool succeeds = running >= wanted && running <= pool->settings->workers_max &&
-                due != POOL_NO_ROW && pool->successor == POOL_NO_ROW && census->leaving == 0;
+                        due != POOL_NO_ROW && pool->successor == POOL_NO_ROW &&
+                        census->leaving == 0;
 
         if (succeeds)
                 wanted = running + 1;

@@ -122,7 +122,7 @@ static void heap_sift(struct pool *pool, uint32_t position, uint32_t worker)
 static bool has_credit(const struct pool_worker *w)
 {
         return w->row->state == WORKER_READY && w->open < w->row->capacity &&
-                w->blocked_until == 0 && !w->must_list && !w->take && !w->silent;
+               w->blocked_until == 0 && !w->must_list && !w->take && !w->silent;
 }
 
 static void update_idle(struct pool *pool, struct pool_worker *w)
@@ -185,7 +185,7 @@ static bool gate_is_open(const struct pool *pool)
 bool pool_may_accept(const struct pool *pool)
 {
         return gate_is_open(pool) && pool->n_in_hand == 0 && pool->n_take == 0 &&
-                pool->paused_until == 0 && !pool->stopping;
+               pool->paused_until == 0 && !pool->stopping;
 }
 
 struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now)
@@ -421,7 +421,7 @@ static bool was_of_use(const struct pool *pool, const struct pool_worker *w, use
         const struct backoff *b = &pool->backoff;
 
         return w->served ||
-                (w->row->handed_over > 0 && now - w->started_at >= MAX(b->delay, b->first));
+               (w->row->handed_over > 0 && now - w->started_at >= MAX(b->delay, b->first));
 }
 
 bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)

@@ -9,10 +9,10 @@
 /*
  * The pool: which worker gets a connection, and what is to be done with the workers.
  *
- * The dispatcher tells the pool what happened (pool_accepted, pool_done, pool_exited, ...). Whenever
- * that may have changed what is to be done, `dirty` is set, and the dispatcher asks pool_decide(),
- * which recomputes everything from the state and may be asked at any time: what was not carried out
- * is simply decided again.
+ * The dispatcher tells the pool what happened (pool_accepted, pool_done, pool_exited, ...).
+ * Whenever that may have changed what is to be done, `dirty` is set, and the dispatcher asks
+ * pool_decide(), which recomputes everything from the state and may be asked at any time: what was
+ * not carried out is simply decided again.
  *
  * The way of a connection does not touch all that: pool_accepted, pool_choose, pool_assign,
  * pool_sent, pool_done take a time that does not grow with the pool (but by a heap's logarithm).
@@ -59,10 +59,11 @@ struct pool_worker {
         bool served;
         bool leaves; /* it was asked to: its end says nothing about how workers start */
 
-        bool idle;          /* ready, without a connection */
-        bool retires;       /* it has been idle for so long that it may go */
-        usec_t idle_since;  /* as it was noticed; 0: it was not */
-        uint64_t idle_mark; /* its `handed_over` then: while it is the same, it is idle since then */
+        bool idle;         /* ready, without a connection */
+        bool retires;      /* it has been idle for so long that it may go */
+        usec_t idle_since; /* as it was noticed; 0: it was not */
+        uint64_t
+                idle_mark; /* its `handed_over` then: while it is the same, it is idle since then */
 
         /* It was adopted. It may answer questions of the process before this one, and gets nothing
          * until it has listed what it holds. */
@@ -70,9 +71,9 @@ struct pool_worker {
         uint64_t excuses; /* pool_excuse() */
 
         /* pool-queue.c */
-        bool in_doubt; /* it was sent a connection since its queue was last seen without any */
-        bool take;     /* its queue goes to others; it gets nothing */
-        bool silent;   /* its queue was taken, and it said nothing since: it gets nothing */
+        bool in_doubt;  /* it was sent a connection since its queue was last seen without any */
+        bool take;      /* its queue goes to others; it gets nothing */
+        bool silent;    /* its queue was taken, and it said nothing since: it gets nothing */
         uint32_t taken; /* connections, since `take` was set */
         enum pool_question question; /* that is in its queue or was read, and has no answer */
         uint32_t question_value;
@@ -90,15 +91,15 @@ enum pool_action_type {
         POOL_RETIRE,  /* drain it: it has been idle, and the pool is larger than it has to be */
         POOL_RECYCLE, /* drain it: it has had RecycleAfter= connections, its successor is ready */
         POOL_TERMINATE,
-        POOL_ABORT,      /* it hangs */
+        POOL_ABORT, /* it hangs */
         POOL_KILL,
-        POOL_TAKE_BACK,  /* one connection from the queue of a worker that will not read it */
-        POOL_ASK_LIST,   /* what an adopted worker holds */
-        POOL_ASK_PING,   /* whether it reads */
-        POOL_SAMPLE,     /* how much is queued, for each worker with pool_is_in_doubt() */
-        POOL_HAND_OVER,  /* what is in hand: there is a credit again */
-        POOL_REFUSE,     /* what is in hand: nobody will ever take it */
-        POOL_LISTEN_ON,  /* exactly one of these two stands in each decision */
+        POOL_TAKE_BACK, /* one connection from the queue of a worker that will not read it */
+        POOL_ASK_LIST,  /* what an adopted worker holds */
+        POOL_ASK_PING,  /* whether it reads */
+        POOL_SAMPLE,    /* how much is queued, for each worker with pool_is_in_doubt() */
+        POOL_HAND_OVER, /* what is in hand: there is a credit again */
+        POOL_REFUSE,    /* what is in hand: nobody will ever take it */
+        POOL_LISTEN_ON, /* exactly one of these two stands in each decision */
         POOL_LISTEN_OFF,
 };
 
@@ -151,10 +152,10 @@ struct pool {
 
         struct backoff backoff;
         uint64_t adopted_serial; /* ids up to here are older than this process */
-        usec_t sample_at; /* when queues are looked at again; 0: none is in doubt */
-        uint32_t n_in_hand; /* accepted or taken back, and given to no worker */
-        usec_t paused_until; /* no new descriptor before; 0: not paused */
-        usec_t stop_deadline; /* of waiting for credits when stopping */
+        usec_t sample_at;        /* when queues are looked at again; 0: none is in doubt */
+        uint32_t n_in_hand;      /* accepted or taken back, and given to no worker */
+        usec_t paused_until;     /* no new descriptor before; 0: not paused */
+        usec_t stop_deadline;    /* of waiting for credits when stopping */
         bool stopping;
         bool listening; /* what was decided last */
         bool dirty;
@@ -164,15 +165,15 @@ struct pool {
 struct pool_state {
         struct counters counters;
         struct slots_head slots;
-        uint32_t last_number; /* of a worker */
-        uint32_t generation;  /* in force; 0: there were no workers yet */
-        uint32_t trial;       /* the generation that is being tried; 0: none */
+        uint32_t last_number;     /* of a worker */
+        uint32_t generation;      /* in force; 0: there were no workers yet */
+        uint32_t trial;           /* the generation that is being tried; 0: none */
         uint32_t last_generation; /* numbers are used once, also those of trials that failed */
-        uint32_t floor;       /* workers that were ready when this generation came into force */
-        uint32_t settling;    /* enum outcome of the slot that is being released */
-        uint32_t stopping;    /* bool; then nobody is to take over from here */
-        uint32_t last_question; /* its value: no two are equal, whoever asks */
-        uint32_t processes;     /* that had this memory */
+        uint32_t floor;           /* workers that were ready when this generation came into force */
+        uint32_t settling;        /* enum outcome of the slot that is being released */
+        uint32_t stopping;        /* bool; then nobody is to take over from here */
+        uint32_t last_question;   /* its value: no two are equal, whoever asks */
+        uint32_t processes;       /* that had this memory */
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */
@@ -189,10 +190,10 @@ struct pool_memory {
 uint32_t pool_rows_needed(const struct settings *settings);
 
 /*
- * `settings` (resolved and checked) and the memory stay the caller's. The memory is all zeros, or as
- * another pool left it, whose program may have ended in the middle of any step: then the caller has
- * to say of each row in use pool_adopted(), or pool_exited() and pool_emptied(), and of a slot in
- * hand (pool_get_in_hand()) that it has the connection, or pool_lost().
+ * `settings` (resolved and checked) and the memory stay the caller's. The memory is all zeros, or
+ * as another pool left it, whose program may have ended in the middle of any step: then the caller
+ * has to say of each row in use pool_adopted(), or pool_exited() and pool_emptied(), and of a slot
+ * in hand (pool_get_in_hand()) that it has the connection, or pool_lost().
  *
  * Returns 0, -ENOMEM, or -EBADMSG where the memory cannot be right.
  */
@@ -298,13 +299,13 @@ uint32_t pool_sampled(struct pool *pool, uint32_t worker, uint32_t queued, usec_
 /* POOL_SAMPLE was carried out. */
 void pool_sampling_done(struct pool *pool);
 
-/* Something is about to be received from the queue of a worker that POOL_TAKE_BACK named, or was not
- * received. Who finds the ledger after a crash in between knows that a connection that this worker
- * does not LIST is gone, and not done. */
+/* Something is about to be received from the queue of a worker that POOL_TAKE_BACK named, or was
+ * not received. Who finds the ledger after a crash in between knows that a connection that this
+ * worker does not LIST is gone, and not done. */
 void pool_taking(struct pool *pool, uint32_t worker, bool taking);
 
-/* A connection came back from there, after pool_taking(): it is in hand now. Returns NULL where `id`
- * is not one of that worker's. */
+/* A connection came back from there, after pool_taking(): it is in hand now. Returns NULL where
+ * `id` is not one of that worker's. */
 struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id);
 
 /* So did a question: it will never be answered. */
@@ -335,7 +336,8 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret);
 /*
  * Tries the next generation: one worker of it is started. When that is READY, the caller says
  * pool_commit(): from then on the old workers are drained, each when a new one is READY. When its
- * start fails, pool_abandon(): everything is as it was. While a trial goes on, the old workers serve.
+ * start fails, pool_abandon(): everything is as it was. While a trial goes on, the old workers
+ * serve.
  */
 void pool_try(struct pool *pool);
 void pool_commit(struct pool *pool);
@@ -347,10 +349,10 @@ bool pool_is_on_trial(const struct pool *pool, uint32_t worker);
 /* --- Figures --- */
 
 struct pool_figures {
-        uint32_t workers;       /* that run */
+        uint32_t workers; /* that run */
         uint32_t workers_ready;
-        uint32_t open;          /* slots in use, counted */
-        uint64_t refused;       /* for whatever reason */
+        uint32_t open;    /* slots in use, counted */
+        uint64_t refused; /* for whatever reason */
 };
 
 void pool_get_figures(const struct pool *pool, struct pool_figures *ret);

@@ -40,8 +40,8 @@ static int differ(const struct settings *a, const struct settings *b, size_t i)
         return x && y ? !streq(x, y) : -ENOMEM;
 }
 
-int settings_compare(const struct settings *a, const struct settings *b,
-        bool ret_differ[static SETTING_COUNT])
+int settings_compare(
+        const struct settings *a, const struct settings *b, bool ret_differ[static SETTING_COUNT])
 {
         for (size_t i = 0; i < SETTING_COUNT; i++) {
                 int r = differ(a, b, i);

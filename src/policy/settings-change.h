@@ -4,8 +4,8 @@
 #include "policy/settings.h"
 
 /* Says of each setting whether it differs. Returns 0 or -ENOMEM. */
-int settings_compare(const struct settings *a, const struct settings *b,
-        bool ret_differ[static SETTING_COUNT]);
+int settings_compare(
+        const struct settings *a, const struct settings *b, bool ret_differ[static SETTING_COUNT]);
 
 /* The name of the key, by enum setting, without `=`. */
 const char *settings_key(size_t setting);

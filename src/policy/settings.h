@@ -65,7 +65,7 @@ struct settings {
         usec_t drain_timeout;            /* 0: SIGTERM at once; USEC_INFINITY: no limit */
         usec_t reload_drain_timeout;     /* the same */
         usec_t timeout_stop;
-        uint32_t recycle_after;          /* 0: never */
+        uint32_t recycle_after; /* 0: never */
         usec_t restart;
         usec_t restart_max_delay;
 

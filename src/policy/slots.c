@@ -16,11 +16,10 @@ static bool is_sound(const struct slots *slots, uint32_t index)
         const struct slot *slot = &slots->table[index];
 
         return slot->state <= SLOT_SENT && (slot->id & (SLOTS_MAX - 1)) == index &&
-                slot->id >> SLOT_BITS > 0 && slot->id >> SLOT_BITS <= slots->head->last_serial;
+               slot->id >> SLOT_BITS > 0 && slot->id >> SLOT_BITS <= slots->head->last_serial;
 }
 
-int slots_init(
-        struct slots *slots, struct slots_head *head, struct slot *table, uint32_t n_table)
+int slots_init(struct slots *slots, struct slots_head *head, struct slot *table, uint32_t n_table)
 {
         assert(n_table > 0 && n_table <= SLOTS_MAX);
 
@@ -63,7 +62,8 @@ struct slot *slots_reserve(struct slots *slots, uint16_t listener, usec_t accept
         else
                 return NULL;
 
-        /* Nothing is said of its state: what lies behind n_touched in a damaged ledger may be anything. */
+        /* Nothing is said of its state: what lies behind n_touched in a damaged ledger may be
+         * anything. */
         slot = &slots->table[index];
 
         slot->id = ++slots->head->last_serial << SLOT_BITS | index;

@@ -27,7 +27,7 @@ struct slot {
         usec_t accepted_at;
         uint32_t worker; /* row of the worker that it was given to, or SLOT_NO_WORKER */
         uint16_t listener;
-        uint8_t state; /* enum slot_state */
+        uint8_t state;  /* enum slot_state */
         uint8_t listed; /* bool: an adopted worker says that it holds this connection */
 };
 
@@ -38,7 +38,7 @@ enum refusal {
         REFUSALS,
 };
 
-/* accepted = open + done + lost + the sum of refused, at every moment. `taken_back` counts moves. */
+/* accepted = open + done + lost + the sum of refused, always. `taken_back` counts moves. */
 struct counters {
         uint64_t accepted;
         uint64_t done;
@@ -86,10 +86,9 @@ struct slots {
         uint32_t n_free;
 };
 
-/* `head` and the `table` of `n_table` slots stay the caller's; they are as another one left them, or
- * all zeros. Returns 0, -ENOMEM, or -EBADMSG where they cannot be right. */
-int slots_init(
-        struct slots *slots, struct slots_head *head, struct slot *table, uint32_t n_table);
+/* `head` and the `table` of `n_table` slots stay the caller's; they are as another one left them,
+ * or all zeros. Returns 0, -ENOMEM, or -EBADMSG where they cannot be right. */
+int slots_init(struct slots *slots, struct slots_head *head, struct slot *table, uint32_t n_table);
 void slots_done(struct slots *slots);
 
 /* Takes a free slot into use, as RESERVED without a worker. Returns NULL where none is free. */

@@ -6,8 +6,8 @@
 
 /*
  * The calling end. Both functions wait, up to a deadline, and trust the service no more than the
- * service trusts its clients. They return 0 or -errno: -ETIMEDOUT; -ECONNRESET where it hung up; and
- * -EBADMSG where it said what is no reply.
+ * service trusts its clients. They return 0 or -errno: -ETIMEDOUT; -ECONNRESET where it hung up;
+ * and -EBADMSG where it said what is no reply.
  */
 
 /* Connects to the socket `path`. */

@@ -2,12 +2,12 @@
 
 /*
  * The definitions of the interfaces. They promise: what is here must be what the dispatcher's
- * control-status.c and reload.c send, which tests/process/test-control.c compares. To add members is
- * fine; to remove or change one breaks those who read it.
+ * control-status.c and reload.c send, which tests/process/test-control.c compares. To add members
+ * is fine; to remove or change one breaks those who read it.
  */
 
-#include "base/base.h"
 #include "varlink/interfaces.h"
+#include "base/base.h"
 
 static const char pool_text[] =
         "# One worker pool of acceptd(8): how it is, and steering it. Only root is answered.\n"

@@ -5,8 +5,8 @@
  * input or output.
  */
 
-#include "base/words.h"
 #include "varlink/message.h"
+#include "base/words.h"
 
 bool varlink_call_parse(
         const json_t *message, struct varlink_call *ret_call, const char **ret_wrong)
@@ -16,7 +16,7 @@ bool varlink_call_parse(
 
         *ret_call = (struct varlink_call){};
 
-        json_object_foreach((json_t *)(uintptr_t)message, name, value) {
+        json_object_foreach ((json_t *)(uintptr_t)message, name, value) {
                 bool good;
 
                 if (streq(name, "method")) {
@@ -52,7 +52,7 @@ const char *varlink_call_unknown_parameter(
         const char *name;
         json_t *value;
 
-        json_object_foreach(call->parameters, name, value) {
+        json_object_foreach (call->parameters, name, value) {
                 size_t i = 0;
 
                 while (known[i] && !streq(known[i], name))
@@ -105,7 +105,7 @@ json_t *varlink_make_text(const char *text)
 json_t *varlink_make_simple_error(const char *error, const char *parameter)
 {
         const char *key = streq(error, VARLINK_INTERFACE_NOT_FOUND) ? "interface"
-                : streq(error, VARLINK_METHOD_NOT_FOUND)            ? "method"
+                          : streq(error, VARLINK_METHOD_NOT_FOUND)  ? "method"
                                                                     : "parameter";
 
         return varlink_make_error(error, json_pack("{s:s}", key, parameter));

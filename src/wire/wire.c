@@ -114,7 +114,8 @@ int wire_receive(
 {
         union {
                 struct cmsghdr header;
-                /* room for two: alignment. What else comes is closed by the kernel, with MSG_CTRUNC. */
+                /* room for two: alignment. What else comes is closed by the kernel, with
+                 * MSG_CTRUNC. */
                 uint8_t space[CMSG_SPACE(sizeof(int))];
         } control;
         struct record record;

@@ -35,8 +35,8 @@ int wire_send_batch(int channel, const struct record *records, size_t n);
  * *ret_record is set. On WIRE_MALFORMED, *ret_why is a static string; every descriptor that came
  * along was closed.
  */
-int wire_receive(int channel, bool wait, struct record *ret_record, int *ret_fd,
-        const char **ret_why);
+int wire_receive(
+        int channel, bool wait, struct record *ret_record, int *ret_fd, const char **ret_why);
 
 /* Records on their way to the dispatcher. */
 struct wire_batch {
@@ -46,8 +46,8 @@ struct wire_batch {
 };
 
 /*
- * Receives one datagram that goes to the dispatcher. Descriptors that come along are never taken in.
- * Never blocks.
+ * Receives one datagram that goes to the dispatcher. Descriptors that come along are never taken
+ * in. Never blocks.
  *
  * Returns 0 (at least one record, each checked by record_check_to_dispatcher()), WIRE_EMPTY,
  * WIRE_END, WIRE_MALFORMED or -errno.

@@ -93,13 +93,13 @@ static int on_channel(struct worker *w)
 
 static int watch_channel(struct worker *w)
 {
-        return echo_watch_source(&w->echo, acceptd_worker_get_fd(w->channel),
-                acceptd_worker_get_events(w->channel));
+        return echo_watch_source(
+                &w->echo, acceptd_worker_get_fd(w->channel), acceptd_worker_get_events(w->channel));
 }
 
-/* While connections come in one soon after the other, what ended is told together with what will end
- * next: each datagram wakes the dispatcher. It waits for 1 ms without any event, and for few turns;
- * and never while credits are short. */
+/* While connections come in one soon after the other, what ended is told together with what will
+ * end next: each datagram wakes the dispatcher. It waits for 1 ms without any event, and for few
+ * turns; and never while credits are short. */
 static bool may_tell_later(struct worker *w, bool heard, int n_events)
 {
         unsigned used = acceptd_worker_get_n_held(w->channel) + w->n_untold;
@@ -237,7 +237,7 @@ int main(int argc, char **argv)
         };
         int r;
 
-        /* One that was taken over by a client must not read or write the others' memory: prctl(2) */
+        /* One that a client took over must not read or write the others' memory: prctl(2) */
         (void)prctl(PR_SET_DUMPABLE, 0);
 
         r = parse_options(&worker, argc, argv);

@@ -43,6 +43,6 @@ int echo_watch_source(struct echo *echo, int fd, uint32_t events);
  * does what can be done for it at once. Returns 0 or -errno. */
 int echo_start(struct echo *echo, int fd_consume, uint64_t id, bool seqpacket);
 
-/* Waits (`briefly`: for 1 ms at the most), and serves what can be served. *ret_source: the source has
- * events. Returns how many events there were, or -errno. */
+/* Waits (`briefly`: for 1 ms at the most), and serves what can be served. *ret_source: the source
+ * has events. Returns how many events there were, or -errno. */
 int echo_turn(struct echo *echo, bool briefly, bool *ret_source);

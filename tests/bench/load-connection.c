@@ -230,8 +230,8 @@ static void try_connect(struct load *l, struct connection *c)
         }
 
         if (l->failures)
-                (void)getsockname(c->fd, (struct sockaddr *)&c->here,
-                        &(socklen_t){ sizeof(c->here) });
+                (void)getsockname(
+                        c->fd, (struct sockaddr *)&c->here, &(socklen_t){ sizeof(c->here) });
         set_state(l, c, STATE_EXCHANGE);
         r = send_due(l, c);
         if (r < 0 && r != -EAGAIN) {

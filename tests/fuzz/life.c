@@ -130,8 +130,7 @@ static void carry_out(struct life *l, const struct pool_action *a)
                 return;
         case POOL_ASK_LIST:
         case POOL_ASK_PING:
-                pool_asked(p, a->worker,
-                        a->type == POOL_ASK_LIST ? QUESTION_LIST : QUESTION_PING,
+                pool_asked(p, a->worker, a->type == POOL_ASK_LIST ? QUESTION_LIST : QUESTION_PING,
                         pool_next_question(p), l->now);
                 return;
         case POOL_SAMPLE:
@@ -181,8 +180,8 @@ static void worker_says(struct life *l, uint32_t what, uint32_t row, struct inpu
                 r = pool_held(&l->pool, row, id);
                 break;
         default:
-                r = pool_pong(&l->pool, row, l->pool.workers[row].question_value ^ !(what & 1),
-                        l->now);
+                r = pool_pong(
+                        &l->pool, row, l->pool.workers[row].question_value ^ !(what & 1), l->now);
                 break;
         }
         if (r != 0)

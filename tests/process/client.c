@@ -97,8 +97,7 @@ static int connect_to(int listener)
                 return -errno;
 
         fd = socket(address.sa.sa_family, type | SOCK_CLOEXEC, 0);
-        if (fd < 0 ||
-                setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
                 connect(fd, &address.sa, length) < 0)
                 return -errno;
 

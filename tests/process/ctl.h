@@ -36,7 +36,7 @@ int ctl_listen(const struct ctl *ctl);
 /* All of this, with one listener and one worker, and waits until it is ready. */
 void ctl_start_one(struct harness *h, struct ctl *ctl);
 
-/* Settings for a pool of stubs: lines of [Pool], and the stubs' arguments with lines of [Worker]. */
+/* Settings for a pool of stubs: lines of [Pool]; the stubs' arguments, lines of [Worker]. */
 void ctl_write_pool(const struct ctl *ctl, const char *pool, const char *worker);
 
 /* The begin of a test with such a pool and one listener; more goes to harness_start(). */

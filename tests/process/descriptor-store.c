@@ -50,8 +50,8 @@ static void add(struct descriptor_store *store, int fd_consume, const char *name
         store->n++;
 }
 
-static void handle(struct descriptor_store *store, const char *message, const int *fds_consume,
-        size_t n_fds)
+static void handle(
+        struct descriptor_store *store, const char *message, const int *fds_consume, size_t n_fds)
 {
         bool keep = store->max > 0 && get_value(message, "FDSTORE");
         const char *name;

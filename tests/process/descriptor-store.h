@@ -5,9 +5,9 @@
 #include <sys/types.h>
 
 /*
- * The service manager's descriptor store, as sd_notify(3) and systemd.service(5) describe it: what a
- * dispatcher under test puts there is passed to the next one. Called by harness.c; tests look into
- * it, and damage it.
+ * The service manager's descriptor store, as sd_notify(3) and systemd.service(5) describe it: what
+ * a dispatcher under test puts there is passed to the next one. Called by harness.c; tests look
+ * into it, and damage it.
  */
 
 #define STORE_ENTRIES_MAX 256

@@ -94,7 +94,8 @@ static void set_passed(const char *const *names, size_t n)
         for (size_t i = 0; i < n; i++) {
                 size_t used = strlen(text);
 
-                (void)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? ":" : "", names[i]);
+                (void)snprintf(
+                        text + used, sizeof(text) - used, "%s%s", i > 0 ? ":" : "", names[i]);
         }
         (void)setenv("LISTEN_FDNAMES", text, 1);
         (void)snprintf(number, sizeof(number), "%zu", n);

@@ -125,8 +125,8 @@ struct counters harness_await_counter_at(
 /* Waits for the end of any process, the test's child or not. */
 void harness_await_death(struct harness *h, pid_t pid);
 
-/* Waits for the dispatcher to die of SIGKILL; what it left in its store is for the next one, which is
- * started as the first one was. */
+/* Waits for the dispatcher to die of SIGKILL; what it left in its store is for the next one, which
+ * is started as the first one was. */
 void harness_await_crash(struct harness *h);
 
 /* Kills it itself. */

@@ -2,8 +2,8 @@
 
 /*
  * A dispatcher is killed, and the next one takes over what the service manager kept of it, whole or
- * in part. Damaged ledgers and settings are test-adoption-damage.c's matter, and where exactly it dies
- * is test-stop-points.c's.
+ * in part. Damaged ledgers and settings are test-adoption-damage.c's matter, and where exactly it
+ * dies is test-stop-points.c's.
  */
 
 #include <poll.h>
@@ -157,7 +157,7 @@ static void test_order_of_messages(void **state)
         (void)harness_wait(h, -1, 0);
         channel = find_message(h, store, "acceptd-channel-1");
         assert_true(find_message(h, store, "acceptd-ledger") <
-                find_message(h, store, "acceptd-pidfd-1"));
+                    find_message(h, store, "acceptd-pidfd-1"));
         assert_true(find_message(h, store, "acceptd-pidfd-1") < channel);
         assert_true(channel < find_message(h, store, "acceptd-queue-1"));
         assert_int_equal(h->store.n, ADOPTION_OWN_STORE + 2 * ADOPTION_PER_STORE);
@@ -173,8 +173,8 @@ static void test_order_of_messages(void **state)
         harness_stop(h);
 }
 
-/* The worker that left it died with a queue while nobody else was there: it waits in the store, over
- * a crash, until the last of it is served. */
+/* The worker that left it died with a queue while nobody else was there: it waits in the store,
+ * over a crash, until the last of it is served. */
 static void test_queue_of_a_dead_worker_is_stored(void **state)
 {
         struct harness *h = *state;
@@ -183,7 +183,8 @@ static void test_queue_of_a_dead_worker_is_stored(void **state)
 
         (void)listener_add(h, LISTENER_UNIX, "main");
         harness_start(h, .options = WORDS("Workers=1", "RestartSec=1h", "RestartMaxDelaySec=1h"),
-                .stub = WORDS(h->marks, "--never-receive", "--capacity=4"), .store = ADOPTION_STORE);
+                .stub = WORDS(h->marks, "--never-receive", "--capacity=4"),
+                .store = ADOPTION_STORE);
         dead = harness_await_stub(h, "misbehaves");
         for (size_t i = 0; i < 3; i++)
                 client_open(h, &clients[i], 0);

@@ -52,7 +52,7 @@ static void test_errors(void **state)
                 }
                 assert_non_null(reply);
                 assert_non_null(strstr(ctl_text(reply, "error"), cases[i].error));
-                json_object_foreach(json_object_get(reply, "parameters"), key, value)
+                json_object_foreach (json_object_get(reply, "parameters"), key, value)
                         assert_string_equal(json_string_value(value), cases[i].about);
         }
         harness_stop(h);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The control socket of a real dispatcher: what it says of itself, in which state it is, and in which
- * words. Clients that do it wrong are in test-control-clients.c, what may be passed as the socket in
- * test-control-socket.c, acceptctl in test-acceptctl.c.
+ * The control socket of a real dispatcher: what it says of itself, in which state it is, and in
+ * which words. Clients that do it wrong are in test-control-clients.c, what may be passed as the
+ * socket in test-control-socket.c, acceptctl in test-acceptctl.c.
  */
 
 #include <signal.h>
@@ -169,8 +169,8 @@ static void test_without_descriptors(void **state)
         for (after.rlim_cur = 3; after.rlim_cur < 64; after.rlim_cur++) {
                 char path[64];
 
-                (void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)h->pid,
-                        (int)after.rlim_cur);
+                (void)snprintf(
+                        path, sizeof(path), "/proc/%d/fd/%d", (int)h->pid, (int)after.rlim_cur);
                 if (access(path, F_OK) < 0 && errno == ENOENT)
                         break;
         }
@@ -230,9 +230,8 @@ static void check_is_among(const char *text, const char *type, const char *word)
 
 static void test_what_is_sent_is_what_is_declared(void **state)
 {
-        static const char ask[] =
-                "{\"method\":\"org.varlink.service.GetInterfaceDescription\","
-                "\"parameters\":{\"interface\":\"io.acceptd.Pool\"}}";
+        static const char ask[] = "{\"method\":\"org.varlink.service.GetInterfaceDescription\","
+                                  "\"parameters\":{\"interface\":\"io.acceptd.Pool\"}}";
         struct harness *h = *state;
         json_auto_t *status = NULL, *reply = NULL;
         const json_t *listener, *worker;
@@ -273,8 +272,8 @@ static void test_introspection(void **state)
         assert_string_equal(
                 json_string_value(json_array_get(interfaces, 1)), "org.varlink.service");
         for (size_t i = 0; i < 2; i++)
-                assert_non_null(varlink_interface_text(
-                        json_string_value(json_array_get(interfaces, i))));
+                assert_non_null(
+                        varlink_interface_text(json_string_value(json_array_get(interfaces, i))));
         harness_stop(h);
 }
 

@@ -98,8 +98,8 @@ static void test_full_channel_drains(void **state)
         size_t n;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(
-                h, .options = WORDS("Workers=1", "QueueTimeoutSec=infinity"), .stub = WORDS("--serve=obey", "--capacity=1000"));
+        harness_start(h, .options = WORDS("Workers=1", "QueueTimeoutSec=infinity"),
+                .stub = WORDS("--serve=obey", "--capacity=1000"));
         harness_await_ready(h);
         client_open_served(h, &clients[0], 0);
         (void)snprintf(deeds, sizeof(deeds), "wait %s\n", h->fifo);
@@ -128,7 +128,8 @@ static void test_too_many_descriptors_in_flight(void **state)
         size_t n;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS("Workers=1", "QueueTimeoutSec=infinity"), .nofile = 64, .unprivileged = true,
+        harness_start(h, .options = WORDS("Workers=1", "QueueTimeoutSec=infinity"), .nofile = 64,
+                .unprivileged = true,
                 .stub = WORDS("--capacity=1000", h->marks, "--never-receive"));
         deaf = harness_await_stub(h, "misbehaves");
         harness_await_ready(h);

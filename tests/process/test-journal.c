@@ -2,8 +2,8 @@
 
 /*
  * Messages that only come about in situations that are rare: connections that are refused, more to
- * say than is written, an error that ends the dispatcher. The ordinary ones are found by the tests of
- * what they are about, and their fields by tests/system/test-journal.sh.
+ * say than is written, an error that ends the dispatcher. The ordinary ones are found by the tests
+ * of what they are about, and their fields by tests/system/test-journal.sh.
  */
 
 #include <signal.h>

@@ -149,7 +149,8 @@ static void test_take_back_without_descriptors(void **state)
         rlim_t before;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
+        harness_start(h,
+                .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
                 .stub = WORDS("--serve=hold", "--capacity=8", h->marks, "--never-receive"));
         dead = harness_await_stub(h, "misbehaves");
         harness_await_workers(h, 2);
@@ -249,8 +250,8 @@ static void test_more_workers_than_descriptors(void **state)
         assert_int_equal(harness_count_lines(h, "Workers=100", "128", "LimitNOFILE="), 1);
 }
 
-/* Want of descriptors is no fault of the settings, and another start may find some: no 78. The last one
- * goes to notify_open(), and the settings cannot be opened. */
+/* Want of descriptors is no fault of the settings, and another start may find some: no 78. The last
+ * one goes to notify_open(), and the settings cannot be opened. */
 static void test_settings_without_descriptors(void **state)
 {
         struct harness *h = *state;

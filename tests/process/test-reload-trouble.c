@@ -30,7 +30,8 @@ static int make_file(const char *text)
 
 /* Starts a dispatcher in the middle of a reload, as the execution in place does it: the program
  * before it had a setting that this one does not know. */
-static void begin_downgrade(struct harness *h, struct ctl *ctl, const char *pool, const char *worker)
+static void begin_downgrade(
+        struct harness *h, struct ctl *ctl, const char *pool, const char *worker)
 {
         ctl_init(h, ctl);
         ctl_write_pool(ctl, pool, worker);
@@ -38,8 +39,7 @@ static void begin_downgrade(struct harness *h, struct ctl *ctl, const char *pool
         harness_pass(h, make_file("[Pool]\nWorkers=1\nNewerKey=1\n"), "settings");
         /* by what they are there: 3 and up in this order */
         harness_pass(h, make_file("3 main\n4 acceptd-settings-1\n6 acceptd-control\n"), "list");
-        ctl_start(h, ctl, .command = WORDS(), .store = 64,
-                .environment = WORDS("ACCEPTD_ADOPT=5"));
+        ctl_start(h, ctl, .command = WORDS(), .store = 64, .environment = WORDS("ACCEPTD_ADOPT=5"));
         harness_await_line(h, "settings that were in force cannot be read", "NewerKey");
 }
 
@@ -120,7 +120,8 @@ static void test_generations_that_fill_the_store(void **state)
         assert_int_equal(descriptor_store_count(&h->store, "acceptd-queue"), GENERATIONS);
 
         harness_crash(h);
-        harness_start(h, .arguments = WORDS("-c", ctl.settings), .command = WORDS(), .store = STORE);
+        harness_start(
+                h, .arguments = WORDS("-c", ctl.settings), .command = WORDS(), .store = STORE);
         harness_await_line(h, "Took over 5 workers with 5 open connections.");
         for (size_t i = 0; i < GENERATIONS; i++)
                 client_exchange(h, &clients[i]);

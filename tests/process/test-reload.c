@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reloads of a real dispatcher: it stays the same process, nobody notices, and one that fails leaves
- * everything as it was.
+ * Reloads of a real dispatcher: it stays the same process, nobody notices, and one that fails
+ * leaves everything as it was.
  */
 
 #include <poll.h>
@@ -53,9 +53,8 @@ static void test_reload(void **state)
 
         write_settings(&ctl, "Workers=1\nMaxConnections=50", "--serve=hold --capacity=8");
         assert_int_equal(ctl_run(h, &ctl, "reload", "acceptd@test.service"), 0);
-        assert_string_equal(ctl_out,
-                "Generation 2 of the workers is starting.\n"
-                "Settings that changed: MaxConnections=\n");
+        assert_string_equal(ctl_out, "Generation 2 of the workers is starting.\n"
+                                     "Settings that changed: MaxConnections=\n");
         harness_await_notify(h, "RELOADING=1");
         harness_await_notify(h, "MONOTONIC_USEC=");
         harness_await_notify(h, "READY=1");
@@ -244,8 +243,8 @@ static void pass_text(struct harness *h, const char *name, const char *text)
         harness_pass(h, fd, name);
 }
 
-/* From a program that knew other keys, after a downgrade: there is nothing to go back to but what is
- * in the file. Listeners and lists are as the program before it passes them. */
+/* From a program that knew other keys, after a downgrade: there is nothing to go back to but what
+ * is in the file. Listeners and lists are as the program before it passes them. */
 static void resume_without_old_settings(struct harness *h, const char *worker)
 {
         (void)listener_add(h, LISTENER_UNIX, "main");
@@ -309,8 +308,8 @@ static void test_failed_reload_to_a_smaller_pool(void **state)
         harness_stop(h);
 }
 
-/* Settings that are right, and for which there is no room: only the program that was executed for them
- * sees that. It goes on with the old ones. */
+/* Settings that are right, and for which there is no room: only the program that was executed for
+ * them sees that. It goes on with the old ones. */
 static void test_no_room_in_the_store(void **state)
 {
         struct harness *h = *state;
@@ -424,8 +423,8 @@ static void test_stop_during_a_reload(void **state)
         (void)harness_await_stub(h, "starts");
         assert_int_equal(kill(h->pid, SIGTERM), 0);
         answer = ctl_receive(h, fd);
-        assert_string_equal(json_string_value(json_object_get(
-                                    json_object_get(answer, "parameters"), "reason")),
+        assert_string_equal(
+                json_string_value(json_object_get(json_object_get(answer, "parameters"), "reason")),
                 "the instance is stopping");
         fd_close(fd);
         client_close(&client);

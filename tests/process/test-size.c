@@ -55,8 +55,7 @@ static void test_spare_workers_are_ready(void **state)
         struct harness *h = *state;
         struct client client;
 
-        start_pool(h, WORDS("Workers=1", "WorkersSpare=2", "WorkersMax=4"),
-                WORDS("--serve=hold"));
+        start_pool(h, WORDS("Workers=1", "WorkersSpare=2", "WorkersMax=4"), WORDS("--serve=hold"));
         harness_await_workers(h, 2);
         client_open_served(h, &client, 0);
         harness_await_workers(h, 3);
@@ -170,7 +169,8 @@ static void test_workers_that_do_not_fit_the_store(void **state)
                 .environment = WORDS("FDSTORE=64"));
         harness_expect_exit(h, 78);
         assert_int_equal(
-                harness_count_lines(h, "WorkersMax=10 ", " 66 ", "FileDescriptorStoreMax=", "64"), 1);
+                harness_count_lines(h, "WorkersMax=10 ", " 66 ", "FileDescriptorStoreMax=", "64"),
+                1);
 }
 
 int main(void)

@@ -2,11 +2,11 @@
 
 /*
  * A real dispatcher dies at chosen places (src/base/stop-point.h), between two steps that belong
- * together, and a real one adopts what it leaves: what each connection came to is counted as it was,
- * others go on, workers stay who they are.
+ * together, and a real one adopts what it leaves: what each connection came to is counted as it
+ * was, others go on, workers stay who they are.
  *
- * STOP_POINT_ROUNDS=1000 in the environment makes it that many times, a fifth of that where a timeout
- * passes in each.
+ * STOP_POINT_ROUNDS=1000 in the environment makes it that many times, a fifth of that where a
+ * timeout passes in each.
  */
 
 #include <poll.h>
@@ -60,8 +60,8 @@ static void start(struct scene *s, const char *point)
         harness_await_ready(s->h);
 }
 
-/* One connection held at each worker. On a busy machine one of them is taken back from a worker that
- * is slow to receive it: then there is another. */
+/* One connection held at each worker. On a busy machine one of them is taken back from a worker
+ * that is slow to receive it: then there is another. */
 static void begin(struct scene *s, struct harness *h)
 {
         static const char *const options[] = { "Workers=2", "QueueTimeoutSec=100ms", NULL };
@@ -178,7 +178,8 @@ static void test_slot_was_freed(void **state)
 /* Each one that was lost is in the journal. */
 static void expect_told(const struct scene *s, const char *begin)
 {
-        assert_int_equal(harness_count_lines(s->h, begin, "got when the last dispatcher died is lost."),
+        assert_int_equal(
+                harness_count_lines(s->h, begin, "got when the last dispatcher died is lost."),
                 s->ends.lost);
 }
 
@@ -334,8 +335,7 @@ static void test_taken_back(void **state)
                                 client_send(&clients[k], "done\n");
                                 s.ends.done++;
                         }
-                        assert_int_equal(
-                                client_await_end(s.h, &clients[k]), CLIENT_END_CLEAN);
+                        assert_int_equal(client_await_end(s.h, &clients[k]), CLIENT_END_CLEAN);
                 }
                 expect(&s, 0);
                 harness_crash(s.h);
@@ -378,8 +378,8 @@ static void test_drained(void **state)
         harness_stop(s.h);
 }
 
-/* A worker that drains cannot be asked what it has: its last DONE, which the dispatcher had received,
- * counted as lost when it ended. */
+/* A worker that drains cannot be asked what it has: its last DONE, which the dispatcher had
+ * received, counted as lost when it ended. */
 static void test_done_of_a_draining_worker(void **state)
 {
         struct client client;

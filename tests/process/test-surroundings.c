@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What a worker finds when it starts: descriptors, process group, signals, environment; and what the
- * dispatcher tells the service manager.
+ * What a worker finds when it starts: descriptors, process group, signals, environment; and what
+ * the dispatcher tells the service manager.
  */
 
 #include <sched.h>
@@ -149,8 +149,8 @@ static void test_scheduling(void **state)
         (void)listener_add(h, LISTENER_UNIX, "main");
         harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold"));
         client_open_served(h, &client, 0);
-        assert_int_equal(sched_getscheduler(h->pid),
-                of_the_unit == SCHED_OTHER ? SCHED_BATCH : of_the_unit);
+        assert_int_equal(
+                sched_getscheduler(h->pid), of_the_unit == SCHED_OTHER ? SCHED_BATCH : of_the_unit);
         assert_int_equal(sched_getscheduler(client.pid), of_the_unit);
         client_close(&client);
         harness_stop(h);

@@ -26,7 +26,8 @@ static void check(struct harness *h, const char *deed, const char *why, enum exp
         char deeds[256], name[32];
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
+        harness_start(h,
+                .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
                 .stub = WORDS("--serve=obey", "--capacity=4"));
         harness_await_workers(h, 2);
         client_open_served(h, &guilty, 0);
@@ -171,7 +172,8 @@ static void test_id_of_another_worker(void **state)
         char deed[64];
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
+        harness_start(h,
+                .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
                 .stub = WORDS("--serve=obey", "--capacity=4"));
         harness_await_workers(h, 2);
         client_open_served(h, &guilty, 0);
@@ -200,7 +202,8 @@ static void test_shutdown_of_reading(void **state)
         char deeds[256];
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
+        harness_start(h,
+                .options = WORDS("Workers=2", "Distribute=round-robin", "QueueTimeoutSec=infinity"),
                 .stub = WORDS("--serve=obey", "--capacity=4"));
         harness_await_workers(h, 2);
         client_open_served(h, &guilty, 0);

@@ -12,7 +12,8 @@
 static void start_pool(struct harness *h, const char *workers, const char *const *stub)
 {
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS(workers, "RestartSec=100ms", "QueueTimeoutSec=infinity"), .stub = stub);
+        harness_start(h, .options = WORDS(workers, "RestartSec=100ms", "QueueTimeoutSec=infinity"),
+                .stub = stub);
 }
 
 /* READY=1 waits for the first worker, and clients wait in the backlog. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The echo worker, with a note of each connection that it receives and of each that it has finished:
- * one line in the file $NOTES, which all workers share. Its own main is linked to the library through
- * this. See test-chaos.sh.
+ * The echo worker, with a note of each connection that it receives and of each that it has
+ * finished: one line in the file $NOTES, which all workers share. Its own main is linked to the
+ * library through this. See test-chaos.sh.
  */
 
 #include <arpa/inet.h>

@@ -188,8 +188,12 @@ static void try_memory(pid_t pid)
                 const char *name;
                 int flags;
         } files[] = {
-                { "mem", O_RDONLY },  { "mem", O_RDWR },     { "maps", O_RDONLY },
-                { "smaps", O_RDONLY }, { "environ", O_RDONLY }, { "auxv", O_RDONLY },
+                { "mem", O_RDONLY },
+                { "mem", O_RDWR },
+                { "maps", O_RDONLY },
+                { "smaps", O_RDONLY },
+                { "environ", O_RDONLY },
+                { "auxv", O_RDONLY },
                 { "map_files", O_RDONLY | O_DIRECTORY },
         };
         char byte, here = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Datagrams as they are. Called by test-wire*.c, test-channel.c and test-kernel*.c; worker-fixture.c
- * makes its records here.
+ * Datagrams as they are. Called by test-wire*.c, test-channel.c and test-kernel*.c;
+ * worker-fixture.c makes its records here.
  */
 
 #include "raw.h"

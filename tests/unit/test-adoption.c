@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which settings a new dispatcher begins with: src/dispatcher/adoption.c. What a crash leaves in the
- * service manager's store at each step of a reload is put together here; how workers are adopted is
- * tested with real ones, but for what only the journal shows.
+ * Which settings a new dispatcher begins with: src/dispatcher/adoption.c. What a crash leaves in
+ * the service manager's store at each step of a reload is put together here; how workers are
+ * adopted is tested with real ones, but for what only the journal shows.
  */
 
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What the kernel does, where the code relies on it. Channels and descriptors; processes and sockets
- * are in test-kernel-process.c. None of this project's own code is tested here: where one of these
- * fails, the code that cites it has to change.
+ * What the kernel does, where the code relies on it. Channels and descriptors; processes and
+ * sockets are in test-kernel-process.c. None of this project's own code is tested here: where one
+ * of these fails, the code that cites it has to change.
  */
 
 #include <fcntl.h>

@@ -108,8 +108,8 @@ static void write_list(const struct orphan *orphans, size_t n)
         for (size_t i = 0; i < n; i++) {
                 used += snprintf(text + used, sizeof(text) - (size_t)used, "%d\n", orphans[i].pid);
                 if (orphans[i].child > 0)
-                        used += snprintf(text + used, sizeof(text) - (size_t)used, "%d\n",
-                                orphans[i].child);
+                        used += snprintf(
+                                text + used, sizeof(text) - (size_t)used, "%d\n", orphans[i].child);
         }
         write_file(list_path, text);
 }
@@ -260,8 +260,8 @@ static void test_finds_the_control_group(void **state)
         strcat(path, "/cgroup.procs");
         write_file(path, "");
 
-        assert_string_equal(find("0::/system.slice/a.service\n"),
-                "/system.slice/a.service/cgroup.procs");
+        assert_string_equal(
+                find("0::/system.slice/a.service\n"), "/system.slice/a.service/cgroup.procs");
         assert_string_equal(find("4:memory:/user.slice\n1:name=systemd:/system.slice/a.service\n"),
                 "/system.slice/a.service/cgroup.procs");
         /* another controller's group need not be the service's alone */

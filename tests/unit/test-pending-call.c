@@ -140,9 +140,8 @@ static void test_calls_are_answered_in_their_order(void **state _unused_)
         control_fail(fixture.call, "a.Failed", json_pack("{s:s}", "reason", "it rains"));
         run_loop();
         expect(&stream, "{\"error\":\"a.Failed\",\"parameters\":{\"reason\":\"it rains\"}}");
-        expect(&stream,
-                "{\"error\":\"org.varlink.service.InterfaceNotFound\","
-                "\"parameters\":{\"interface\":\"a\"}}");
+        expect(&stream, "{\"error\":\"org.varlink.service.InterfaceNotFound\","
+                        "\"parameters\":{\"interface\":\"a\"}}");
         varlink_stream_done(&stream);
 }
 

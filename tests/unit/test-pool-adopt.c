@@ -126,7 +126,8 @@ static void test_answer_to_a_dead_dispatcher(void **state)
         assert_int_equal(world_state(w, 0), WORKER_READY);
         assert_true(w->listening);
         /* but what nobody ever asked is still a violation */
-        assert_int_equal(pool_pong(&w->pool, 0, w->state.last_question + 1, w->now), POOL_NOT_ASKED);
+        assert_int_equal(
+                pool_pong(&w->pool, 0, w->state.last_question + 1, w->now), POOL_NOT_ASKED);
         accept_all(1);
         world_receive(w, 0, 1);
         assert_int_equal(pool_held(&w->pool, 0, w->workers[0].held[1]), POOL_NOT_ASKED);

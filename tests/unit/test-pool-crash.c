@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The pool in storms in which its dispatcher crashes before any store into its memory, also while it
- * adopts, and is adopted: src/policy/pool-adopt.c, and the order of steps in pool.c and slots.c.
+ * The pool in storms in which its dispatcher crashes before any store into its memory, also while
+ * it adopts, and is adopted: src/policy/pool-adopt.c, and the order of steps in pool.c and slots.c.
  * Afterwards, all that waits is served, and the counters are right.
  *
- * A failure names its seed: `POOL_SEED=123 test-pool-crash` runs that one alone. POOL_EPISODES= sets
- * how many seeds are tried.
+ * A failure names its seed: `POOL_SEED=123 test-pool-crash` runs that one alone. POOL_EPISODES=
+ * sets how many seeds are tried.
  */
 
 #include "world-crash.h"
@@ -52,8 +52,8 @@ static void run_episode(uint64_t seed)
         for (int i = 0; i < CRASHES; i++) {
                 enum world_end end = live(&w);
 
-                while (world_run(&w, world_random(&w, world_chance(&w, 64) ? 30 : 100000), adopt,
-                        &end))
+                while (world_run(
+                        &w, world_random(&w, world_chance(&w, 64) ? 30 : 100000), adopt, &end))
                         end = WORLD_TORN;
         }
 

@@ -28,7 +28,7 @@ static uint32_t count_generation(uint32_t generation)
                 enum worker_state state = world_state(w, i);
 
                 n += (state == WORKER_STARTING || state == WORKER_READY) &&
-                        w->rows[i].generation == generation;
+                     w->rows[i].generation == generation;
         }
 
         return n;

@@ -13,8 +13,8 @@
 
 #include "world-weather.h"
 
-#define EPISODES       600
-#define STORM_EVENTS   2500
+#define EPISODES     600
+#define STORM_EVENTS 2500
 
 static uint64_t current_seed; /* for on_abort() */
 

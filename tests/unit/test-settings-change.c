@@ -31,7 +31,8 @@ static void test_nothing_changed(void **state _unused_)
         bool differ[SETTING_COUNT];
 
         /* the same in other words */
-        MAKE(&running, "Workers=4", "Command=/bin/a 'b c'", "TimeoutStopSec=5s", "MaxConnections=90");
+        MAKE(&running, "Workers=4", "Command=/bin/a 'b c'", "TimeoutStopSec=5s",
+                "MaxConnections=90");
         MAKE(&fresh, "Workers=auto", "Command=/bin/a b\\sc", "TimeoutStopSec=5000ms",
                 "MaxConnections=90");
         assert_int_equal(settings_compare(&running, &fresh, differ), 0);
@@ -130,8 +131,7 @@ static void test_pool_opens_and_shuts(void **state _unused_)
         assert_false(pool_may_accept(&w.pool));
         assert_true(w.pool.dirty);
         pool_decide(&w.pool, 2, &decision);
-        assert_int_equal(
-                decision.actions[decision.n_actions - 1].type, POOL_LISTEN_OFF);
+        assert_int_equal(decision.actions[decision.n_actions - 1].type, POOL_LISTEN_OFF);
 
         w.settings.max_connections = 3;
         pool_settings_changed(&w.pool);

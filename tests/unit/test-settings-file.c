@@ -18,7 +18,7 @@
 
 #define NOT_UNDERSTOOD                                                                             \
         "not understood (allowed: [Section], Key=Value, and comments that start with # or ;)"
-#define HEADER  "a section header is [Name], alone on its line"
+#define HEADER "a section header is [Name], alone on its line"
 #define POOL_KEYS                                                                                  \
         "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, MaxConnections=, "           \
         "Distribute=, LogConnections="
@@ -267,8 +267,7 @@ static void mistakes_are_named_with_file_and_line(void **state)
                 { "[Pool]\nWorkers=3\n  and more\n", "x.conf:3: " NOT_UNDERSTOOD },
                 { "[Pool]\nWorkers: 3\n", "x.conf:2: " NOT_UNDERSTOOD },
                 { "[Pool]\nWorkers:a=3\n", "x.conf:2: " NOT_UNDERSTOOD },
-                { "[Pool]\n=3\n",
-                        "x.conf:2: [Pool] has no key = (known: " POOL_KEYS ")" },
+                { "[Pool]\n=3\n", "x.conf:2: [Pool] has no key = (known: " POOL_KEYS ")" },
                 { "\n[Pool\nWorkers=3\n", "x.conf:2: " HEADER },
                 { "[Pool] Workers=3\n", "x.conf:1: " HEADER },
                 { "  [Pool]]\n", "x.conf:1: " HEADER },

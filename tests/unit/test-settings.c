@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Keys, values and messages: src/policy/settings.c and its table. Several together, and what --check
- * prints, are in test-settings-whole.c.
+ * Keys, values and messages: src/policy/settings.c and its table. Several together, and what
+ * --check prints, are in test-settings-whole.c.
  */
 
 #include "settings-text.h"
 
-#define COUNTS  " (allowed: 1 to 16777215)"
-#define FINITE  " (allowed: 1ms to 365d, such as 5s, 2min or 1h 30min)"
-#define START   " (allowed: 1ms to 365d or infinity, such as 5s, 2min or 1h 30min)"
+#define COUNTS   " (allowed: 1 to 16777215)"
+#define FINITE   " (allowed: 1ms to 365d, such as 5s, 2min or 1h 30min)"
+#define START    " (allowed: 1ms to 365d or infinity, such as 5s, 2min or 1h 30min)"
 #define WATCHDOG " (allowed: 1ms to 365d or 0, such as 5s, 2min or 1h 30min)"
-#define DRAIN   " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
-#define COMMAND " (allowed: an absolute path and arguments, quoted as in systemd.service(5))"
+#define DRAIN    " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
+#define COMMAND  " (allowed: an absolute path and arguments, quoted as in systemd.service(5))"
 #define POOL_KEYS                                                                                  \
         "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, MaxConnections=, "           \
         "Distribute=, LogConnections="
 #define ALL_KEYS                                                                                   \
         "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
-        "WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, TimeoutStopSec=, RecycleAfter=, RestartSec=, "  \
-        "RestartMaxDelaySec=)"
+        "WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, "               \
+        "TimeoutStopSec=, RecycleAfter=, RestartSec=, RestartMaxDelaySec=)"
 
 static void has_the_defaults_of_the_manual(void **state)
 {
@@ -213,8 +213,7 @@ static void knows_which_key_belongs_to_which_section(void **state)
                 const char *key;
                 const char *message;
         } cases[] = {
-                { "Pool", "Wrokers",
-                        "[Pool] has no key Wrokers= (known: " POOL_KEYS ")" },
+                { "Pool", "Wrokers", "[Pool] has no key Wrokers= (known: " POOL_KEYS ")" },
                 { "Pool", "Command", "[Pool] has no key Command=, it belongs to [Worker]" },
                 { "Worker", "Workers", "[Worker] has no key Workers=, it belongs to [Pool]" },
                 { "Worker", "X",
@@ -263,9 +262,9 @@ static void empty_value_means_the_default_again(void **state)
 {
         static const char *const keys[] = { "Workers", "WorkersSpare", "WorkersMax",
                 "WorkerIdleTimeoutSec", "MaxConnections", "Distribute", "LogConnections", "Command",
-                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec", "DrainTimeoutSec",
-                "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter", "RestartSec",
-                "RestartMaxDelaySec" };
+                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
+                "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter",
+                "RestartSec", "RestartMaxDelaySec" };
         static const char *const values[] = { "2", "2", "2", "2", "2", "round-robin", "yes",
                 "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2", "2", "2" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;

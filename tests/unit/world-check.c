@@ -23,9 +23,8 @@ static bool has_credit(const struct world *w, uint32_t row)
         const struct world_worker *v = &w->workers[row];
 
         return v->alive && world_state(w, row) == WORKER_READY && count_open(v) < v->capacity &&
-               !v->must_list &&
-               w->pool.workers[row].blocked_until == 0 && !w->pool.workers[row].take &&
-               !w->pool.workers[row].silent;
+               !v->must_list && w->pool.workers[row].blocked_until == 0 &&
+               !w->pool.workers[row].take && !w->pool.workers[row].silent;
 }
 
 static bool is_same(const struct pool_decision *a, const struct pool_decision *b)
@@ -178,7 +177,7 @@ static void check_size(struct world *w)
                 world_expect(w, s.idle + s.starting >= settings->workers_spare);
 }
 
-/* Also after crashes and reloads: where nobody has room, nor may still say so, another one starts. */
+/* Also after crashes and reloads: where nobody has room, nor may say so, another starts. */
 static void check_growth(struct world *w)
 {
         uint32_t starting = 0, running = 0, most = w->settings.workers_max;
@@ -193,8 +192,8 @@ static void check_growth(struct world *w)
                 const struct world_worker *v = &w->workers[i];
                 enum worker_state state = world_state(w, i);
 
-                if (has_credit(w, i) || (state == WORKER_READY && v->must_list &&
-                                                count_open(v) < v->capacity))
+                if (has_credit(w, i) ||
+                        (state == WORKER_READY && v->must_list && count_open(v) < v->capacity))
                         return;
                 if (!v->alive || w->rows[i].generation != w->state.generation)
                         continue;

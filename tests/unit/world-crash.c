@@ -266,8 +266,8 @@ static void see_deaths(struct world *w)
 {
         for (uint32_t i = 0; i < w->pool.n_rows; i++) {
                 enum worker_state state = world_state(w, i);
-                bool knows = state == WORKER_TERMINATING ||
-                             state == WORKER_ABORTED || state == WORKER_KILLED;
+                bool knows = state == WORKER_TERMINATING || state == WORKER_ABORTED ||
+                             state == WORKER_KILLED;
 
                 if (w->workers[i].alive && !knows &&
                         (w->workers[i].signalled || world_chance(w, w->vanishes)))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Questions to workers of a made-up world, their answers, and how much is queued. Called by world.c.
+ * Questions to workers of a made-up world, their answers, and how much is queued. Called by
+ * world.c.
  */
 
 #include "world-check.h"
@@ -45,7 +46,8 @@ void world_ask(struct world *w, uint32_t row, bool list)
         }
 
         v->queue[v->n_queue++] = (struct world_item){
-                .question = value, .list = list, .settled = true, .sent_at = w->now };
+                .question = value, .list = list, .settled = true, .sent_at = w->now
+        };
         pool_asked(&w->pool, row, list ? QUESTION_LIST : QUESTION_PING, value, w->now);
 }
 
@@ -56,8 +58,7 @@ static void sample_one(struct world *w, uint32_t row)
         uint32_t waiting = world_count_waiting(w, row), i = 0;
 
         if (w->n_crashes == 0)
-                world_expect(w,
-                        pool_count_waiting(&w->pool, row, (uint32_t)v->n_queue) == waiting);
+                world_expect(w, pool_count_waiting(&w->pool, row, (uint32_t)v->n_queue) == waiting);
         (void)pool_sampled(&w->pool, row, (uint32_t)v->n_queue, w->now);
         if (w->n_crashes > 0) /* what was sent before it is not known exactly */
                 return;

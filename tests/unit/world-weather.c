@@ -4,8 +4,8 @@
  * Random events for a world. Called by test-pool-random.c and test-pool-crash.c.
  */
 
-#include "world-check.h"
 #include "world-weather.h"
+#include "world-check.h"
 
 #define WEATHER_EVENTS 250 /* then it changes */
 #define CALM_CLIENTS   20
@@ -421,8 +421,8 @@ void weather_shrink(struct world *w)
                 world_expect(w, step++ < CALM_STEPS);
                 if (!behave_all(w) && w->timer != USEC_INFINITY)
                         world_wait(w);
-        } while (w->timer != USEC_INFINITY &&
-                 w->now - begin <= 2 * w->settings.worker_idle_timeout);
+        } while (
+                w->timer != USEC_INFINITY && w->now - begin <= 2 * w->settings.worker_idle_timeout);
 
         /* while starts fail, one is tried at a time, and the next when that has served */
         if (!backoff_is_failing(&w->pool.backoff))

@@ -25,7 +25,7 @@
 #define WORLD_PAGE        4096
 
 struct world_item {
-        uint64_t id;      /* 0: a question */
+        uint64_t id;       /* 0: a question */
         uint32_t question; /* its value */
         usec_t sent_at;
         bool settled; /* the worker said DONE before it had received it */
@@ -59,14 +59,14 @@ struct world_worker {
         size_t n_said;
 
         /* What a crash of the dispatcher leaves: world-crash.c */
-        bool stored;       /* its descriptors are in the service manager's store */
-        bool must_list;    /* it was adopted, and has not answered LIST */
-        bool shut;         /* its channel is shut down */
-        bool signalled;    /* it was sent a signal that ends it */
-        bool mute;         /* it said READY, and the dispatcher forgot */
-        uint32_t n_ghosts; /* open in the ledger, and nowhere else */
-        uint64_t saying;   /* DONE for this one is being noted */
-        bool stays;        /* ... and it stays in its channel until it is */
+        bool stored;        /* its descriptors are in the service manager's store */
+        bool must_list;     /* it was adopted, and has not answered LIST */
+        bool shut;          /* its channel is shut down */
+        bool signalled;     /* it was sent a signal that ends it */
+        bool mute;          /* it said READY, and the dispatcher forgot */
+        uint32_t n_ghosts;  /* open in the ledger, and nowhere else */
+        uint64_t saying;    /* DONE for this one is being noted */
+        bool stays;         /* ... and it stays in its channel until it is */
         uint32_t n_unheard; /* those of the ghosts that it said DONE for */
 };
 
@@ -84,7 +84,7 @@ struct world {
         struct pool_decision decision; /* the last one */
 
         struct world_worker workers[WORLD_ROWS_MAX];
-        uint32_t backlog; /* clients that nobody accepted yet */
+        uint32_t backlog;                 /* clients that nobody accepted yet */
         struct slot *hand[POOL_HAND_MAX]; /* the first n_hand */
         size_t n_hand;
         bool listening;
@@ -97,7 +97,7 @@ struct world {
         uint64_t n_finished; /* by workers */
         uint64_t n_unheard;  /* of these: the dispatcher died with the DONE, and then the worker */
         bool generations;    /* there were reloads: more workers than Workers= may run */
-        int burst; /* decisions in a row at most */
+        int burst;           /* decisions in a row at most */
 
         /* What should be in the counters */
         struct counters expected;
