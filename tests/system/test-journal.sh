@@ -99,7 +99,7 @@ test_messages_of_errors() {
         systemctl daemon-reload
 
         # less than the table of connections needs
-        unit_settings $'[Service]\nLimitAS=500M\nRestart=no'
+        unit_settings $'[Service]\nLimitAS=100M\nRestart=no'
         expect 'Cannot set up the dispatcher|acceptd@echo.service: (Main process|Failed)'
         expect 'Failed to start acceptd@echo'
         not systemctl start acceptd@echo.service
