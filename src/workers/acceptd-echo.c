@@ -19,7 +19,7 @@
 #define RECEIVE_MAX 32
 
 /* New connections within this time of those before are a crowd. */
-#define CROWD_USEC 500
+#define CROWD_USEC 1000
 
 /* How long the dispatcher may be left without news then: so many ends, so many turns. More would
  * make it take this worker for busier than it is. */
