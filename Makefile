@@ -211,7 +211,8 @@ bench bench-quick: all $(BENCH) $(O)/$(PRELOAD).so
 	$(Q)tests/bench/run $(if $(filter bench-quick,$@),--quick) $(O)
 
 check: tests
-	$(Q)$(MAKE) --no-print-directory SAN=$(SANITIZE) tests
+	$(Q)tests/system/run $(subst $(space),$(comma),$(RELEASES)) --download >/dev/null 2>&1 & \
+	        $(MAKE) --no-print-directory SAN=$(SANITIZE) tests; r=$$?; wait; exit $$r
 	$(Q)tests/run $(TESTS) $(SAN_TESTS) \
 	        $(call REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)) \
 	        --timeout=1500 'tests/system/run $(subst $(space),$(comma),$(RELEASES))'
