@@ -8,12 +8,12 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <unistd.h>
 
 #include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
 #include "dispatcher/journal.h"
+#include "dispatcher/notify.h"
 #include "dispatcher/reload.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
@@ -351,14 +351,6 @@ int dispatcher_on_timer(sd_event_source *source _unused_, uint64_t usec _unused_
         return dispatcher_settle(d);
 }
 
-/* Not in a terminal, where SIGHUP says that it is gone: systemd.exec(5). */
-static bool is_service(void)
-{
-        const char *pid = getenv("SYSTEMD_EXEC_PID");
-
-        return pid && strtol(pid, NULL, 10) == getpid();
-}
-
 int dispatcher_on_signal(
         sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
 {
@@ -368,7 +360,8 @@ int dispatcher_on_signal(
                 health_log_counters(d, MESSAGE_COUNTERS);
                 return 0;
         }
-        if (info->ssi_signo == SIGHUP && d->reload && is_service()) {
+        /* In a terminal it says that the terminal is gone. */
+        if (info->ssi_signo == SIGHUP && d->reload && notify_is_service()) {
                 reload_run(NULL, d->reload);
                 return 0;
         }

@@ -15,6 +15,7 @@
 
 #include "dispatcher/journal.h"
 #include "dispatcher/leftovers.h"
+#include "dispatcher/notify.h"
 #include "dispatcher/store.h"
 
 #define ANCESTORS_MAX 64
@@ -233,9 +234,7 @@ static bool collect_workers(
 /* In a terminal the control group is the user's whole session. */
 bool leftovers_is_after_crash(const struct inheritance *inheritance)
 {
-        const char *pid = getenv("SYSTEMD_EXEC_PID");
-
-        if (inheritance->from_reload || !pid || strtol(pid, NULL, 10) != getpid())
+        if (inheritance->from_reload || !notify_is_service())
                 return false;
 
         for (size_t i = 0; i < inheritance->n; i++) {

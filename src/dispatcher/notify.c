@@ -1,18 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Messages to the service manager. Called by health.c and acceptd.c.
+ * What passes between this process and the service manager. Called by health.c, store.c, acceptd.c,
+ * dispatcher.c and leftovers.c.
  */
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "dispatcher/notify.h"
 
 static int spare_fd = -1;
+
+bool notify_is_service(void)
+{
+        const char *pid = getenv("SYSTEMD_EXEC_PID");
+
+        return pid && strtol(pid, NULL, 10) == getpid();
+}
 
 int notify_open(void)
 {

@@ -7,6 +7,9 @@
  * What the service manager is told: sd_notify(3). Without $NOTIFY_SOCKET nothing happens.
  */
 
+/* Whether the service manager started this very process: systemd.exec(5). */
+bool notify_is_service(void);
+
 /* Sets a descriptor aside, so that the messages go out when there are no others left. Returns 0 or
  * -errno. */
 int notify_open(void);
