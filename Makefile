@@ -71,17 +71,18 @@ objects = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)))
 
 BASE    := $(call objects,src/base/*.c)
 WIRE    := $(call objects,src/wire/*.c)
-POLICY  := $(call objects,src/policy/*.c)
 VARLINK := $(call objects,src/varlink/*.c)
 LIB     := $(call objects,src/libacceptd/*.c)
+MAIN    := $(O)/src/acceptd/acceptd.o
 # all of the dispatcher but its main, so that tests can link it
-DAEMON  := $(filter-out %/acceptd.o,$(call objects,src/dispatcher/*.c))
+ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
+DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
 PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
-$(O)/acceptd: $(O)/src/dispatcher/acceptd.o $(DAEMON) $(POLICY) $(VARLINK) $(WIRE) $(BASE)
+$(O)/acceptd: $(MAIN) $(DAEMON)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptctl: $(call objects,src/acceptctl/*.c) $(VARLINK) $(BASE)
 $(O)/acceptctl: LDLIBS = $(CTL_LIBS)
@@ -117,8 +118,7 @@ STUBS         := $(patsubst %.c,$(O)/%,$(filter-out tests/process/stub-worker-%,
         $(wildcard tests/process/stub-*.c)))
 harness        = $(call objects,$(filter-out $(1)/test-% $(1)/stub-%,$(wildcard $(1)/*.c)))
 
-$(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB) $(POLICY) $(VARLINK) \
-                $(WIRE) $(BASE)
+$(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB)
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
@@ -144,8 +144,7 @@ $(stop_o)/%.o: %.c Makefile | $(after_deps)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) -DACCEPTD_STOP_POINTS $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(STOP_POINTS): $(WITH_POINTS:%=$(stop_o)/%) $(filter-out $(WITH_POINTS:%=$(O)/%), \
-                $(O)/src/dispatcher/acceptd.o $(DAEMON) $(POLICY) $(VARLINK) $(WIRE) $(BASE))
+$(STOP_POINTS): $(WITH_POINTS:%=$(stop_o)/%) $(filter-out $(WITH_POINTS:%=$(O)/%),$(MAIN) $(DAEMON))
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(link) $(DAEMON_LIBS)
@@ -156,7 +155,7 @@ FUZZERS      ?= $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c)
 FUZZ_SECONDS ?= 60
 REPLAYS      := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 REPLAY_RUNS   = $(foreach r,$(1),'$(r) tests/fuzz/corpus/$(patsubst fuzz-%,%,$(notdir $(r)))')
-LIFE         := $(O)/tests/fuzz/life.o $(DAEMON) $(POLICY) $(VARLINK) $(WIRE) $(BASE)
+LIFE         := $(O)/tests/fuzz/life.o $(DAEMON)
 
 $(REPLAYS): $(O)/%: $(O)/%.o $(if $(FUZZING),,$(O)/tests/fuzz/replay.o) $(LIFE)
 	$(say) LD $@

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 
 #include "dispatcher/connection-log.h"
-#include "dispatcher/journal.h"
+#include "os/journal.h"
 
 static const char *name_outcome(enum outcome outcome)
 {

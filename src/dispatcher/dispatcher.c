@@ -12,9 +12,9 @@
 #include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/notify.h"
-#include "dispatcher/reload.h"
+#include "os/journal.h"
+#include "os/notify.h"
+#include "takeover/reload.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
 #define ACCEPT_BURST 16

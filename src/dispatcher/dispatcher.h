@@ -3,10 +3,10 @@
 
 #include <systemd/sd-event.h>
 
-#include "dispatcher/inheritance.h"
 #include "dispatcher/ledger.h"
-#include "dispatcher/listener.h"
 #include "dispatcher/worker.h"
+#include "os/inheritance.h"
+#include "os/listener.h"
 
 /*
  * The dispatcher: listeners, workers and the pool between them, on one event loop.

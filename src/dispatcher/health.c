@@ -8,8 +8,8 @@
 #include <inttypes.h>
 
 #include "dispatcher/health.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/notify.h"
+#include "os/journal.h"
+#include "os/notify.h"
 
 #define STATUS_INTERVAL_USEC USEC_PER_SEC
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/journal.h"
+#include "os/journal.h"
 
 /*
  * How the instance is, in a line for `systemctl status` and for the log.

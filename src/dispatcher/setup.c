@@ -9,11 +9,11 @@
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 
-#include "dispatcher/adoption.h"
 #include "dispatcher/connection-log.h"
 #include "dispatcher/health.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/store.h"
+#include "os/journal.h"
+#include "os/store.h"
+#include "takeover/adoption.h"
 
 int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
         sd_event_io_handler_t callback, void *userdata, enum priority priority)

@@ -12,10 +12,10 @@
 #include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/oom.h"
-#include "dispatcher/reload.h"
-#include "dispatcher/store.h"
+#include "os/journal.h"
+#include "os/oom.h"
+#include "os/store.h"
+#include "takeover/reload.h"
 
 static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
 
@@ -325,7 +325,7 @@ int worker_start(struct worker *w)
         STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
-        store_worker(w->number, &w->channel, w->pidfd);
+        store_worker(w->number, w->pidfd, w->channel.fd, w->channel.queue_fd);
         return 0;
 }
 

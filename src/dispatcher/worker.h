@@ -4,7 +4,7 @@
 #include <systemd/sd-event.h>
 
 #include "dispatcher/channel.h"
-#include "dispatcher/process.h"
+#include "os/process.h"
 #include "policy/pool.h"
 
 struct dispatcher;

@@ -2,9 +2,9 @@
 #pragma once
 
 #include "policy/backoff.h"
-#include "policy/settings.h"
 #include "policy/slots.h"
 #include "policy/worker-state.h"
+#include "settings/settings.h"
 
 /*
  * The pool: which worker gets a connection, and what is to be done with the workers.

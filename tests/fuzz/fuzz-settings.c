@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/adoption.h"
-#include "dispatcher/settings-file.h"
+#include "settings/settings-file.h"
+#include "takeover/adoption.h"
 
 #include "fuzz.h"
 

@@ -2,7 +2,7 @@
 
 /*
  * Clients of the control socket that ask for what there is not, say half of it, stay for ever, or
- * are not root: src/dispatcher/control.c must keep answering the others.
+ * are not root: src/control/control.c must keep answering the others.
  */
 
 #include <poll.h>

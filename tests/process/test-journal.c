@@ -12,7 +12,7 @@
 #include "client.h"
 #include "ctl.h"
 
-#define BURST 1000 /* of one kind, in 10 s: src/dispatcher/journal.c */
+#define BURST 1000 /* of one kind, in 10 s: src/os/journal.c */
 
 /* More of them than are written, and the interval is not over: what is missing is told before the
  * last message. */

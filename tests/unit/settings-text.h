@@ -2,7 +2,7 @@
 #pragma once
 
 #include "leaks.h"
-#include "policy/settings.h"
+#include "settings/settings.h"
 
 /* Settings as a user writes and reads them. */
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "dispatcher/process.h"
+#include "os/process.h"
 #include "raw.h"
 
-/* Processes that a test started with src/dispatcher/process.c. */
+/* Processes that a test started with src/os/process.c. */
 
 struct started {
         pid_t pid;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Which settings a new dispatcher begins with: src/dispatcher/adoption.c. What a crash leaves in
+ * Which settings a new dispatcher begins with: src/takeover/adoption.c. What a crash leaves in
  * the service manager's store at each step of a reload is put together here; how workers are
  * adopted is tested with real ones, but for what only the journal shows.
  */
@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "dispatcher/adoption.h"
-#include "dispatcher/store.h"
 #include "leaks.h"
+#include "os/store.h"
+#include "takeover/adoption.h"
 
 /* They are told apart by MaxConnections=. */
 static void add_settings(struct inheritance *inheritance, const char *name, uint32_t connections)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Descriptors by name: src/dispatcher/inheritance.c. */
+/* Descriptors by name: src/os/inheritance.c. */
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "dispatcher/inheritance.h"
 #include "leaks.h"
+#include "os/inheritance.h"
 
 static int new_fd(void)
 {

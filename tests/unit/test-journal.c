@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is said of messages that are not written: src/dispatcher/journal.c, with lines on stderr and
+ * What is said of messages that are not written: src/os/journal.c, with lines on stderr and
  * a clock of this test's own (clock_gettime() is wrapped).
  */
 
@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/journal.h"
 #include "leaks.h"
+#include "os/journal.h"
 
 #define BURST 1000 /* written in one interval */
 

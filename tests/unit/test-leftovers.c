@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is ended after a crash, and what is not: src/dispatcher/leftovers.c. The list of the control
+ * What is ended after a crash, and what is not: src/takeover/leftovers.c. The list of the control
  * group is a file that the test writes.
  */
 
@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/leftovers.h"
-#include "dispatcher/store.h"
 #include "leaks.h"
+#include "os/store.h"
+#include "takeover/leftovers.h"
 
 static char folder[] = "/tmp/acceptd-leftovers-XXXXXX";
 static char list_path[sizeof(folder) + 32];

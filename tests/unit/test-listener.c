@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Listening sockets: src/dispatcher/listener.c. Every kind that is one or is none, and what
+/* Listening sockets: src/os/listener.c. Every kind that is one or is none, and what
  * accept4(2) can say. */
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/listener.h"
+#include "os/listener.h"
 #include "raw.h"
 
 /* --- accept4() with errors that no limit produces: in place of libc's, also for listener.c --- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The messages of the dispatcher and their texts for `journalctl -x`: src/dispatcher/messages.h and
+ * The messages of the dispatcher and their texts for `journalctl -x`: src/os/messages.h and
  * systemd/acceptd.catalog have the same ids, each once.
  */
 
@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "base/base.h"
-#include "dispatcher/messages.h"
+#include "os/messages.h"
 
 #define CATALOG     "systemd/acceptd.catalog"
 #define ID_LENGTH   32

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/control.h"
+#include "control/control.h"
 #include "leaks.h"
 #include "varlink/client.h"
 #include "varlink/interfaces.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Starting and reaping: src/dispatcher/process.c. Workers are small programs that every system has;
+/* Starting and reaping: src/os/process.c. Workers are small programs that every system has;
  * what they were given is read from /proc. */
 
 #include <fcntl.h>

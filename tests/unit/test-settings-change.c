@@ -6,7 +6,7 @@
 
 #include "leaks.h"
 #include "policy/pool.h"
-#include "policy/settings-change.h"
+#include "settings/settings-change.h"
 
 #define SLOTS 100
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Settings files, drop-ins, what a line is: src/dispatcher/settings-file.c and inih behind it. */
+/* Settings files, drop-ins, what a line is: src/settings/settings-file.c and inih behind it. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/settings-file.h"
+#include "settings/settings-file.h"
 
 #define NOT_UNDERSTOOD                                                                             \
         "not understood (allowed: [Section], Key=Value, and comments that start with # or ;)"

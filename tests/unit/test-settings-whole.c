@@ -2,7 +2,7 @@
 
 /*
  * Settings as a whole: what follows from several of them, and what --check prints,
- * src/policy/settings.c. Single keys are in test-settings.c.
+ * src/settings/settings.c. Single keys are in test-settings.c.
  */
 
 #include "settings-text.h"

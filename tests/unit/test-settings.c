@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Keys, values and messages: src/policy/settings.c and its table. Several together, and what
+ * Keys, values and messages: src/settings/settings.c and its table. Several together, and what
  * --check prints, are in test-settings-whole.c.
  */
 

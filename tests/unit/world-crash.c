@@ -3,7 +3,7 @@
 /*
  * Crashes between any two stores: the pages of the pool's memory are read-only, so that each store
  * into them is a signal. It is let through with a single step, or it is where the process ends.
- * Adoption follows src/dispatcher/adoption.c.
+ * Adoption follows src/takeover/adoption.c.
  */
 
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "dispatcher/channel.h"
+#include "base/base.h"
 
 /*
  * What a dispatcher leaves to the next one, by name: in the service manager's descriptor store, for
@@ -39,7 +39,7 @@ unsigned long store_get_size(void);
 void store_add(const char *name, int fd);
 void store_remove(const char *name);
 
-void store_worker(uint32_t number, const struct channel *channel, int pidfd);
+void store_worker(uint32_t number, int pidfd, int channel_fd, int queue_fd);
 void store_forget_worker(uint32_t number);
 
 /* Writes the name of a descriptor into `text`, with room for STORE_NAME_MAX. */

@@ -5,7 +5,7 @@
  * and clients.
  */
 
-#include "dispatcher/control.h"
+#include "control/control.h"
 #include "varlink/interfaces.h"
 
 static void get_status(const struct control_context *context, struct control_call *call,

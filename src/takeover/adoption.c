@@ -13,11 +13,11 @@
 #include <sys/socket.h>
 
 #include "base/stop-point.h"
-#include "dispatcher/adoption.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/leftovers.h"
-#include "dispatcher/settings-file.h"
-#include "dispatcher/store.h"
+#include "os/journal.h"
+#include "os/store.h"
+#include "settings/settings-file.h"
+#include "takeover/adoption.h"
+#include "takeover/leftovers.h"
 
 /* After a crash in the middle of a reload there may be two, and the ledger says which one counts.
  * Where it cannot be asked it is the latest. */

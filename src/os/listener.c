@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/listener.h"
+#include "os/listener.h"
 
 static const char *describe_file(mode_t mode)
 {

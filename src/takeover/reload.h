@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "dispatcher/control.h"
+#include "control/control.h"
 
 /*
  * A reload: this program, perhaps a newer one, checks the settings; then it is executed in place,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "policy/settings.h"
+#include "settings/settings.h"
 
 /*
  * The inside of settings.c: one row for each key. A new key is a field in struct settings, a name

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dispatcher/control.h"
+#include "control/control.h"
 #include "dispatcher/health.h"
 
 #define INTEGER(number) ((json_int_t)(number))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "policy/settings.h"
+#include "settings/settings.h"
 
 /* Says of each setting whether it differs. Returns 0 or -ENOMEM. */
 int settings_compare(

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/time.h"
-#include "dispatcher/messages.h"
+#include "os/messages.h"
 
 /*
  * What the dispatcher has to say. Nothing here ever blocks: what cannot be delivered now is dropped

@@ -11,11 +11,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "dispatcher/adoption.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/notify.h"
-#include "dispatcher/settings-file.h"
-#include "dispatcher/start.h"
+#include "acceptd/start.h"
+#include "os/journal.h"
+#include "os/notify.h"
+#include "settings/settings-file.h"
+#include "takeover/adoption.h"
 
 struct arguments {
         const char *file;

@@ -4,8 +4,8 @@
  * What a reload changed. Called by the dispatcher's reload.c; asks the system for nothing.
  */
 
-#include "policy/settings-change.h"
-#include "policy/settings-table.h"
+#include "settings/settings-change.h"
+#include "settings/settings-table.h"
 
 const char *settings_key(size_t setting)
 {

@@ -5,7 +5,7 @@
 
 /*
  * The settings of one instance, acceptd.conf(5): their types, defaults and bounds. Pure: where the
- * text comes from is dispatcher/settings-file.c's matter.
+ * text comes from is settings/settings-file.c's matter.
  *
  *         settings_init
  *         settings_file_read, settings_assign, settings_set_command   (what comes later wins)

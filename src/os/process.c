@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/process.h"
+#include "os/process.h"
 
 /* Set by the service manager for the dispatcher, or by whoever started it: nothing for workers. */
 static const char *const private_variables[] = {

@@ -8,8 +8,8 @@
 #include <inttypes.h>
 
 #include "base/stop-point.h"
-#include "dispatcher/notify.h"
-#include "dispatcher/store.h"
+#include "os/notify.h"
+#include "os/store.h"
 
 unsigned long store_get_size(void)
 {
@@ -36,16 +36,16 @@ const char *store_name(char *text, const char *what, uint64_t number)
         return text;
 }
 
-void store_worker(uint32_t number, const struct channel *channel, int pidfd)
+void store_worker(uint32_t number, int pidfd, int channel_fd, int queue_fd)
 {
         char name[STORE_NAME_MAX];
 
         STOP_POINT("stored-none");
         store_add(store_name(name, STORE_PIDFD, number), pidfd);
         STOP_POINT("stored-pidfd");
-        store_add(store_name(name, STORE_CHANNEL, number), channel->fd);
+        store_add(store_name(name, STORE_CHANNEL, number), channel_fd);
         STOP_POINT("stored-channel");
-        store_add(store_name(name, STORE_QUEUE, number), channel->queue_fd);
+        store_add(store_name(name, STORE_QUEUE, number), queue_fd);
 }
 
 /* In the reverse order. */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/journal.h"
+#include "os/journal.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 

@@ -13,10 +13,10 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "dispatcher/journal.h"
-#include "dispatcher/leftovers.h"
-#include "dispatcher/notify.h"
-#include "dispatcher/store.h"
+#include "os/journal.h"
+#include "os/notify.h"
+#include "os/store.h"
+#include "takeover/leftovers.h"
 
 #define ANCESTORS_MAX 64
 /* What starts processes faster than they are ended is left to somebody else. */

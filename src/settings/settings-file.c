@@ -2,9 +2,9 @@
 
 /*
  * Settings files: opening them, drop-ins, lines. inih takes a line apart into section, key and
- * value; what a value means is policy/settings.c's matter. Called at start and at reload. Files are
- * read as in systemd.syntax(7): a comment is a line of its own, a backslash at the end joins the
- * next line.
+ * value; what a value means is settings/settings.c's matter. Called at start and at reload. Files
+ * are read as in systemd.syntax(7): a comment is a line of its own, a backslash at the end joins
+ * the next line.
  */
 
 #include <dirent.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/settings-file.h"
+#include "settings/settings-file.h"
 
 #define FILE_SIZE_MAX (1024 * 1024) /* a larger one is not a settings file */
 

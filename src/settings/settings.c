@@ -9,7 +9,7 @@
 #include <inttypes.h>
 
 #include "base/words.h"
-#include "policy/settings-table.h"
+#include "settings/settings-table.h"
 
 #define SHOWN_MAX 80 /* of a wrong value in a message */
 

@@ -13,13 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/adoption.h"
 #include "dispatcher/connection-log.h"
 #include "dispatcher/health.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/reload.h"
-#include "dispatcher/store.h"
-#include "policy/settings-change.h"
+#include "os/journal.h"
+#include "os/store.h"
+#include "settings/settings-change.h"
+#include "takeover/adoption.h"
+#include "takeover/reload.h"
 #include "varlink/interfaces.h"
 
 /* For reading some small files; on a mount that does not answer it would take forever. With a trial

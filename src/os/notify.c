@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/notify.h"
+#include "os/notify.h"
 
 static int spare_fd = -1;
 

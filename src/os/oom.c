@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-#include "dispatcher/oom.h"
+#include "os/oom.h"
 
 static char path[4096];
 static uint64_t known;

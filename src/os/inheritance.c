@@ -10,8 +10,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "dispatcher/inheritance.h"
-#include "dispatcher/store.h"
+#include "os/inheritance.h"
+#include "os/store.h"
 
 /* The number of a descriptor with one line for each entry: its number, a space, its name. */
 #define VARIABLE "ACCEPTD_ADOPT"

@@ -11,12 +11,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "dispatcher/control.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/notify.h"
-#include "dispatcher/oom.h"
-#include "dispatcher/start.h"
-#include "dispatcher/store.h"
+#include "acceptd/start.h"
+#include "control/control.h"
+#include "os/journal.h"
+#include "os/notify.h"
+#include "os/oom.h"
+#include "os/store.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
  * connection in hand, and some air. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "policy/settings.h"
+#include "settings/settings.h"
 
 /* Reads the settings file `path`, then its drop-ins *.conf in `path`.d, in the order of their
  * names, into `s`. Returns 0, or -errno and in `ret_message` one line that names the file and,

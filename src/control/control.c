@@ -15,9 +15,9 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/fd.h"
-#include "dispatcher/control.h"
-#include "dispatcher/journal.h"
-#include "dispatcher/store.h"
+#include "control/control.h"
+#include "os/journal.h"
+#include "os/store.h"
 #include "varlink/message.h"
 #include "varlink/stream.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "dispatcher/inheritance.h"
-#include "dispatcher/reload.h"
+#include "os/inheritance.h"
+#include "takeover/reload.h"
 
 /*
  * From settings to serving: sockets, limits, signals, the dispatcher.

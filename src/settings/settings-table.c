@@ -8,7 +8,7 @@
 #include <inttypes.h>
 
 #include "base/words.h"
-#include "policy/settings-table.h"
+#include "settings/settings-table.h"
 
 #define CONNECTIONS_LIMIT 16777215u /* ids have 24 bits for the slot: slots.h */
 #define RECYCLE_LIMIT     1000000000u
