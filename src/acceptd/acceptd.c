@@ -257,6 +257,8 @@ int main(int argc, char **argv)
                 };
 
                 arguments.instance = name_instance(arguments.file);
+                if (arguments.check)
+                        journal_use_lines();
                 journal_open(arguments.instance);
                 if (!image.path || !image.check_argv || !arguments.instance)
                         r = EX_OSERR;

@@ -50,6 +50,27 @@ static void test_unknown_key(void **state)
         check_refused(h, "Wokers=", "known", "Workers=");
 }
 
+/* The journal reads <3> as a priority; to people, in a pipe or a file, it means nothing. */
+static void test_priorities_only_where_the_journal_reads(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Wokers=2"), .environment = WORDS("JOURNAL_STREAM=1:1"));
+        check_refused(h, "Wokers=");
+        assert_int_not_equal(h->log.text[0], '<');
+}
+
+static void test_priorities_for_the_journal(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Wokers=2"));
+        check_refused(h, "Wokers=");
+        assert_memory_equal(h->log.text, "<3>", 3);
+}
+
 static void test_bad_value(void **state)
 {
         struct harness *h = *state;
@@ -217,6 +238,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_unknown_key),
+                HARNESS_TEST(test_priorities_only_where_the_journal_reads),
+                HARNESS_TEST(test_priorities_for_the_journal),
                 HARNESS_TEST(test_bad_value),
                 HARNESS_TEST(test_assignment_without_value),
                 HARNESS_TEST(test_settings_file_is_missing),
