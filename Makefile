@@ -239,7 +239,9 @@ install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sb
 
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
-PAGES := $(wildcard man/*.[1-8])
+# What units run
+HELPERS := check-instance
+PAGES   := $(wildcard man/*.[1-8])
 
 install: all
 	$(say) INSTALL $(or $(DESTDIR),/)
@@ -254,6 +256,10 @@ install: all
 	$(Q)$(INSTALL) $(O)/acceptd-echo $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
+	done
+	$(Q)for h in $(HELPERS); do \
+	        $(call install_text,systemd/$$h,$(DESTDIR)$(LIBEXECDIR)/acceptd/$$h) && \
+	        chmod 755 $(DESTDIR)$(LIBEXECDIR)/acceptd/$$h || exit; \
 	done
 	$(Q)for p in $(PAGES); do \
 	        $(call install_text,$$p,$(DESTDIR)$(MANDIR)/man$${p##*.}/$${p#man/}) || exit; \

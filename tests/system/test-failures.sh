@@ -82,3 +82,68 @@ test_stop_between_a_crash_and_its_restart_ends_all_processes() {
         systemctl stop acceptd@echo.service
         eventually 5 not processes
 }
+
+# refused INSTANCE REGEX: its socket does not start, and the journal says why
+refused() {
+        expect "acceptd@${1//\\/.}"
+        expect "$2"
+        not systemctl start "acceptd@$1.socket"
+        journalctl --sync
+        journal --unit="acceptd@$1.socket" --priority=err -o cat | grep -E "$2"
+        not systemctl start "acceptd@$1.service"
+        [ "$(property "acceptd@$1.service" NRestarts)" = 0 ]
+}
+
+test_names_that_no_user_can_have_are_refused_by_the_socket() {
+        local name
+        for name in my.app customer-portal-staging-frontend 'two\x20words'; do
+                cp /etc/acceptd/echo.conf "/etc/acceptd/$name.conf"
+                refused "$name" 'cannot run as the user acceptd-'
+                not test -e "/run/acceptd/$name.sock"
+        done
+        # but for a user that exists
+        mkdir -p /run/systemd/system/acceptd@my.app.service.d
+        printf '[Service]\nUser=games\n' >/run/systemd/system/acceptd@my.app.service.d/test.conf
+        systemctl daemon-reload
+        systemctl start acceptd@my.app.socket
+        ask_unix /run/acceptd/my.app.sock
+        [ "$(stat -c %U "/proc/$(property acceptd@my.app.service MainPID)")" = games ]
+        systemctl stop acceptd@my.app.socket
+        rm -r /run/systemd/system/acceptd@my.app.service.d
+        rm /etc/acceptd/{my,customer,two}*.conf
+}
+
+test_settings_that_the_user_cannot_read_are_refused_by_the_socket() {
+        systemctl stop acceptd@echo.socket
+        chmod 0600 /etc/acceptd/echo.conf
+        refused echo 'cannot read /etc/acceptd/echo.conf'
+        chmod 0644 /etc/acceptd/echo.conf
+        settings $'[Pool]\nWorkers=3'
+        chmod 0640 /etc/acceptd/echo.conf.d/test.conf
+        refused echo 'cannot read /etc/acceptd/echo.conf.d/test.conf'
+        # for a user who can
+        unit_settings $'[Service]\nSupplementaryGroups=adm'
+        chgrp adm /etc/acceptd/echo.conf.d/test.conf
+        systemctl start acceptd@echo.socket
+        ask 127.0.0.1 7
+}
+
+test_folder_that_is_missing_is_refused_by_the_socket() {
+        systemctl stop acceptd@echo.socket
+        unit_settings $'[Service]\nReadWritePaths=/srv/data'
+        refused echo 'ReadWritePaths=/srv/data'
+        unit_settings $'[Service]\nReadWritePaths=-/srv/data'
+        systemctl start acceptd@echo.socket
+        ask 127.0.0.1 7
+}
+
+test_program_that_is_missing_is_refused_by_the_socket() {
+        systemctl stop acceptd@echo.socket
+        settings $'[Worker]\nCommand=/usr/local/sbin/typo --fast'
+        refused echo 'test.conf:2: Command= cannot start /usr/local/sbin/typo: No such file'
+        # and what only root may execute
+        install -m 700 /usr/libexec/acceptd/acceptd-echo /usr/local/libexec/private
+        settings $'[Worker]\nCommand=/usr/local/libexec/private'
+        refused echo 'Command= cannot start /usr/local/libexec/private: Permission denied'
+        rm /usr/local/libexec/private
+}
