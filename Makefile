@@ -240,7 +240,7 @@ install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sb
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
 # What units run
-HELPERS := check-instance
+HELPERS := check-instance pace-restarts
 PAGES   := $(wildcard man/*.[1-8])
 
 install: all
