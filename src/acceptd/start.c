@@ -225,6 +225,7 @@ static int run(
         struct dispatcher *d, struct reload *reload, const struct start *start, char **echo_argv)
 {
         struct control_context context = {
+                .loop = &d->loop,
                 .dispatcher = d,
                 .instance = start->instance,
                 .reload = reload_run,

@@ -22,6 +22,7 @@ struct control_call;
 
 /* What the methods are about, all of it lent. */
 struct control_context {
+        struct loop *loop;
         struct dispatcher *dispatcher;
         const char *instance;
 

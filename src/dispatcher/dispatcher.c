@@ -106,22 +106,6 @@ static int accept_one(struct dispatcher *d, struct listener *l)
         return 0;
 }
 
-/* The listener that was served longest ago goes first. sd-event alone is fair only while they stay
- * in the loop, and when credits come one by one they do not. */
-static int go_to_the_end(struct dispatcher *d, struct listener *l)
-{
-        int r;
-
-        if (d->n_listeners == 1)
-                return 0;
-
-        r = sd_event_source_set_priority(l->source, PRIORITY_LISTENER + ++d->listener_turn);
-        if (r < 0)
-                return log_error_errno(r, "Cannot change the event loop: %m");
-
-        return 0;
-}
-
 int dispatcher_on_listener(sd_event_source *source _unused_, int fd _unused_,
         uint32_t revents _unused_, void *userdata)
 {
@@ -135,8 +119,11 @@ int dispatcher_on_listener(sd_event_source *source _unused_, int fd _unused_,
         }
 
         health_touch(d);
-        r = go_to_the_end(d, l);
-        return r < 0 ? r : dispatcher_settle(d);
+        r = loop_go_to_the_end(&d->loop, l->source);
+        if (r < 0)
+                return log_error_errno(r, "Cannot change the event loop: %m");
+
+        return dispatcher_settle(d);
 }
 
 static void take_back(struct dispatcher *d, struct worker *w)
@@ -338,7 +325,7 @@ int dispatcher_settle(struct dispatcher *d)
         }
         health_touch(d);
         if (decision.finished)
-                return sd_event_exit(d->event, 0);
+                return sd_event_exit(d->loop.event, 0);
 
         return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
 }

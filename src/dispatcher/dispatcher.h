@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <systemd/sd-event.h>
-
 #include "dispatcher/ledger.h"
 #include "dispatcher/worker.h"
 #include "os/inheritance.h"
 #include "os/listener.h"
+#include "os/loop.h"
 
 /*
  * The dispatcher: listeners, workers and the pool between them, on one event loop.
  */
-
-/* What goes first when much happens at once: last words before the death, credits before new
- * connections. */
-enum priority {
-        PRIORITY_STOP = SD_EVENT_PRIORITY_IMPORTANT,
-        PRIORITY_CHANNEL,
-        PRIORITY_EXIT,
-        PRIORITY_TIMER,
-        PRIORITY_LISTENER, /* and upwards, the more the later it was served */
-};
 
 #define STATUS_MAX             512
 #define DISPATCHER_TROUBLE_MAX (STATUS_MAX / 4)
@@ -28,10 +17,9 @@ enum priority {
 struct dispatcher {
         const struct settings *settings;
         uint32_t rows_needed; /* in the table of workers */
-        sd_event *event;
+        struct loop loop;
         struct listener *listeners;
         size_t n_listeners;
-        int64_t listener_turn; /* counts bursts */
         struct ledger ledger;
         struct pool pool;
         struct worker *workers; /* by row */
@@ -89,9 +77,6 @@ int dispatcher_on_signal(
 /* Carries out what the pool decides, if anything changed. To be called at the end of each event.
  * Returns 0 or -errno. */
 int dispatcher_settle(struct dispatcher *d);
-
-int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
-        sd_event_io_handler_t callback, void *userdata, enum priority priority);
 
 /* A worker ended before it had served, or could not be started. The words say how. */
 void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *format, ...)

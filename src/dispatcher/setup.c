@@ -6,7 +6,6 @@
  */
 
 #include <signal.h>
-#include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 
 #include "dispatcher/connection-log.h"
@@ -14,36 +13,6 @@
 #include "os/journal.h"
 #include "os/store.h"
 #include "takeover/adoption.h"
-
-int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
-        sd_event_io_handler_t callback, void *userdata, enum priority priority)
-{
-        int r;
-
-        r = sd_event_add_io(event, ret, fd, EPOLLIN, callback, userdata);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_priority(*ret, priority);
-        if (r < 0)
-                return r;
-
-        return sd_event_source_set_exit_on_failure(*ret, true);
-}
-
-static int add_timer(struct dispatcher *d, sd_event_source **ret, sd_event_time_handler_t callback)
-{
-        int r;
-
-        r = sd_event_add_time(
-                d->event, ret, CLOCK_MONOTONIC, USEC_INFINITY, USEC_PER_MSEC, callback, d);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_priority(*ret, PRIORITY_TIMER);
-        if (r < 0)
-                return r;
-
-        return sd_event_source_set_exit_on_failure(*ret, true);
-}
 
 /* Not sd_event_set_watchdog(), which has no message when there is no descriptor: notify.c. */
 static int add_watchdog(struct dispatcher *d)
@@ -53,7 +22,7 @@ static int add_watchdog(struct dispatcher *d)
         r = sd_watchdog_enabled(false, &d->watchdog);
         if (r <= 0)
                 return r;
-        r = add_timer(d, &d->watchdog_timer, health_on_watchdog);
+        r = loop_add_timer(&d->loop, &d->watchdog_timer, health_on_watchdog, d);
         if (r < 0)
                 return r;
         r = sd_event_source_set_time(d->watchdog_timer, 0);
@@ -66,25 +35,12 @@ static int add_watchdog(struct dispatcher *d)
 static int add_signals(struct dispatcher *d)
 {
         static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+        int r = 0;
 
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
-                sd_event_source *source;
-                int r;
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
+                r = loop_add_signal(&d->loop, signals[i], dispatcher_on_signal, d);
 
-                r = sd_event_add_signal(d->event, &source, signals[i], dispatcher_on_signal, d);
-                if (r < 0)
-                        return r;
-                r = sd_event_source_set_priority(source, PRIORITY_STOP);
-                if (r >= 0)
-                        r = sd_event_source_set_exit_on_failure(source, true);
-                if (r >= 0)
-                        r = sd_event_source_set_floating(source, true);
-                sd_event_source_unref(source);
-                if (r < 0)
-                        return r;
-        }
-
-        return 0;
+        return r;
 }
 
 static int add_listeners(struct dispatcher *d)
@@ -99,8 +55,8 @@ static int add_listeners(struct dispatcher *d)
                 l->index = (uint16_t)r;
                 l->userdata = d;
 
-                r = dispatcher_add_io(
-                        d->event, &l->source, l->fd, dispatcher_on_listener, l, PRIORITY_LISTENER);
+                r = loop_add_io(
+                        &d->loop, &l->source, l->fd, dispatcher_on_listener, l, PRIORITY_LISTENER);
                 if (r < 0)
                         return r;
                 r = sd_event_source_set_enabled(l->source, SD_EVENT_OFF);
@@ -115,16 +71,16 @@ static int set_up_loop(struct dispatcher *d)
 {
         int r;
 
-        r = sd_event_new(&d->event);
+        r = loop_init(&d->loop, d->n_listeners > 1);
         if (r < 0)
                 return r;
         r = add_signals(d);
         if (r < 0)
                 return r;
-        r = add_timer(d, &d->timer, dispatcher_on_timer);
+        r = loop_add_timer(&d->loop, &d->timer, dispatcher_on_timer, d);
         if (r < 0)
                 return r;
-        r = add_timer(d, &d->status_timer, health_on_timer);
+        r = loop_add_timer(&d->loop, &d->status_timer, health_on_timer, d);
         if (r < 0)
                 return r;
 
@@ -198,7 +154,7 @@ void dispatcher_deinit(struct dispatcher *d)
         d->timer = sd_event_source_disable_unref(d->timer);
         d->status_timer = sd_event_source_disable_unref(d->status_timer);
         d->watchdog_timer = sd_event_source_disable_unref(d->watchdog_timer);
-        d->event = sd_event_unref(d->event);
+        loop_deinit(&d->loop);
         for (uint32_t i = 0; i < d->pool.n_in_hand; i++)
                 fd_close(d->hand[i].fd);
         pool_deinit(&d->pool);
@@ -216,7 +172,7 @@ int dispatcher_run(struct dispatcher *d)
                 health_ready(d);
         r = dispatcher_settle(d);
         if (r >= 0)
-                r = sd_event_loop(d->event);
+                r = sd_event_loop(d->loop.event);
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
 

@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <signal.h>
-#include <sys/epoll.h>
 
 #include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
@@ -285,16 +284,14 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
 
 static int watch(struct worker *w)
 {
-        sd_event *event = w->dispatcher->event;
+        struct loop *loop = &w->dispatcher->loop;
         int r;
 
-        r = dispatcher_add_io(
-                event, &w->channel_source, w->channel.fd, on_channel, w, PRIORITY_CHANNEL);
+        r = loop_add_io(loop, &w->channel_source, w->channel.fd, on_channel, w, PRIORITY_CHANNEL);
         if (r < 0)
                 return r;
 
-        return dispatcher_add_io(
-                event, &w->exit_source, w->pidfd, on_exit_of_process, w, PRIORITY_EXIT);
+        return loop_add_io(loop, &w->exit_source, w->pidfd, on_exit_of_process, w, PRIORITY_EXIT);
 }
 
 int worker_start(struct worker *w)

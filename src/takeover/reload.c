@@ -212,7 +212,7 @@ static int start_check(struct reload *reload)
         reload->output_fd = memfd_create("acceptd-check", MFD_CLOEXEC);
         if (reload->output_fd < 0)
                 return -errno;
-        r = sd_event_add_time_relative(d->event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
+        r = sd_event_add_time_relative(d->loop.event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
                 USEC_PER_SEC, on_late, reload);
         if (r < 0)
                 return r;
@@ -221,8 +221,8 @@ static int start_check(struct reload *reload)
         if (r < 0)
                 return r;
 
-        return dispatcher_add_io(
-                d->event, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
+        return loop_add_io(
+                &d->loop, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
 }
 
 /* What the service manager's store has no room for it drops without a word, and after a crash such
