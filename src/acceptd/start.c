@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #include "acceptd/start.h"
-#include "control/control.h"
+#include "control/control-methods.h"
+#include "dispatcher/health.h"
 #include "os/journal.h"
 #include "os/notify.h"
 #include "os/oom.h"
@@ -23,6 +24,8 @@
 #define FDS_OWN 32
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
+
+static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
 int start_refuse(const char *message, int error)
 {
@@ -187,15 +190,14 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
         return 0;
 }
 
-static void set_up_signals(void)
+/* The first signal must not end the program, whenever it comes. */
+static void block_signals(void)
 {
         sigset_t handled;
 
         sigemptyset(&handled);
-        sigaddset(&handled, SIGTERM);
-        sigaddset(&handled, SIGINT);
-        sigaddset(&handled, SIGHUP);
-        sigaddset(&handled, SIGUSR1);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                sigaddset(&handled, signals[i]);
         (void)sigprocmask(SIG_BLOCK, &handled, NULL);
         (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
         (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would make waitid() fail */
@@ -221,11 +223,50 @@ static void resume(struct reload *reload, const struct start *start, char **echo
                 reload_resume(reload, call, start->old, old_argv, start->trouble);
 }
 
+static int on_signal(
+        sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
+{
+        struct reload *reload = userdata;
+
+        if (info->ssi_signo == SIGUSR1) {
+                health_log_counters(reload->dispatcher, MESSAGE_COUNTERS);
+                return 0;
+        }
+        /* In a terminal it says that the terminal is gone. */
+        if (info->ssi_signo == SIGHUP && notify_is_service()) {
+                reload_run(NULL, reload);
+                return 0;
+        }
+
+        return dispatcher_stop(reload->dispatcher);
+}
+
+static int watch_signals(struct loop *loop, struct reload *reload)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
+                r = loop_add_signal(loop, signals[i], on_signal, reload);
+        if (r < 0)
+                return log_error_errno(r, "Cannot watch for signals: %m");
+
+        return 0;
+}
+
+static void on_trial_end(void *userdata, const char *trouble)
+{
+        if (trouble)
+                reload_failed(userdata, trouble);
+        else
+                reload_passed(userdata);
+}
+
 static int run(
         struct dispatcher *d, struct reload *reload, const struct start *start, char **echo_argv)
 {
         struct control_context context = {
                 .loop = &d->loop,
+                .run = control_run,
                 .dispatcher = d,
                 .instance = start->instance,
                 .reload = reload_run,
@@ -233,14 +274,17 @@ static int run(
         };
         int r;
 
-        d->reload = reload;
+        d->on_trial_end = on_trial_end;
+        d->userdata = reload;
         reload->dispatcher = d;
         reload->image = start->image;
         reload->control =
                 control_open(&context, inheritance_take(start->inheritance, STORE_CONTROL));
         resume(reload, start, echo_argv);
 
-        r = dispatcher_run(d);
+        r = watch_signals(&d->loop, reload);
+        if (r >= 0)
+                r = dispatcher_run(d);
 
         reload_done(reload);
         control_close(reload->control);
@@ -261,7 +305,7 @@ int start_serving(struct start *start)
         if (!echo)
                 return start_refuse(NULL, -ENOMEM);
 
-        set_up_signals();
+        block_signals();
         process_set_batch(true);
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How the instance is, as JSON: the Status of src/varlink/interfaces.c. Called by
- * control-methods.c; changes nothing.
+ * How the instance is, as JSON: the Status of src/varlink/interfaces.c. It changes nothing.
  */
 
 #include <linux/sock_diag.h>
@@ -11,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control/control.h"
+#include "control/control-methods.h"
 #include "dispatcher/health.h"
 
 #define INTEGER(number) ((json_int_t)(number))

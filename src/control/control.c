@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The server behind io.acceptd.Pool: clients, their calls and answers. Called by start.c; what a
- * call does is control-methods.c's matter.
+ * The server behind io.acceptd.Pool: clients, their calls and answers. It must not know what a call
+ * does.
  *
  * Nothing here may harm the way of connections. A wake-up is one message of one client, in turn
  * with the listeners, so it is answered while they are busy and does not stop them however much it
@@ -199,7 +199,7 @@ static int on_client(
         good = varlink_call_parse(message, &call, &wrong);
         client->oneway = call.oneway;
         if (good)
-                control_run(&c->context, client, &call);
+                c->context.run(&c->context, client, &call);
         else
                 control_fail_simply(client, VARLINK_INVALID_PARAMETER, wrong);
         return 0;

@@ -6,15 +6,12 @@
  */
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 
 #include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/health.h"
 #include "os/journal.h"
-#include "os/notify.h"
-#include "takeover/reload.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
 #define ACCEPT_BURST 16
@@ -174,6 +171,12 @@ static void sample(struct dispatcher *d)
 }
 
 /* --- Decisions and deeds --- */
+
+void dispatcher_trial_ends(struct dispatcher *d, const char *trouble)
+{
+        if (d->pool.state->trial)
+                d->on_trial_end(d->userdata, trouble);
+}
 
 static void refuse(struct dispatcher *d)
 {
@@ -338,25 +341,12 @@ int dispatcher_on_timer(sd_event_source *source _unused_, uint64_t usec _unused_
         return dispatcher_settle(d);
 }
 
-int dispatcher_on_signal(
-        sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
+int dispatcher_stop(struct dispatcher *d)
 {
-        struct dispatcher *d = userdata;
-
-        if (info->ssi_signo == SIGUSR1) {
-                health_log_counters(d, MESSAGE_COUNTERS);
-                return 0;
-        }
-        /* In a terminal it says that the terminal is gone. */
-        if (info->ssi_signo == SIGHUP && d->reload && notify_is_service()) {
-                reload_run(NULL, d->reload);
-                return 0;
-        }
-
         journal_event(MESSAGE_STOPPING,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
                 "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
-        reload_gate(d->reload, "the instance is stopping");
+        dispatcher_trial_ends(d, "the instance is stopping");
         pool_stop(&d->pool, usec_now());
         health_stopping(d);
         return dispatcher_settle(d);
@@ -374,7 +364,7 @@ void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *fo
         va_end(args);
 
         if (on_trial) {
-                reload_gate(d->reload, trouble);
+                dispatcher_trial_ends(d, trouble);
                 return;
         }
 

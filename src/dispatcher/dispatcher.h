@@ -34,7 +34,10 @@ struct dispatcher {
                 struct slot *slot;
         } hand[POOL_HAND_MAX];
 
-        struct reload *reload; /* lent; NULL: there can be none */
+        /* The trial of a generation is over; `trouble` is why it failed, or NULL. It says
+         * pool_commit() or pool_abandon(). */
+        void (*on_trial_end)(void *userdata, const char *trouble);
+        void *userdata; /* of `on_trial_end` */
 
         sd_event_source *timer; /* of pool_decide() */
         sd_event_source *status_timer;
@@ -65,14 +68,18 @@ void dispatcher_deinit(struct dispatcher *d);
 /* Serves until it is told to stop and all workers have ended. Returns 0 or -errno. */
 int dispatcher_run(struct dispatcher *d);
 
+/* Tells it to stop. A second call waits for nobody. Returns 0 or -errno. */
+int dispatcher_stop(struct dispatcher *d);
+
 /* --- For setup.c: what happens --- */
 
 int dispatcher_on_listener(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 int dispatcher_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
-int dispatcher_on_signal(
-        sd_event_source *source, const struct signalfd_siginfo *info, void *userdata);
 
 /* --- For worker.c --- */
+
+/* If there is a trial, it has passed (NULL), or failed because of `trouble`. */
+void dispatcher_trial_ends(struct dispatcher *d, const char *trouble);
 
 /* Carries out what the pool decides, if anything changed. To be called at the end of each event.
  * Returns 0 or -errno. */

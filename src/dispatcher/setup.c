@@ -5,7 +5,6 @@
  * start.c; what happens in between is dispatcher.c's.
  */
 
-#include <signal.h>
 #include <systemd/sd-daemon.h>
 
 #include "dispatcher/connection-log.h"
@@ -30,17 +29,6 @@ static int add_watchdog(struct dispatcher *d)
                 return r;
 
         return sd_event_source_set_priority(d->watchdog_timer, PRIORITY_STOP);
-}
-
-static int add_signals(struct dispatcher *d)
-{
-        static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
-        int r = 0;
-
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
-                r = loop_add_signal(&d->loop, signals[i], dispatcher_on_signal, d);
-
-        return r;
 }
 
 static int add_listeners(struct dispatcher *d)
@@ -72,9 +60,6 @@ static int set_up_loop(struct dispatcher *d)
         int r;
 
         r = loop_init(&d->loop, d->n_listeners > 1);
-        if (r < 0)
-                return r;
-        r = add_signals(d);
         if (r < 0)
                 return r;
         r = loop_add_timer(&d->loop, &d->timer, dispatcher_on_timer, d);

@@ -14,7 +14,6 @@
 #include "os/journal.h"
 #include "os/oom.h"
 #include "os/store.h"
-#include "takeover/reload.h"
 
 static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
 
@@ -127,7 +126,7 @@ static void is_ready(struct worker *w)
                 w->pid, capacity, capacity == 1 ? "" : "s");
         health_ready(w->dispatcher);
         if (pool_is_on_trial(pool_of(w), w->row))
-                reload_gate(w->dispatcher->reload, NULL);
+                dispatcher_trial_ends(w->dispatcher, NULL);
 }
 
 /* Returns what is wrong with the record, or NULL. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reloading: the check, the execution in place, the gate. Called by control-methods.c when somebody
- * asks for it, by acceptd.c in the program that was executed, and by worker.c and dispatcher.c when
- * it is known how the new generation starts.
+ * Reloading: the check, the execution in place, and what follows from how the trial of the new
+ * generation ends. It must not know what a trial is made of: that is the pool's.
  */
 
 #include <inttypes.h>
@@ -349,20 +348,19 @@ static void succeed(struct reload *reload)
                 json_decref(changed);
 }
 
-void reload_gate(struct reload *reload, const char *trouble)
+void reload_failed(struct reload *reload, const char *why)
 {
-        struct dispatcher *d = reload ? reload->dispatcher : NULL;
+        roll_back(reload);
+        fail(reload, why);
+}
 
-        if (!d || !d->pool.state->trial)
-                return;
+void reload_passed(struct reload *reload)
+{
+        struct dispatcher *d = reload->dispatcher;
 
         /* Before the ledger says that the generation is in force: a crash in between has either. */
-        if (!trouble && adoption_store_settings(d->settings, d->pool.state->trial) < 0)
-                trouble = "its settings cannot be kept for after a crash";
-        if (trouble) {
-                roll_back(reload);
-                fail(reload, trouble);
-        } else {
+        if (adoption_store_settings(d->settings, d->pool.state->trial) < 0)
+                reload_failed(reload, "its settings cannot be kept for after a crash");
+        else
                 succeed(reload);
-        }
 }

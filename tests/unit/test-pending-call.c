@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "control/control.h"
+#include "control/control-methods.h"
 #include "leaks.h"
 #include "os/loop.h"
 #include "varlink/client.h"
@@ -48,6 +48,7 @@ static int set_up(void **state)
 {
         struct control_context context = {
                 .loop = &fixture.loop,
+                .run = control_run,
                 .instance = "test",
                 .reload = on_reload,
                 .userdata = &fixture,
