@@ -13,7 +13,7 @@
 
 #include "acceptd/start.h"
 #include "control/control-methods.h"
-#include "dispatcher/health.h"
+#include "dispatcher/dispatcher.h"
 #include "os/journal.h"
 #include "os/notify.h"
 #include "os/oom.h"
@@ -229,7 +229,7 @@ static int on_signal(
         struct reload *reload = userdata;
 
         if (info->ssi_signo == SIGUSR1) {
-                health_log_counters(reload->dispatcher, MESSAGE_COUNTERS);
+                health_log_counters(&reload->dispatcher->pool, MESSAGE_COUNTERS);
                 return 0;
         }
         /* In a terminal it says that the terminal is gone. */

@@ -10,7 +10,6 @@
 
 #include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/health.h"
 #include "os/journal.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
@@ -103,6 +102,12 @@ static int accept_one(struct dispatcher *d, struct listener *l)
         return 0;
 }
 
+static void touch(struct dispatcher *d)
+{
+        d->health.is_exhausted = d->exhausted;
+        health_touch(&d->health);
+}
+
 int dispatcher_on_listener(sd_event_source *source _unused_, int fd _unused_,
         uint32_t revents _unused_, void *userdata)
 {
@@ -115,7 +120,7 @@ int dispatcher_on_listener(sd_event_source *source _unused_, int fd _unused_,
                         break;
         }
 
-        health_touch(d);
+        touch(d);
         r = loop_go_to_the_end(&d->loop, l->source);
         if (r < 0)
                 return log_error_errno(r, "Cannot change the event loop: %m");
@@ -318,15 +323,9 @@ int dispatcher_settle(struct dispatcher *d)
         }
 
         log_refused(d);
-        if (d->trouble[0] && !backoff_is_failing(&d->pool.backoff)) {
-                d->trouble[0] = '\0';
-                journal_event(MESSAGE_POOL_RECOVERED,
-                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", d->n_failed)),
-                        "Workers start and serve again, after %" PRIu64 " failed start%s.",
-                        d->n_failed, d->n_failed == 1 ? "" : "s");
-                d->n_failed = 0;
-        }
-        health_touch(d);
+        if (!backoff_is_failing(&d->pool.backoff))
+                health_recovered(&d->health);
+        touch(d);
         if (decision.finished)
                 return sd_event_exit(d->loop.event, 0);
 
@@ -348,7 +347,7 @@ int dispatcher_stop(struct dispatcher *d)
                 "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
         dispatcher_trial_ends(d, "the instance is stopping");
         pool_stop(&d->pool, usec_now());
-        health_stopping(d);
+        health_stopping(&d->health);
         return dispatcher_settle(d);
 }
 
@@ -356,7 +355,7 @@ int dispatcher_stop(struct dispatcher *d)
 
 void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *format, ...)
 {
-        char trouble[sizeof(d->trouble)];
+        char trouble[HEALTH_TROUBLE_MAX];
         va_list args;
 
         va_start(args, format);
@@ -368,13 +367,5 @@ void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *fo
                 return;
         }
 
-        if (!streq(trouble, d->trouble))
-                journal_event(MESSAGE_POOL_DEGRADED,
-                        JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", trouble)),
-                        "Workers fail: %s. The next start waits, longer each time, up to "
-                        "RestartMaxDelaySec=.",
-                        trouble);
-        memcpy(d->trouble, trouble, sizeof(trouble));
-        d->n_failed++;
-        health_ready(d);
+        health_failing(&d->health, trouble);
 }

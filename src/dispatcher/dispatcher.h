@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "dispatcher/connection-log.h"
+#include "dispatcher/health.h"
 #include "dispatcher/ledger.h"
 #include "dispatcher/worker.h"
 #include "os/inheritance.h"
@@ -11,9 +13,6 @@
  * The dispatcher: listeners, workers and the pool between them, on one event loop.
  */
 
-#define STATUS_MAX             512
-#define DISPATCHER_TROUBLE_MAX (STATUS_MAX / 4)
-
 struct dispatcher {
         const struct settings *settings;
         uint32_t rows_needed; /* in the table of workers */
@@ -22,6 +21,7 @@ struct dispatcher {
         size_t n_listeners;
         struct ledger ledger;
         struct pool pool;
+        struct connection_log connection_log;
         struct worker *workers; /* by row */
         struct process_template process;
 
@@ -40,18 +40,10 @@ struct dispatcher {
         void *userdata; /* of `on_trial_end` */
 
         sd_event_source *timer; /* of pool_decide() */
-        sd_event_source *status_timer;
-        sd_event_source *watchdog_timer;
-        usec_t watchdog; /* WatchdogSec= of the unit; 0: none */
-        usec_t status_sent_at;
-        char status[STATUS_MAX]; /* as it was sent last */
-        bool status_is_due;
-        bool is_ready;                        /* the service manager knows */
-        bool listening;                       /* the listeners are in the loop */
-        bool exhausted;                       /* no descriptor or memory for accepting */
-        char trouble[DISPATCHER_TROUBLE_MAX]; /* why workers do not start */
-        uint64_t n_failed;                    /* starts, since they fail */
-        uint32_t n_refused;                   /* and not told yet */
+        struct health health;
+        bool listening;     /* the listeners are in the loop */
+        bool exhausted;     /* no descriptor or memory for accepting */
+        uint32_t n_refused; /* and not told yet */
 };
 
 /*

@@ -5,31 +5,10 @@
  * start.c; what happens in between is dispatcher.c's.
  */
 
-#include <systemd/sd-daemon.h>
-
-#include "dispatcher/connection-log.h"
-#include "dispatcher/health.h"
+#include "dispatcher/dispatcher.h"
 #include "os/journal.h"
 #include "os/store.h"
 #include "takeover/adoption.h"
-
-/* Not sd_event_set_watchdog(), which has no message when there is no descriptor: notify.c. */
-static int add_watchdog(struct dispatcher *d)
-{
-        int r;
-
-        r = sd_watchdog_enabled(false, &d->watchdog);
-        if (r <= 0)
-                return r;
-        r = loop_add_timer(&d->loop, &d->watchdog_timer, health_on_watchdog, d);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_time(d->watchdog_timer, 0);
-        if (r < 0)
-                return r;
-
-        return sd_event_source_set_priority(d->watchdog_timer, PRIORITY_STOP);
-}
 
 static int add_listeners(struct dispatcher *d)
 {
@@ -65,11 +44,7 @@ static int set_up_loop(struct dispatcher *d)
         r = loop_add_timer(&d->loop, &d->timer, dispatcher_on_timer, d);
         if (r < 0)
                 return r;
-        r = loop_add_timer(&d->loop, &d->status_timer, health_on_timer, d);
-        if (r < 0)
-                return r;
-
-        r = add_watchdog(d);
+        r = health_set_up(&d->health, &d->loop);
         if (r < 0)
                 return r;
 
@@ -109,12 +84,14 @@ int dispatcher_init(struct dispatcher *d, const struct settings *settings,
                 .listeners = listeners,
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,
-                .is_ready = inheritance->from_reload, /* reload.c says so at the gate */
+                .health.pool = &d->pool,
+                .connection_log = { .pool = &d->pool, .ledger = &d->ledger },
+                .health.is_ready = inheritance->from_reload, /* reload.c says so at the gate */
         };
 
         r = adoption_open_pool(d, inheritance);
         if (r >= 0) {
-                connection_log_set(d);
+                connection_log_set(&d->connection_log);
                 r = set_up_loop(d);
         }
         if (r >= 0)
@@ -137,8 +114,7 @@ void dispatcher_deinit(struct dispatcher *d)
         for (size_t i = 0; i < d->n_listeners; i++)
                 d->listeners[i].source = sd_event_source_disable_unref(d->listeners[i].source);
         d->timer = sd_event_source_disable_unref(d->timer);
-        d->status_timer = sd_event_source_disable_unref(d->status_timer);
-        d->watchdog_timer = sd_event_source_disable_unref(d->watchdog_timer);
+        health_deinit(&d->health);
         loop_deinit(&d->loop);
         for (uint32_t i = 0; i < d->pool.n_in_hand; i++)
                 fd_close(d->hand[i].fd);
@@ -154,7 +130,7 @@ int dispatcher_run(struct dispatcher *d)
 
         pool_get_figures(&d->pool, &figures);
         if (figures.workers > 0) /* adopted; not before the control socket is there, too */
-                health_ready(d);
+                health_ready(&d->health);
         r = dispatcher_settle(d);
         if (r >= 0)
                 r = sd_event_loop(d->loop.event);
@@ -165,6 +141,6 @@ int dispatcher_run(struct dispatcher *d)
         adoption_forget_settings(d->pool.state->generation);
         store_remove(STORE_LEDGER);
         journal_flush();
-        health_log_counters(d, MESSAGE_STOPPED);
+        health_log_counters(&d->pool, MESSAGE_STOPPED);
         return 0;
 }

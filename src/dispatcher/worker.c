@@ -10,7 +10,6 @@
 
 #include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
-#include "dispatcher/health.h"
 #include "os/journal.h"
 #include "os/oom.h"
 #include "os/store.h"
@@ -124,7 +123,7 @@ static void is_ready(struct worker *w)
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
                 "Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
                 w->pid, capacity, capacity == 1 ? "" : "s");
-        health_ready(w->dispatcher);
+        health_ready(&w->dispatcher->health);
         if (pool_is_on_trial(pool_of(w), w->row))
                 dispatcher_trial_ends(w->dispatcher, NULL);
 }
@@ -250,7 +249,7 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
         struct process_end end = process_reap(w->pid, w->pidfd);
         bool on_trial = pool_is_on_trial(pool_of(w), w->row), failed;
         enum worker_state before = state_of(w);
-        char words[PROCESS_END_MAX + 32], trouble[DISPATCHER_TROUBLE_MAX];
+        char words[PROCESS_END_MAX + 32], trouble[HEALTH_TROUBLE_MAX];
         uint32_t had;
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
@@ -267,7 +266,7 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
         /* One start after another that fails alike is one trouble, and told once. */
-        if (!failed || before != WORKER_STARTING || !streq(trouble, w->dispatcher->trouble))
+        if (!failed || before != WORKER_STARTING || !streq(trouble, w->dispatcher->health.trouble))
                 log_end(w, &end, words, before, had);
         if (failed)
                 dispatcher_start_failed(w->dispatcher, on_trial, "%s", trouble);

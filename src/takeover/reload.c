@@ -12,8 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/connection-log.h"
-#include "dispatcher/health.h"
+#include "dispatcher/dispatcher.h"
 #include "os/journal.h"
 #include "os/store.h"
 #include "settings/settings-change.h"
@@ -58,7 +57,7 @@ static void log_failure(const char *reason)
 static void fail(struct reload *reload, const char *reason)
 {
         log_failure(reason);
-        health_reloaded(reload->dispatcher);
+        health_reloaded(&reload->dispatcher->health);
         if (reload->call)
                 control_fail(TAKE_PTR(reload->call), VARLINK_RELOAD_FAILED,
                         json_pack("{s:o}", "reason", varlink_make_text(reason)));
@@ -260,7 +259,7 @@ void reload_run(struct control_call *call, void *userdata)
         }
 
         reload->call = call;
-        health_reloading(d);
+        health_reloading(&d->health);
         r = start_check(reload);
         if (r < 0) {
                 reload_done(reload);
@@ -279,7 +278,7 @@ static void roll_back(struct reload *reload)
         d->pool.settings = reload->old;
         d->process.argv = reload->old_argv;
         pool_settings_changed(&d->pool);
-        connection_log_set(d);
+        connection_log_set(&d->connection_log);
 }
 
 void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
@@ -339,7 +338,7 @@ static void succeed(struct reload *reload)
                 "Generation %" PRIu32 " of the workers is starting; older ones finish what they "
                 "have. Settings that changed: %s.",
                 generation, keys[0] ? keys : "none");
-        health_reloaded(d);
+        health_reloaded(&d->health);
         if (reload->call)
                 control_reply(TAKE_PTR(reload->call),
                         json_pack("{s:I, s:o}", "generation", (json_int_t)generation, "changed",
