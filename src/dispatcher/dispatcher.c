@@ -125,7 +125,7 @@ int dispatcher_on_listener(sd_event_source *source _unused_, int fd _unused_,
         if (r < 0)
                 return log_error_errno(r, "Cannot change the event loop: %m");
 
-        return dispatcher_settle(d);
+        return dispatcher_carry_out(d);
 }
 
 static void take_back(struct dispatcher *d, struct worker *w)
@@ -177,7 +177,7 @@ static void sample(struct dispatcher *d)
 
 /* --- Decisions and deeds --- */
 
-void dispatcher_trial_ends(struct dispatcher *d, const char *trouble)
+static void trial_ends(struct dispatcher *d, const char *trouble)
 {
         if (d->pool.state->trial)
                 d->on_trial_end(d->userdata, trouble);
@@ -225,19 +225,28 @@ static int listen_on_off(struct dispatcher *d, bool on)
         return 0;
 }
 
+static void start_failed(struct dispatcher *d, bool on_trial, const char *trouble)
+{
+        if (on_trial)
+                trial_ends(d, trouble);
+        else
+                health_failing(&d->health, trouble);
+}
+
 static void start_worker(struct dispatcher *d, struct worker *w)
 {
+        char trouble[HEALTH_TROUBLE_MAX];
         int r = worker_start(w);
 
         if (r < 0) {
                 pool_spawn_failed(&d->pool, usec_now());
-                errno = -r;
-                dispatcher_start_failed(
-                        d, d->pool.state->trial, "cannot start %s: %m", d->process.argv[0]);
+                (void)snprintf(trouble, sizeof(trouble), "cannot start %s: %s",
+                        d->context.process.argv[0], strerror(-r));
+                start_failed(d, d->pool.state->trial, trouble);
         }
 }
 
-static int carry_out(struct dispatcher *d, const struct pool_action *action)
+static int do_action(struct dispatcher *d, const struct pool_action *action)
 {
         struct worker *w = &d->workers[action->worker];
 
@@ -269,11 +278,9 @@ static int carry_out(struct dispatcher *d, const struct pool_action *action)
                 take_back(d, w);
                 return 0;
         case POOL_ASK_LIST:
-                worker_ask(w, QUESTION_LIST);
-                return 0;
+                return worker_ask(w, QUESTION_LIST);
         case POOL_ASK_PING:
-                worker_ask(w, QUESTION_PING);
-                return 0;
+                return worker_ask(w, QUESTION_PING);
         case POOL_SAMPLE:
                 sample(d);
                 return 0;
@@ -305,7 +312,7 @@ static int set_timer(struct dispatcher *d, usec_t at)
         return 0;
 }
 
-int dispatcher_settle(struct dispatcher *d)
+int dispatcher_carry_out(struct dispatcher *d)
 {
         struct pool_decision decision = { .wake_at = USEC_INFINITY };
         int r;
@@ -316,7 +323,7 @@ int dispatcher_settle(struct dispatcher *d)
         for (int i = 0; i < DECIDE_BURST && d->pool.dirty; i++) {
                 pool_decide(&d->pool, usec_now(), &decision);
                 for (size_t k = 0; k < decision.n_actions; k++) {
-                        r = carry_out(d, &decision.actions[k]);
+                        r = do_action(d, &decision.actions[k]);
                         if (r < 0)
                                 return r;
                 }
@@ -332,12 +339,45 @@ int dispatcher_settle(struct dispatcher *d)
         return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
 }
 
+int dispatcher_on_channel(sd_event_source *source _unused_, int fd _unused_,
+        uint32_t revents _unused_, void *userdata)
+{
+        struct worker *w = userdata;
+        struct dispatcher *d = w->context->userdata;
+        int r;
+
+        r = worker_hear(w);
+        if (r < 0)
+                return r;
+        if (r > 0) {
+                health_ready(&d->health);
+                if (pool_is_on_trial(&d->pool, w->row))
+                        trial_ends(d, NULL);
+        }
+
+        return dispatcher_carry_out(d);
+}
+
+int dispatcher_on_exit(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
+        void *userdata)
+{
+        struct worker *w = userdata;
+        struct dispatcher *d = w->context->userdata;
+        bool on_trial = pool_is_on_trial(&d->pool, w->row);
+        char trouble[WORKER_TROUBLE_MAX];
+
+        if (worker_end(w, d->health.trouble, trouble))
+                start_failed(d, on_trial, trouble);
+
+        return dispatcher_carry_out(d);
+}
+
 int dispatcher_on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
         struct dispatcher *d = userdata;
 
         d->pool.dirty = true;
-        return dispatcher_settle(d);
+        return dispatcher_carry_out(d);
 }
 
 int dispatcher_stop(struct dispatcher *d)
@@ -345,27 +385,8 @@ int dispatcher_stop(struct dispatcher *d)
         journal_event(MESSAGE_STOPPING,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
                 "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
-        dispatcher_trial_ends(d, "the instance is stopping");
+        trial_ends(d, "the instance is stopping");
         pool_stop(&d->pool, usec_now());
         health_stopping(&d->health);
-        return dispatcher_settle(d);
-}
-
-/* --- What worker.c reports --- */
-
-void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *format, ...)
-{
-        char trouble[HEALTH_TROUBLE_MAX];
-        va_list args;
-
-        va_start(args, format);
-        (void)vsnprintf(trouble, sizeof(trouble), format, args);
-        va_end(args);
-
-        if (on_trial) {
-                dispatcher_trial_ends(d, trouble);
-                return;
-        }
-
-        health_failing(&d->health, trouble);
+        return dispatcher_carry_out(d);
 }

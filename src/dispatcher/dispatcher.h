@@ -22,10 +22,8 @@ struct dispatcher {
         struct ledger ledger;
         struct pool pool;
         struct connection_log connection_log;
-        struct worker *workers; /* by row */
-        struct process_template process;
-
-        struct wire_batch batch; /* what a worker said, while it is heard */
+        struct worker *workers;        /* by row */
+        struct worker_context context; /* of all workers */
 
         /* Connections that are with no worker: just accepted or taken back. The first n_in_hand of
          * the pool are in use. */
@@ -63,20 +61,13 @@ int dispatcher_run(struct dispatcher *d);
 /* Tells it to stop. A second call waits for nobody. Returns 0 or -errno. */
 int dispatcher_stop(struct dispatcher *d);
 
+/* Carries out what the pool decides, if anything changed. To be called at the end of each event.
+ * Returns 0 or -errno. */
+int dispatcher_carry_out(struct dispatcher *d);
+
 /* --- For setup.c: what happens --- */
 
 int dispatcher_on_listener(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+int dispatcher_on_channel(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+int dispatcher_on_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 int dispatcher_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
-
-/* --- For worker.c --- */
-
-/* If there is a trial, it has passed (NULL), or failed because of `trouble`. */
-void dispatcher_trial_ends(struct dispatcher *d, const char *trouble);
-
-/* Carries out what the pool decides, if anything changed. To be called at the end of each event.
- * Returns 0 or -errno. */
-int dispatcher_settle(struct dispatcher *d);
-
-/* A worker ended before it had served, or could not be started. The words say how. */
-void dispatcher_start_failed(struct dispatcher *d, bool on_trial, const char *format, ...)
-        _printf_(3, 4);

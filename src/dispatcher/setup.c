@@ -58,7 +58,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
 
         if (!names)
                 return -ENOMEM;
-        r = process_template_init(&d->process, argv, instance, names);
+        r = process_template_init(&d->context.process, argv, instance, names);
         if (r < 0)
                 return r;
 
@@ -66,7 +66,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
         if (!d->workers)
                 return -ENOMEM;
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
-                worker_init(&d->workers[i], d, i);
+                worker_init(&d->workers[i], &d->context, i);
 
         return 0;
 }
@@ -82,6 +82,13 @@ int dispatcher_init(struct dispatcher *d, const struct settings *settings,
                 .settings = settings,
                 .rows_needed = MAX(rows, old_rows),
                 .listeners = listeners,
+                .context = {
+                        .pool = &d->pool,
+                        .loop = &d->loop,
+                        .on_channel = dispatcher_on_channel,
+                        .on_exit = dispatcher_on_exit,
+                        .userdata = d,
+                },
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,
                 .health.pool = &d->pool,
@@ -119,7 +126,7 @@ void dispatcher_deinit(struct dispatcher *d)
         for (uint32_t i = 0; i < d->pool.n_in_hand; i++)
                 fd_close(d->hand[i].fd);
         pool_deinit(&d->pool);
-        process_template_done(&d->process);
+        process_template_done(&d->context.process);
         ledger_done(&d->ledger);
 }
 
@@ -131,7 +138,7 @@ int dispatcher_run(struct dispatcher *d)
         pool_get_figures(&d->pool, &figures);
         if (figures.workers > 0) /* adopted; not before the control socket is there, too */
                 health_ready(&d->health);
-        r = dispatcher_settle(d);
+        r = dispatcher_carry_out(d);
         if (r >= 0)
                 r = sd_event_loop(d->loop.event);
         if (r < 0)

@@ -214,7 +214,7 @@ static int start_check(struct reload *reload)
                 USEC_PER_SEC, on_late, reload);
         if (r < 0)
                 return r;
-        r = process_spawn_check(&d->process, reload->image->check_argv, reload->output_fd,
+        r = process_spawn_check(&d->context.process, reload->image->check_argv, reload->output_fd,
                 &reload->pid, &reload->pidfd);
         if (r < 0)
                 return r;
@@ -276,7 +276,7 @@ static void roll_back(struct reload *reload)
         pool_abandon(&d->pool);
         d->settings = reload->old;
         d->pool.settings = reload->old;
-        d->process.argv = reload->old_argv;
+        d->context.process.argv = reload->old_argv;
         pool_settings_changed(&d->pool);
         connection_log_set(&d->connection_log);
 }
