@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Begins to serve. Called by acceptd.c, with settings; what happens then is dispatcher.c's.
+ * Begins to serve, and ties together what must not know of each other: dispatcher, adoption,
+ * reload, control, signals. What happens then is dispatcher.c's.
  */
 
 #include <inttypes.h>
@@ -18,6 +19,7 @@
 #include "os/notify.h"
 #include "os/oom.h"
 #include "os/store.h"
+#include "takeover/adoption.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
  * connection in hand, and some air. */
@@ -261,6 +263,32 @@ static void on_trial_end(void *userdata, const char *trouble)
                 reload_passed(userdata);
 }
 
+/* Puts the dispatcher together, with what one before it left. */
+static int set_up(struct dispatcher *d, const struct start *start, char **echo_argv)
+{
+        int r;
+
+        d->health.is_ready = start->inheritance->from_reload; /* reload.c says so at the gate */
+        r = adoption_open_pool(d, start->inheritance);
+        if (r >= 0)
+                r = dispatcher_set_up(d, start->settings->command ?: echo_argv, start->instance);
+        if (r >= 0)
+                r = adoption_restore(d, start->inheritance);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the dispatcher: %m");
+
+        return 0;
+}
+
+/* A start after this one is a fresh one. */
+static void leave(const struct dispatcher *d)
+{
+        adoption_forget_settings(d->pool.state->generation);
+        store_remove(STORE_LEDGER);
+        journal_flush();
+        health_log_counters(&d->pool, MESSAGE_STOPPED);
+}
+
 static int run(
         struct dispatcher *d, struct reload *reload, const struct start *start, char **echo_argv)
 {
@@ -285,6 +313,8 @@ static int run(
         r = watch_signals(&d->loop, reload);
         if (r >= 0)
                 r = dispatcher_run(d);
+        if (r >= 0)
+                leave(d);
 
         reload_done(reload);
         control_close(reload->control);
@@ -316,14 +346,14 @@ int start_serving(struct start *start)
                 return start_refuse(message, r);
         }
 
-        r = dispatcher_init(&d, start->settings, start->old, listeners, n,
-                start->settings->command ?: echo_argv, start->instance, start->inheritance);
+        dispatcher_init(&d, start->settings, start->old, listeners, n);
+        r = set_up(&d, start, echo_argv);
         if (r >= 0) {
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);
-                dispatcher_deinit(&d);
         }
+        dispatcher_deinit(&d);
 
         free_listeners(listeners, n);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

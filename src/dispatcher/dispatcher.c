@@ -108,8 +108,8 @@ static void touch(struct dispatcher *d)
         health_touch(&d->health);
 }
 
-int dispatcher_on_listener(sd_event_source *source _unused_, int fd _unused_,
-        uint32_t revents _unused_, void *userdata)
+static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
+        void *userdata)
 {
         struct listener *l = userdata;
         struct dispatcher *d = l->userdata;
@@ -339,7 +339,7 @@ int dispatcher_carry_out(struct dispatcher *d)
         return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
 }
 
-int dispatcher_on_channel(sd_event_source *source _unused_, int fd _unused_,
+static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
         uint32_t revents _unused_, void *userdata)
 {
         struct worker *w = userdata;
@@ -358,8 +358,8 @@ int dispatcher_on_channel(sd_event_source *source _unused_, int fd _unused_,
         return dispatcher_carry_out(d);
 }
 
-int dispatcher_on_exit(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
-        void *userdata)
+static int on_worker_exit(sd_event_source *source _unused_, int fd _unused_,
+        uint32_t revents _unused_, void *userdata)
 {
         struct worker *w = userdata;
         struct dispatcher *d = w->context->userdata;
@@ -372,12 +372,143 @@ int dispatcher_on_exit(sd_event_source *source _unused_, int fd _unused_, uint32
         return dispatcher_carry_out(d);
 }
 
-int dispatcher_on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
         struct dispatcher *d = userdata;
 
         d->pool.dirty = true;
         return dispatcher_carry_out(d);
+}
+
+/* --- Putting it together --- */
+
+static int add_listeners(struct dispatcher *d)
+{
+        for (size_t i = 0; i < d->n_listeners; i++) {
+                struct listener *l = &d->listeners[i];
+                int r;
+
+                r = ledger_add_name(&d->ledger, l->name);
+                if (r < 0)
+                        return r;
+                l->index = (uint16_t)r;
+                l->userdata = d;
+
+                r = loop_add_io(&d->loop, &l->source, l->fd, on_listener, l, PRIORITY_LISTENER);
+                if (r < 0)
+                        return r;
+                r = sd_event_source_set_enabled(l->source, SD_EVENT_OFF);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int set_up_loop(struct dispatcher *d)
+{
+        int r;
+
+        r = loop_init(&d->loop, d->n_listeners > 1);
+        if (r < 0)
+                return r;
+        r = loop_add_timer(&d->loop, &d->timer, on_timer, d);
+        if (r < 0)
+                return r;
+        r = health_set_up(&d->health, &d->loop);
+        if (r < 0)
+                return r;
+
+        return add_listeners(d);
+}
+
+static int set_up_workers(struct dispatcher *d, char **argv, const char *instance)
+{
+        _cleanup_(freep) char *names = ledger_join_names(&d->ledger);
+        int r;
+
+        if (!names)
+                return -ENOMEM;
+        r = process_template_init(&d->context.process, argv, instance, names);
+        if (r < 0)
+                return r;
+
+        d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
+        if (!d->workers)
+                return -ENOMEM;
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                worker_init(&d->workers[i], &d->context, i);
+
+        return 0;
+}
+
+void dispatcher_init(struct dispatcher *d, const struct settings *settings,
+        const struct settings *old, struct listener *listeners, size_t n_listeners)
+{
+        uint32_t rows = pool_rows_needed(settings), old_rows = old ? pool_rows_needed(old) : 0;
+
+        *d = (struct dispatcher){
+                .settings = settings,
+                .rows_needed = MAX(rows, old_rows),
+                .listeners = listeners,
+                .n_listeners = n_listeners,
+                .ledger = LEDGER_NULL,
+                .connection_log = { .pool = &d->pool, .ledger = &d->ledger },
+                .context = { .pool = &d->pool,
+                        .loop = &d->loop,
+                        .on_channel = on_worker_channel,
+                        .on_exit = on_worker_exit,
+                        .userdata = d },
+                .health.pool = &d->pool,
+        };
+}
+
+int dispatcher_set_up(struct dispatcher *d, char **argv, const char *instance)
+{
+        int r;
+
+        connection_log_set(&d->connection_log);
+        r = set_up_loop(d);
+        if (r < 0)
+                return r;
+
+        return set_up_workers(d, argv, instance);
+}
+
+void dispatcher_deinit(struct dispatcher *d)
+{
+        for (uint32_t i = 0; d->workers && i < d->pool.n_rows; i++)
+                worker_deinit(&d->workers[i]);
+        free(TAKE_PTR(d->workers));
+        for (size_t i = 0; i < d->n_listeners; i++)
+                d->listeners[i].source = sd_event_source_disable_unref(d->listeners[i].source);
+        d->timer = sd_event_source_disable_unref(d->timer);
+        health_deinit(&d->health);
+        loop_deinit(&d->loop);
+        for (uint32_t i = 0; i < d->pool.n_in_hand; i++)
+                fd_close(d->hand[i].fd);
+        pool_deinit(&d->pool);
+        process_template_done(&d->context.process);
+        ledger_done(&d->ledger);
+}
+
+/* --- Serving --- */
+
+int dispatcher_run(struct dispatcher *d)
+{
+        struct pool_figures figures;
+        int r;
+
+        pool_get_figures(&d->pool, &figures);
+        if (figures.workers > 0) /* adopted; not before the control socket is there, too */
+                health_ready(&d->health);
+        r = dispatcher_carry_out(d);
+        if (r >= 0)
+                r = sd_event_loop(d->loop.event);
+        if (r < 0)
+                return log_error_errno(r, "The event loop failed: %m");
+
+        return 0;
 }
 
 int dispatcher_stop(struct dispatcher *d)

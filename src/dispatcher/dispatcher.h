@@ -5,7 +5,6 @@
 #include "dispatcher/health.h"
 #include "dispatcher/ledger.h"
 #include "dispatcher/worker.h"
-#include "os/inheritance.h"
 #include "os/listener.h"
 #include "os/loop.h"
 
@@ -45,14 +44,18 @@ struct dispatcher {
 };
 
 /*
- * Makes a dispatcher for `listeners` (lent, with their index to be set) that runs `argv` as its
- * workers (lent too). What a dispatcher before it left is taken out of `inheritance`. `settings`
- * are resolved and checked; it may have to go back to `old`, unless that is NULL. SIGTERM, SIGINT,
- * SIGHUP and SIGUSR1 are blocked by the caller. Returns 0 or -errno, after a log line.
+ * In this order: dispatcher_init(), then adoption_open_pool() opens ledger and pool,
+ * dispatcher_set_up(), adoption_restore() brings in what a dispatcher before this one left,
+ * dispatcher_run(). dispatcher_deinit() is for what any of these has left.
+ *
+ * `settings` are resolved and checked; it may have to go back to `old`, unless that is NULL. The
+ * listeners get their index. All is lent, `argv` (of the workers' program), too.
  */
-int dispatcher_init(struct dispatcher *d, const struct settings *settings,
-        const struct settings *old, struct listener *listeners, size_t n_listeners, char **argv,
-        const char *instance, struct inheritance *inheritance);
+void dispatcher_init(struct dispatcher *d, const struct settings *settings,
+        const struct settings *old, struct listener *listeners, size_t n_listeners);
+
+/* Returns 0 or -errno. */
+int dispatcher_set_up(struct dispatcher *d, char **argv, const char *instance);
 void dispatcher_deinit(struct dispatcher *d);
 
 /* Serves until it is told to stop and all workers have ended. Returns 0 or -errno. */
@@ -60,14 +63,3 @@ int dispatcher_run(struct dispatcher *d);
 
 /* Tells it to stop. A second call waits for nobody. Returns 0 or -errno. */
 int dispatcher_stop(struct dispatcher *d);
-
-/* Carries out what the pool decides, if anything changed. To be called at the end of each event.
- * Returns 0 or -errno. */
-int dispatcher_carry_out(struct dispatcher *d);
-
-/* --- For setup.c: what happens --- */
-
-int dispatcher_on_listener(sd_event_source *source, int fd, uint32_t revents, void *userdata);
-int dispatcher_on_channel(sd_event_source *source, int fd, uint32_t revents, void *userdata);
-int dispatcher_on_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata);
-int dispatcher_on_timer(sd_event_source *source, uint64_t usec, void *userdata);

@@ -3,7 +3,7 @@
 /*
  * Adoption: the ledger says which workers there were, the descriptors come with their names. A
  * worker whose set is complete goes on with what it has; of any other, the queue is taken back and
- * the process is ended. Called by setup.c.
+ * the process is ended.
  */
 
 #include <fcntl.h>
