@@ -1,14 +1,42 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Carries out what the pool decides, and takes each connection its way: accept, choose, note, send,
- * close. Called by start.c; what workers do comes in through worker.c.
+ * The dispatcher: one event loop in which nothing waits.
+ *
+ * Something happens: a listener has a connection, a worker has said something, a process has ended,
+ * a time has come, a signal was sent. Its callback first does the one thing that the event is
+ * about, and tells the pool: a connection is accepted and handed over, a record is heard, a process
+ * is reaped. Whatever this changes in what ought to be done sets pool.dirty.
+ *
+ * Each callback then ends with dispatcher_carry_out(), and so does the start. That asks
+ * pool_decide() what is to be done now, and does it, action by action: start a worker, drain one,
+ * take a connection back, stop listening. Deeds change the pool again, so it asks again until there
+ * is nothing left (or DECIDE_BURST times, and goes on in the next turn of the loop). The pool
+ * decides from its state only. So an action that could not be carried out needs no memory here: it
+ * is simply decided again. At last the timer is set to when the next decision is due by itself.
+ *
+ * While connections come and go and there is credit, nothing is dirty, and none of this runs.
+ *
+ * Calls go downwards only. Events end here, also those of workers: worker.c and hand.c return what
+ * happened, and what follows from it (the service manager is told, the trial of a reload is over)
+ * is written down in one place. What the dispatcher must not know itself, what a reload is, comes
+ * in as on_trial_end.
+ *
+ * What is where:
+ *   dispatcher.c      events, decisions, putting it together
+ *   hand.c            the way of a connection, and its way back
+ *   worker.c          one worker: its process, what it says, its end
+ *   channel.c         the socket pair to one worker
+ *   health.c          what the service manager is told
+ *   connection-log.c  a message for each connection
+ *   ledger.c          the memory of the pool, which outlives this process
+ *
+ * An error that only this program can have caused ends the loop with -errno. The service manager
+ * starts the next dispatcher, which takes over all workers and connections from the ledger.
  */
 
 #include <inttypes.h>
-#include <stdarg.h>
 
-#include "base/stop-point.h"
 #include "dispatcher/dispatcher.h"
 #include "os/journal.h"
 
@@ -18,153 +46,12 @@
 /* Decisions in a row, before the loop looks at everything else again. */
 #define DECIDE_BURST 64
 
-/* How long to wait when there was no descriptor or no memory for a connection. */
-#define EXHAUSTED_USEC (100 * USEC_PER_MSEC)
-
-/* --- The way of a connection --- */
-
-/* Closes the copy here. At once: while it is open, the client does not see the worker's close(). */
-static void drop_from_hand(struct dispatcher *d, uint32_t i)
-{
-        fd_close(d->hand[i].fd);
-        memmove(&d->hand[i], &d->hand[i + 1], (POOL_HAND_MAX - 1 - i) * sizeof(d->hand[0]));
-}
-
-/* Returns true where it was sent; else nobody has credit, and it stays in hand. */
-static bool send_from_hand(struct dispatcher *d, uint32_t i)
-{
-        struct slot *slot = d->hand[i].slot;
-        int64_t row;
-
-        while ((row = pool_choose(&d->pool)) >= 0) {
-                struct worker *w = &d->workers[row];
-                int r;
-
-                pool_assign(&d->pool, slot, (uint32_t)row);
-                STOP_POINT("reserved");
-                r = channel_send_connection(&w->channel, slot->id, slot->listener,
-                        (uint32_t)slot->accepted_at, d->hand[i].fd);
-                if (r == 0) {
-                        STOP_POINT("sent");
-                        pool_sent(&d->pool, slot);
-                        drop_from_hand(d, i);
-                        return true;
-                }
-
-                pool_not_sent(&d->pool, slot, usec_now());
-                /* Whatever a worker did to its channel is its own end, and not this program's. */
-                if (r < 0)
-                        worker_violates(w, strerror(-r));
-                else if (r == WIRE_GONE)
-                        worker_violates(
-                                w, "its end of the channel is shut down, or takes no descriptors");
-        }
-
-        return false;
-}
-
-static void hand_over(struct dispatcher *d)
-{
-        for (uint32_t i = 0; i < d->pool.n_in_hand;)
-                if (!send_from_hand(d, i))
-                        i++;
-}
-
-static void pause_for_descriptors(struct dispatcher *d, int error)
-{
-        if (!d->exhausted) {
-                errno = error;
-                journal_event(MESSAGE_EXHAUSTED,
-                        JOURNAL_FIELDS(
-                                JOURNAL_TEXT("ACCEPTD_REASON", strerrorname_np(error) ?: "")),
-                        "New connections wait: %m. LimitNOFILE= may be too low.");
-        }
-        d->exhausted = true;
-        pool_pause(&d->pool, usec_add(usec_now(), EXHAUSTED_USEC));
-}
-
-/* Returns 0, or enum accept_result. */
-static int accept_one(struct dispatcher *d, struct listener *l)
-{
-        int r = listener_accept(l, &d->hand[0].fd);
-
-        if (r == ACCEPT_EXHAUSTED)
-                pause_for_descriptors(d, errno);
-        else
-                d->exhausted = false;
-        if (r != 0)
-                return r;
-
-        STOP_POINT("accepted");
-        d->hand[0].slot = pool_accepted(&d->pool, l->index, usec_now());
-        STOP_POINT("in-hand");
-        hand_over(d);
-        return 0;
-}
+/* --- Decisions and deeds --- */
 
 static void touch(struct dispatcher *d)
 {
-        d->health.is_exhausted = d->exhausted;
+        d->health.is_exhausted = d->hand.exhausted;
         health_touch(&d->health);
-}
-
-static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
-        void *userdata)
-{
-        struct listener *l = userdata;
-        struct dispatcher *d = l->userdata;
-        int r;
-
-        for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
-                if (accept_one(d, l) == ACCEPT_EMPTY)
-                        break;
-        }
-
-        touch(d);
-        r = loop_go_to_the_end(&d->loop, l->source);
-        if (r < 0)
-                return log_error_errno(r, "Cannot change the event loop: %m");
-
-        return dispatcher_carry_out(d);
-}
-
-static void take_back(struct dispatcher *d, struct worker *w)
-{
-        uint32_t i = d->pool.n_in_hand;
-        struct slot *slot;
-        bool dropped;
-        uint64_t id;
-        int fd, r;
-
-        pool_taking(&d->pool, w->row, true);
-        r = channel_take_back(&w->channel, &id, &fd, &dropped);
-        if (r == 0)
-                STOP_POINT("taken-back");
-        else
-                pool_taking(&d->pool, w->row, false);
-        if (dropped)
-                pool_question_dropped(&d->pool, w->row);
-        if (r == WIRE_EMPTY) {
-                worker_queue_empty(w);
-                return;
-        }
-        if (r < 0) {
-                pause_for_descriptors(d, -r);
-                return;
-        }
-
-        d->exhausted = false;
-        slot = pool_take_back(&d->pool, w->row, id);
-        if (channel_count_queued(&w->channel) == 0)
-                worker_queue_empty(w);
-        if (!slot) { /* the worker said DONE for it without having received it */
-                fd_close(fd);
-                return;
-        }
-
-        d->hand[i].fd = fd;
-        d->hand[i].slot = slot;
-        hand_over(d);
 }
 
 static void sample(struct dispatcher *d)
@@ -175,37 +62,10 @@ static void sample(struct dispatcher *d)
         pool_sampling_done(&d->pool);
 }
 
-/* --- Decisions and deeds --- */
-
 static void trial_ends(struct dispatcher *d, const char *trouble)
 {
         if (d->pool.state->trial)
                 d->on_trial_end(d->userdata, trouble);
-}
-
-static void refuse(struct dispatcher *d)
-{
-        while (d->pool.n_in_hand > 0) {
-                pool_refused(&d->pool, d->hand[0].slot,
-                        d->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
-                drop_from_hand(d, 0);
-                d->n_refused++;
-        }
-}
-
-/* They go through the hand two by two, and are told together. */
-static void log_refused(struct dispatcher *d)
-{
-        uint32_t n = TAKE(d->n_refused, 0U);
-        const char *why = d->pool.stopping ? "no worker was left when the instance stopped"
-                                           : "workers died so fast that no other could take them";
-
-        if (n > 0)
-                journal_event(MESSAGE_CONNECTIONS_REFUSED,
-                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", n),
-                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu32 " connection%s closed unserved: %s.", n,
-                        n == 1 ? " was" : "s were", why);
 }
 
 static int listen_on_off(struct dispatcher *d, bool on)
@@ -275,8 +135,7 @@ static int do_action(struct dispatcher *d, const struct pool_action *action)
                 worker_kill(w);
                 return 0;
         case POOL_TAKE_BACK:
-                take_back(d, w);
-                return 0;
+                return hand_take_back(&d->hand, w);
         case POOL_ASK_LIST:
                 return worker_ask(w, QUESTION_LIST);
         case POOL_ASK_PING:
@@ -285,10 +144,9 @@ static int do_action(struct dispatcher *d, const struct pool_action *action)
                 sample(d);
                 return 0;
         case POOL_HAND_OVER:
-                hand_over(d);
-                return 0;
+                return hand_try_all(&d->hand);
         case POOL_REFUSE:
-                refuse(d);
+                hand_refuse(&d->hand);
                 return 0;
         case POOL_LISTEN_ON:
         case POOL_LISTEN_OFF:
@@ -329,7 +187,7 @@ int dispatcher_carry_out(struct dispatcher *d)
                 }
         }
 
-        log_refused(d);
+        hand_log_refused(&d->hand);
         if (!backoff_is_failing(&d->pool.backoff))
                 health_recovered(&d->health);
         touch(d);
@@ -337,6 +195,31 @@ int dispatcher_carry_out(struct dispatcher *d)
                 return sd_event_exit(d->loop.event, 0);
 
         return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
+}
+
+/* --- What happens --- */
+
+static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
+        void *userdata)
+{
+        struct listener *l = userdata;
+        struct dispatcher *d = l->userdata;
+        int r;
+
+        for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
+                r = hand_accept(&d->hand, l);
+                if (r < 0)
+                        return r;
+                if (r == ACCEPT_EMPTY)
+                        break;
+        }
+
+        touch(d);
+        r = loop_go_to_the_end(&d->loop, l->source);
+        if (r < 0)
+                return log_error_errno(r, "Cannot change the event loop: %m");
+
+        return dispatcher_carry_out(d);
 }
 
 static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
@@ -438,6 +321,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
                 return -ENOMEM;
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
                 worker_init(&d->workers[i], &d->context, i);
+        hand_init(&d->hand, &d->pool, d->workers);
 
         return 0;
 }
@@ -485,8 +369,7 @@ void dispatcher_deinit(struct dispatcher *d)
         d->timer = sd_event_source_disable_unref(d->timer);
         health_deinit(&d->health);
         loop_deinit(&d->loop);
-        for (uint32_t i = 0; i < d->pool.n_in_hand; i++)
-                fd_close(d->hand[i].fd);
+        hand_deinit(&d->hand);
         pool_deinit(&d->pool);
         process_template_done(&d->context.process);
         ledger_done(&d->ledger);

@@ -2,11 +2,9 @@
 #pragma once
 
 #include "dispatcher/connection-log.h"
+#include "dispatcher/hand.h"
 #include "dispatcher/health.h"
 #include "dispatcher/ledger.h"
-#include "dispatcher/worker.h"
-#include "os/listener.h"
-#include "os/loop.h"
 
 /*
  * The dispatcher: listeners, workers and the pool between them, on one event loop.
@@ -24,12 +22,7 @@ struct dispatcher {
         struct worker *workers;        /* by row */
         struct worker_context context; /* of all workers */
 
-        /* Connections that are with no worker: just accepted or taken back. The first n_in_hand of
-         * the pool are in use. */
-        struct {
-                int fd;
-                struct slot *slot;
-        } hand[POOL_HAND_MAX];
+        struct hand hand;
 
         /* The trial of a generation is over; `trouble` is why it failed, or NULL. It says
          * pool_commit() or pool_abandon(). */
@@ -38,9 +31,7 @@ struct dispatcher {
 
         sd_event_source *timer; /* of pool_decide() */
         struct health health;
-        bool listening;     /* the listeners are in the loop */
-        bool exhausted;     /* no descriptor or memory for accepting */
-        uint32_t n_refused; /* and not told yet */
+        bool listening; /* the listeners are in the loop */
 };
 
 /*
@@ -63,3 +54,7 @@ int dispatcher_run(struct dispatcher *d);
 
 /* Tells it to stop. A second call waits for nobody. Returns 0 or -errno. */
 int dispatcher_stop(struct dispatcher *d);
+
+/* Carries out what the pool decides, if anything changed: the end of each event. Returns 0 or
+ * -errno. */
+int dispatcher_carry_out(struct dispatcher *d);

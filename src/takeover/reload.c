@@ -101,8 +101,8 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
         for (uint32_t i = 0; r >= 0 && i < d->pool.n_rows; i++)
                 if (d->pool.workers[i].row->state != WORKER_NONE)
                         r = add_worker(list, &d->workers[i]);
-        for (uint32_t i = 0; r >= 0 && i < d->pool.n_in_hand; i++)
-                r = add(list, d->hand[i].fd, STORE_IN_HAND, d->hand[i].slot->id);
+        for (uint32_t i = 0; r >= 0 && i < d->hand.n; i++)
+                r = add(list, d->hand.places[i].fd, STORE_IN_HAND, d->hand.places[i].slot->id);
 
         return r;
 }
