@@ -46,6 +46,8 @@
 /* Decisions in a row, before the loop looks at everything else again. */
 #define DECIDE_BURST 64
 
+static_assert(WORKER_TROUBLE_MAX == HEALTH_TROUBLE_MAX, "what worker.c says, health.c keeps");
+
 /* --- Decisions and deeds --- */
 
 static void touch(struct dispatcher *d)

@@ -28,7 +28,8 @@ static int set_priority(sd_event_source *source, int64_t priority)
         if (r < 0)
                 return r;
 
-        return sd_event_source_set_exit_on_failure(source, true);
+        r = sd_event_source_set_exit_on_failure(source, true);
+        return r < 0 ? r : 0; /* 1 where that is a change */
 }
 
 int loop_add_io(struct loop *loop, sd_event_source **ret, int fd, sd_event_io_handler_t callback,
