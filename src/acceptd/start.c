@@ -261,7 +261,7 @@ int start_serving(struct start *start)
                 return start_refuse(NULL, -ENOMEM);
 
         set_up_signals();
-        process_set_batch(true);
+        process_set_batch();
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
         if (r >= 0)

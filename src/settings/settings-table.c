@@ -17,6 +17,13 @@ static const char *const distribute_names[] = {
         NULL,
 };
 
+/* As systemd.exec(5) names them */
+static const char *const scheduling_names[] = {
+        [SCHEDULING_BATCH] = "batch",
+        [SCHEDULING_OTHER] = "other",
+        NULL,
+};
+
 const struct settings_row settings_table[SETTING_COUNT] = {
         [SETTING_WORKERS] = {
                 .section = "Pool",
@@ -193,5 +200,13 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .minimum = USEC_PER_MSEC,
                 .maximum = TIME_LIMIT,
                 .default_value = 30 * USEC_PER_SEC,
+        },
+        [SETTING_SCHEDULING_POLICY] = {
+                .section = "Worker",
+                .key = "CPUSchedulingPolicy",
+                .type = &settings_type_choice,
+                .offset = offsetof(struct settings, scheduling_policy),
+                .names = scheduling_names,
+                .default_value = SCHEDULING_BATCH,
         },
 };

@@ -132,10 +132,8 @@ static int execute(struct reload *reload)
         }
         if (r >= 0) {
                 journal_flush();
-                process_set_batch(false);
                 (void)execv(reload->image->path, reload->image->argv);
                 r = -errno;
-                process_set_batch(true);
         }
 
         inheritance_keep(&list);
