@@ -279,12 +279,13 @@ lint: | $(after_deps)
 	for cc in gcc clang; do \
 	        if command -v $$cc >/dev/null; then \
 	                echo "== $$cc -Werror"; \
+	                objects=build/lint/$$cc; \
 	                $(MAKE) -k --no-print-directory CI=1 CC=$$cc O=build/lint/$$cc tests || failed=1; \
 	        else \
 	                echo "== $$cc: not installed, left out"; \
 	        fi; \
 	done; \
-	CPPFLAGS='$(subst ','\'',$(ALL_CPPFLAGS))' tests/lint || failed=1; \
+	CPPFLAGS='$(subst ','\'',$(ALL_CPPFLAGS))' OBJECTS=$$objects tests/lint || failed=1; \
 	exit $$failed
 
 clean:

@@ -262,7 +262,8 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
         process_end_format(&end, words);
         if (end.code == CLD_KILLED && end.status == SIGKILL && before != WORKER_KILLED &&
                 oom_has_killed())
-                strcat(words, " (out of memory)");
+                (void)snprintf(
+                        words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
         log_taken(w, pool_of(w)->workers[w->row].taken);
         (void)snprintf(trouble, sizeof(trouble), "%s %s before it had served",
                 on_trial ? "a new worker" : "the last one", words);
