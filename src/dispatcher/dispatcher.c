@@ -317,6 +317,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
         r = process_template_init(&d->context.process, argv, instance, names);
         if (r < 0)
                 return r;
+        d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
 
         d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
         if (!d->workers)
