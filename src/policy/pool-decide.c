@@ -43,20 +43,6 @@ static struct census count_workers(const struct pool *pool)
         return census;
 }
 
-void pool_act(
-        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker)
-{
-        if (d->n_actions < POOL_ACTIONS_MAX - 1) /* the last place is for LISTEN_ON or LISTEN_OFF */
-                d->actions[d->n_actions++] = (struct pool_action){ type, worker };
-        else
-                pool->dirty = true;
-}
-
-void pool_wake(struct pool_decision *d, usec_t at)
-{
-        d->wake_at = MIN(d->wake_at, at);
-}
-
 /* Ends the waits whose time has come. */
 static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
 {
@@ -97,9 +83,11 @@ static void decide_waiting(
                 return;
 
         if (row >= 0 && pool->n_in_hand < POOL_HAND_MAX && pool->paused_until == 0)
-                pool_act(pool, d, POOL_TAKE_BACK, (uint32_t)row);
+                pool_act(pool, d,
+                        (struct pool_action){ .type = POOL_TAKE_BACK, .row = (uint32_t)row });
         else if (pool->n_in_hand > 0)
-                pool_act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
+                pool_act(pool, d,
+                        (struct pool_action){ .type = hopeless ? POOL_REFUSE : POOL_HAND_OVER });
 }
 
 static void decide_questions(
@@ -109,15 +97,16 @@ static void decide_questions(
         usec_t wake_at;
 
         if (pool_is_hung(pool, worker, now, &wake_at)) {
-                pool_act(pool, d, POOL_ABORT, worker);
+                pool_act(pool, d, (struct pool_action){ .type = POOL_ABORT, .row = worker });
                 return;
         }
 
         pool_wake(d, wake_at);
         question = pool_get_question(pool, worker, now);
         if (question != QUESTION_NONE)
-                pool_act(
-                        pool, d, question == QUESTION_LIST ? POOL_ASK_LIST : POOL_ASK_PING, worker);
+                pool_act(pool, d,
+                        (struct pool_action){
+                                .type = POOL_ASK, .row = worker, .question = question });
 }
 
 /* True for a ready worker that the current generation replaces. */
@@ -169,16 +158,19 @@ static void decide_worker(
                 decide_questions(pool, worker, now, d);
 
         if (drain && row->state == WORKER_READY) {
-                pool_act(pool, d, POOL_DRAIN, worker);
+                pool_act(pool, d,
+                        (struct pool_action){ .type = POOL_DRAIN,
+                                .row = worker,
+                                .drain = pool->stopping ? POOL_DRAIN_STOP : POOL_DRAIN_RELOAD });
         } else if ((drain && row->state == WORKER_STARTING) || starts_in_vain(pool, worker)) {
                 /* It holds nothing, so there is nothing to wait for. */
-                pool_act(pool, d, POOL_TERMINATE, worker);
+                pool_act(pool, d, (struct pool_action){ .type = POOL_TERMINATE, .row = worker });
         } else if (now < row->deadline) {
                 pool_wake(d, row->deadline);
         } else if (state->overdue == STEP_TERMINATE) {
-                pool_act(pool, d, POOL_TERMINATE, worker);
+                pool_act(pool, d, (struct pool_action){ .type = POOL_TERMINATE, .row = worker });
         } else if (state->overdue == STEP_KILL) {
-                pool_act(pool, d, POOL_KILL, worker);
+                pool_act(pool, d, (struct pool_action){ .type = POOL_KILL, .row = worker });
         }
 }
 
@@ -189,7 +181,7 @@ static void decide_sample(struct pool *pool, usec_t now, struct pool_decision *d
         if (now < at)
                 pool_wake(d, at);
         else
-                pool_act(pool, d, POOL_SAMPLE, 0);
+                pool_act(pool, d, (struct pool_action){ .type = POOL_SAMPLE });
 }
 
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
@@ -222,7 +214,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         decide_sample(pool, now, ret);
         pool->listening = pool_may_accept(pool);
         ret->actions[ret->n_actions++] =
-                (struct pool_action){ pool->listening ? POOL_LISTEN_ON : POOL_LISTEN_OFF, 0 };
+                (struct pool_action){ .type = pool->listening ? POOL_LISTEN_ON : POOL_LISTEN_OFF };
         ret->finished = pool->stopping && census.in_use == 0 && pool->n_in_hand == 0;
 }
 

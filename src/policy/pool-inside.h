@@ -95,11 +95,19 @@ struct census {
 };
 
 /* Adds an action to the decision, or has it made again when there is no room for it. */
-void pool_act(
-        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker);
+static inline void pool_act(struct pool *pool, struct pool_decision *d, struct pool_action action)
+{
+        if (d->n_actions < POOL_ACTIONS_MAX - 1) /* the last place is for LISTEN_ON or LISTEN_OFF */
+                d->actions[d->n_actions++] = action;
+        else
+                pool->dirty = true;
+}
 
 /* The decision has to be made again at this time. */
-void pool_wake(struct pool_decision *d, usec_t at);
+static inline void pool_wake(struct pool_decision *d, usec_t at)
+{
+        d->wake_at = MIN(d->wake_at, at);
+}
 
 /* How many workers there should be: starts, retires and recycles them. */
 void pool_decide_size(

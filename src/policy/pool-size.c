@@ -114,7 +114,9 @@ static void decide_recycle(
         /* While starts fail, the old ones are kept until the successor has served somebody. */
         if (census->leaving == 0 && census->current > pool->settings->workers &&
                 !backoff_is_failing(&pool->backoff))
-                pool_act(pool, d, POOL_RECYCLE, due);
+                pool_act(pool, d,
+                        (struct pool_action){
+                                POOL_DRAIN, .row = due, .drain = POOL_DRAIN_RECYCLE });
 }
 
 /* --- Starting --- */
@@ -147,7 +149,7 @@ static void decide_spawn(struct pool *pool, const struct census *census, uint32_
         for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
                 if (pool->workers[i].row->state != WORKER_NONE)
                         continue;
-                pool_act(pool, d, POOL_SPAWN, i);
+                pool_act(pool, d, (struct pool_action){ .type = POOL_SPAWN, .row = i });
                 running++;
                 if (succeeds)
                         pool->successor = i;
@@ -227,7 +229,9 @@ static void decide_retire(
                 if (!w->retires)
                         continue;
                 if (surplus > 0 && !waits && can_retire(w) && w->idle_mark == w->row->handed_over) {
-                        pool_act(pool, d, POOL_RETIRE, i);
+                        pool_act(pool, d,
+                                (struct pool_action){
+                                        POOL_DRAIN, .row = i, .drain = POOL_DRAIN_RETIRE });
                         surplus--;
                 } else {
                         w->retires = false; /* until the next look */

@@ -58,8 +58,16 @@ static_assert(sizeof(struct worker_row) == 72, "no holes");
 
 enum pool_question {
         QUESTION_NONE,
-        QUESTION_LIST,
-        QUESTION_PING,
+        QUESTION_LIST, /* what an adopted worker holds */
+        QUESTION_PING, /* whether it reads */
+};
+
+/* Why a worker drains. These are the values on the wire. */
+enum pool_drain {
+        POOL_DRAIN_STOP = 1,    /* the instance ends */
+        POOL_DRAIN_RELOAD = 2,  /* the next generation takes its place */
+        POOL_DRAIN_RECYCLE = 3, /* it has had RecycleAfter= connections, its successor is ready */
+        POOL_DRAIN_RETIRE = 4,  /* it has been idle, and the pool is larger than it has to be */
 };
 
 /* What the pool keeps of a worker for itself. */
@@ -103,14 +111,11 @@ struct pool_worker {
 enum pool_action_type {
         POOL_SPAWN,
         POOL_DRAIN,
-        POOL_RETIRE,  /* drain it: it has been idle, and the pool is larger than it has to be */
-        POOL_RECYCLE, /* drain it: it has had RecycleAfter= connections, its successor is ready */
         POOL_TERMINATE,
         POOL_ABORT, /* it hangs */
         POOL_KILL,
         POOL_TAKE_BACK, /* one connection from the queue of a worker that will not read it */
-        POOL_ASK_LIST,  /* what an adopted worker holds */
-        POOL_ASK_PING,  /* whether it reads */
+        POOL_ASK,
         POOL_SAMPLE,    /* how much is queued, for each worker with pool_is_in_doubt() */
         POOL_HAND_OVER, /* what is in hand: there is a credit again */
         POOL_REFUSE,    /* what is in hand: nobody will ever take it */
@@ -120,7 +125,9 @@ enum pool_action_type {
 
 struct pool_action {
         enum pool_action_type type;
-        uint32_t worker; /* index of the row, where the action is about one */
+        uint32_t row;                /* where it is about a worker */
+        enum pool_drain drain;       /* why, with POOL_DRAIN */
+        enum pool_question question; /* with POOL_ASK */
 };
 
 /* What does not fit is decided next time. */
@@ -131,6 +138,22 @@ struct pool_decision {
         size_t n_actions;
         usec_t wake_at; /* decide again at the latest then */
         bool finished;  /* stopped, and nothing is left */
+};
+
+/* What whoever owns the pool does when a decision says so, each named as its action. Each tells the
+ * pool what came of it. */
+struct pool_deeds {
+        void (*spawn)(void *userdata, uint32_t row); /* after pool_may_spawn() only */
+        void (*drain)(void *userdata, uint32_t row, enum pool_drain reason);
+        void (*terminate)(void *userdata, uint32_t row);
+        void (*abort)(void *userdata, uint32_t row);
+        void (*kill)(void *userdata, uint32_t row);
+        void (*take_back)(void *userdata, uint32_t row);
+        void (*ask)(void *userdata, uint32_t row, enum pool_question question);
+        void (*sample)(void *userdata);
+        void (*hand_over)(void *userdata);
+        void (*refuse)(void *userdata);
+        int (*listen)(void *userdata, bool on); /* returns 0 or -errno */
 };
 
 /* What a worker can do wrong. */
@@ -347,6 +370,10 @@ void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason);
 void pool_stop(struct pool *pool, usec_t now);
 
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret);
+
+/* Does all that was decided, in its order. Returns 0, or what `listen` returned below it. */
+int pool_carry_out(
+        const struct pool_decision *decision, const struct pool_deeds *deeds, void *userdata);
 
 /* --- Generations --- */
 

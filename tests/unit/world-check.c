@@ -32,8 +32,7 @@ static bool is_same(const struct pool_decision *a, const struct pool_decision *b
         if (a->n_actions != b->n_actions || a->wake_at != b->wake_at || a->finished != b->finished)
                 return false;
         for (size_t i = 0; i < a->n_actions; i++)
-                if (a->actions[i].type != b->actions[i].type ||
-                        a->actions[i].worker != b->actions[i].worker)
+                if (memcmp(&a->actions[i], &b->actions[i], sizeof(a->actions[i])) != 0)
                         return false;
 
         return true;
