@@ -2,7 +2,7 @@
 
 /*
  * What is to be done about the pool: everything is recomputed from its state, nothing is remembered
- * from the last decision. Called by the dispatcher whenever the pool is dirty or a deadline passed.
+ * from the last decision.
  */
 
 #include <assert.h>

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Taking over what another process left in the ledger: recounting it, and asking the workers what
- * they hold. The ledger was written by a program that may have crashed, so nothing in it is taken
- * for granted.
+ * @@OPEN
  */
 
 #include <assert.h>
@@ -14,6 +12,24 @@
  * each dispatcher before this one may have died with a LIST that is still to be answered, the last
  * one also with a batch that it had noted and not taken out of the channel. */
 #define FORGIVEN 4096U
+
+/* A delay of 0 would start a failing worker as fast as the machine can. */
+#define RESTART_MIN_USEC USEC_PER_MSEC
+
+uint32_t pool_rows_needed(const struct settings *settings)
+{
+        /* A worker dies with connections in its queue only when nobody has credit, so there cannot
+         * be many more such rows than workers. */
+        return 3 * settings->workers_max + 6;
+}
+
+static void set_delays(struct pool *pool)
+{
+        pool->backoff.first = MAX(pool->settings->restart, RESTART_MIN_USEC);
+        pool->backoff.max = MAX(pool->settings->restart_max_delay, RESTART_MIN_USEC);
+}
+
+/* --- What another one left --- */
 
 static bool row_is_sound(const struct pool *pool, uint32_t index)
 {
@@ -87,7 +103,7 @@ static int mend_counters(struct pool *pool)
         return -EBADMSG;
 }
 
-int pool_recount(struct pool *pool)
+static int recount(struct pool *pool)
 {
         if (!numbers_are_sound(pool->state))
                 return -EBADMSG;
@@ -141,90 +157,64 @@ void pool_adopted(struct pool *pool, uint32_t worker)
         pool->dirty = true;
 }
 
-struct slot *pool_get_in_hand(struct pool *pool, uint32_t k)
-{
-        for (uint32_t i = 0; pool->n_in_hand > 0 && i < pool->slots.head->n_touched; i++) {
-                struct slot *slot = &pool->slots.table[i];
+/* --- Opening --- */
 
-                if (slot->state != SLOT_FREE && slot->worker == SLOT_NO_WORKER && k-- == 0)
-                        return slot;
+int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory)
+{
+        int r;
+
+        *pool = (struct pool){
+                .settings = settings,
+                .state = memory->state,
+                .counters = &memory->state->counters,
+                .n_rows = memory->n_rows,
+                .successor = POOL_NO_ROW,
+                .dirty = true,
+        };
+        set_delays(pool);
+        if (memory->n_slots < settings->max_connections)
+                return -EBADMSG;
+
+        r = slots_init(&pool->slots, &memory->state->slots, memory->slots, memory->n_slots);
+        if (r < 0)
+                return r;
+
+        pool->workers = calloc(pool->n_rows, sizeof(*pool->workers));
+        pool->heap = malloc(pool->n_rows * sizeof(*pool->heap));
+        if (!pool->workers || !pool->heap) {
+                pool_deinit(pool);
+                return -ENOMEM;
         }
 
-        return NULL;
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                pool->workers[i].row = &memory->rows[i];
+                pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
+        }
+
+        r = recount(pool);
+        if (r < 0)
+                pool_deinit(pool);
+        return r;
 }
 
-void pool_lost(struct pool *pool, struct slot *slot)
+void pool_deinit(struct pool *pool)
 {
-        assert(slot->worker == SLOT_NO_WORKER);
+        free(TAKE_PTR(pool->heap));
+        free(TAKE_PTR(pool->workers));
+        slots_done(&pool->slots);
+}
 
-        pool_settle(pool, slot, OUTCOME_LOST);
-        pool->n_in_hand--;
+void pool_settings_changed(struct pool *pool)
+{
+        set_delays(pool);
+        pool->sample_at = 0;
+
+        /* Distribute= is the order of the heap */
+        pool->n_heap = 0;
+        for (uint32_t i = 0; i < pool->n_rows; i++)
+                pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
+        for (uint32_t i = 0; i < pool->n_rows; i++)
+                pool_update_credit(pool, i);
+
         pool->dirty = true;
-}
-
-void pool_begin_list(struct pool *pool, uint32_t worker)
-{
-        for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
-                if (pool->slots.table[i].worker == worker)
-                        pool->slots.table[i].listed = false;
-}
-
-bool pool_excuse(struct pool *pool, uint32_t worker)
-{
-        struct pool_worker *w = &pool->workers[worker];
-
-        if (!w->adopted || w->excuses == 0)
-                return false;
-
-        w->excuses--;
-        return true;
-}
-
-/* It may repeat what the process before this one had heard. */
-int pool_is_foreign(struct pool *pool, uint32_t worker, uint64_t id)
-{
-        bool is_old = slot_id_was_given(id, pool->adopted_serial);
-
-        return is_old && pool_excuse(pool, worker) ? 0 : POOL_FOREIGN_ID;
-}
-
-int pool_held(struct pool *pool, uint32_t worker, uint64_t id)
-{
-        struct slot *slot = slots_get(&pool->slots, id);
-
-        /* Asked by a process before this one: that it says so is no harm, and says nothing. */
-        if (pool->workers[worker].question != QUESTION_LIST)
-                return pool_excuse(pool, worker) ? 0 : POOL_NOT_ASKED;
-        if (!slot || slot->worker != worker)
-                return pool_is_foreign(pool, worker, id);
-        if (slot->listed && !pool_excuse(pool, worker)) /* once an answer */
-                return POOL_NOT_ASKED;
-
-        slot->listed = true;
-        slot_set_state(slot, SLOT_SENT);
-        return 0;
-}
-
-/* The worker read the question after all that was sent before it. So what it does not hold, it has
- * finished, and the process before this one heard that and no more; or it was never sent, or was
- * taken back. Of those that vanished so, the number is known, and it does not matter which. */
-void pool_settle_unlisted(struct pool *pool, uint32_t worker)
-{
-        struct worker_row *row = pool->workers[worker].row;
-
-        for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
-                struct slot *slot = &pool->slots.table[i];
-                bool sent, vanished;
-
-                if (slot->state == SLOT_FREE || slot->worker != worker || slot->listed)
-                        continue;
-
-                sent = slot->state == SLOT_SENT;
-                vanished = sent && row->vanished > 0;
-                pool_settle(pool, slot, sent && !vanished ? OUTCOME_DONE : OUTCOME_LOST);
-                pool_forget(pool, worker);
-                if (vanished)
-                        row->vanished--;
-        }
-        row->vanished = 0;
 }
