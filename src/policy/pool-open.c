@@ -1,16 +1,45 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * @@OPEN
+ * Opening a pool on the records that another process left.
+ *
+ * Rows, slots and counters are the state itself and lie in memory that outlives the dispatcher. It
+ * may have ended by exec, which is between two steps, or by SIGKILL, which is between any two
+ * stores. So each step writes in an order that leaves one of few pictures, and this is what they
+ * mean to the next process:
+ *
+ * - A slot in use that is not in `accepted`, or one that is no longer in use and in no counter:
+ *   mend_counters() counts it. `ending` says which counter was to come.
+ * - A slot that is RESERVED and names no worker: it was in the dispatcher's hand. After an exec the
+ *   descriptor came along; after a crash the kernel closed it, and it is lost.
+ * - A slot that is RESERVED and names a worker: it was about to be sent, or was sent and not noted.
+ *   The worker knows.
+ * - A slot that is SENT, and the worker has finished with it: its DONE was read from the channel
+ * and not noted. The worker knows that, too: it does not hold it.
+ * - A slot that is SENT, and whose connection was being taken out of the worker's queue: the row's
+ *   `in_transit` says so, and `vanished` counts these over any number of crashes.
+ * - A row that is STARTING and has a capacity: READY was being noted.
+ * - A row with ROW_DRAIN_TOLD that is still READY: the DRAIN record was sent, the step not noted.
+ * It will be drained again.
+ * - A row for a process that is gone, or whose descriptors were not stored yet: the caller finds
+ *   out, and says pool_exited().
+ *
+ * So each adopted worker is asked to LIST what it holds, and gets nothing before its answer
+ * (`must_list`): pool-question.c. One that leaves cannot be asked, since its channel is shut down
+ * towards it; what it says stays in the channel until it was noted, and may come twice.
+ *
+ * The answers to what an earlier dispatcher asked come, too. They are wrong by our records, and
+ * forgiven up to a bound. Anything else that contradicts itself makes the whole unusable: it was
+ * not written by this program.
  */
 
 #include <assert.h>
 
 #include "policy/pool-inside.h"
 
-/* So many wrong records are forgiven to an adopted worker, and twice as many as it has connections:
- * each dispatcher before this one may have died with a LIST that is still to be answered, the last
- * one also with a batch that it had noted and not taken out of the channel. */
+/* How many wrong records we forgive an adopted worker, beside twice as many as it has connections.
+ * Earlier dispatchers may have left a question unanswered (answer: a HELD for each connection, and
+ * a PONG); the last one may have handled one batch and crashed before removing it. */
 #define FORGIVEN 4096U
 
 /* A delay of 0 would start a failing worker as fast as the machine can. */
@@ -33,20 +62,20 @@ static void set_delays(struct pool *pool)
 
 static bool row_is_sound(const struct pool *pool, uint32_t index)
 {
-        const struct worker_row *row = pool->workers[index].row;
+        const struct worker_row *record = pool->workers[index].record;
 
-        if (row->state == WORKER_NONE)
+        if (record->state == WORKER_NONE)
                 return true;
-        if (row->state >= WORKER_STATES || row->pid <= 1 || row->number == 0 ||
-                (row->state == WORKER_READY && row->capacity == 0) ||
-                row->number > pool->state->last_number ||
-                row->generation > pool->state->last_generation)
+        if (record->state >= WORKER_STATES || record->pid <= 1 || record->number == 0 ||
+                (record->state == WORKER_READY && record->capacity == 0) ||
+                record->number > pool->state->last_number ||
+                record->generation > pool->state->last_generation)
                 return false;
 
         for (uint32_t i = 0; i < index; i++) {
-                const struct worker_row *other = pool->workers[i].row;
+                const struct worker_row *other = pool->workers[i].record;
 
-                if (other->state != WORKER_NONE && other->number == row->number)
+                if (other->state != WORKER_NONE && other->number == record->number)
                         return false;
         }
 
@@ -75,7 +104,8 @@ static int recount_slot(struct pool *pool, const struct slot *slot)
                                                                                         : -EBADMSG;
         }
 
-        if (slot->worker >= pool->n_rows || pool->workers[slot->worker].row->state == WORKER_NONE)
+        if (slot->worker >= pool->n_rows ||
+                pool->workers[slot->worker].record->state == WORKER_NONE)
                 return -EBADMSG;
 
         pool->workers[slot->worker].open++;
@@ -95,8 +125,8 @@ static int mend_counters(struct pool *pool)
                 c->accepted++;
                 return 0;
         }
-        if (c->accepted == sum + 1 && pool->state->settling < OUTCOMES) {
-                (*counters_get(c, pool->state->settling))++;
+        if (c->accepted == sum + 1 && pool->state->ending < OUTCOMES) {
+                (*counters_get(c, pool->state->ending))++;
                 return 0;
         }
 
@@ -111,10 +141,10 @@ static int recount(struct pool *pool)
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 if (!row_is_sound(pool, i))
                         return -EBADMSG;
-                if (pool->workers[i].row->state == WORKER_DEAD)
-                        pool_set_take(pool, i, true);
+                if (pool->workers[i].record->state == WORKER_DEAD)
+                        pool_set_taking_back(pool, i, true);
                 /* Perhaps; its end says nothing about how workers start now. */
-                pool->workers[i].served = pool->workers[i].row->capacity > 0;
+                pool->workers[i].served = pool->workers[i].record->capacity > 0;
         }
 
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
@@ -132,28 +162,28 @@ static int recount(struct pool *pool)
         return mend_counters(pool);
 }
 
-void pool_adopted(struct pool *pool, uint32_t worker)
+void pool_adopted(struct pool *pool, uint32_t row)
 {
-        struct pool_worker *w = &pool->workers[worker];
+        struct pool_worker *w = &pool->workers[row];
 
         w->served = true; /* perhaps */
         w->adopted = true;
         w->excuses = FORGIVEN + 2 * (uint64_t)w->open;
         /* A crash in pool_ready() */
-        if (w->row->state == WORKER_STARTING && w->row->capacity > 0) {
-                w->row->deadline = USEC_INFINITY;
-                __atomic_store_n(&w->row->state, WORKER_READY, __ATOMIC_RELEASE);
+        if (w->record->state == WORKER_STARTING && w->record->capacity > 0) {
+                w->record->deadline = USEC_INFINITY;
+                __atomic_store_n(&w->record->state, WORKER_READY, __ATOMIC_RELEASE);
         }
         /* A crash between receiving from its queue and noting that: one vanished. In two steps
          * that come to the same after a crash between them. */
-        if (w->row->in_transit > 0)
-                __atomic_store_n(&w->row->vanished, w->row->in_transit, __ATOMIC_RELEASE);
-        pool_set_in_transit(pool, worker, false);
-        w->must_list = w->row->state == WORKER_READY;
-        w->leaves = w->row->state > WORKER_READY;
+        if (w->record->in_transit > 0)
+                __atomic_store_n(&w->record->vanished, w->record->in_transit, __ATOMIC_RELEASE);
+        pool_set_in_transit(pool, row, false);
+        w->must_list = w->record->state == WORKER_READY;
+        w->leaves = w->record->state > WORKER_READY;
         w->in_doubt = true;
-        pool_set_take(pool, worker, w->row->state == WORKER_ABORTED);
-        pool_update_credit(pool, worker);
+        pool_set_taking_back(pool, row, w->record->state == WORKER_ABORTED);
+        pool_update_credit(pool, row);
         pool->dirty = true;
 }
 
@@ -187,7 +217,7 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
         }
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
-                pool->workers[i].row = &memory->rows[i];
+                pool->workers[i].record = &memory->rows[i];
                 pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
         }
 

@@ -1,7 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * @@QUEUE
+ * Queues that nobody reads.
+ *
+ * A connection that was sent to a worker lies in its channel until the worker receives it. The
+ * dispatcher holds the other end of that queue, too, so a queue outlives its worker, and can be
+ * emptied past it: one connection after another is received here and given to whoever has credit
+ * (POOL_TAKE_BACK). When does that begin? With a dead worker at once: nobody else will read. With
+ * one that was aborted because it hangs, likewise. With one that lives, when a connection has been
+ * waiting in its queue for QueueTimeoutSec=.
+ *
+ * Waiting is found by sampling, so that handing a connection over only sets a flag (`in_doubt`). A
+ * sample (POOL_SAMPLE) asks the kernel how many records are queued: sent - queued = read, whoever
+ * read them. `mark_sent` is how many had been sent at an earlier sample, at `mark_at`. Example: 10
+ * sent, mark 10; a second later 7 are still queued, so only 3 are read and the 10th has waited for
+ * a second. Once the worker has read up to the mark, the next mark is set. Once no connection is
+ * queued, the doubt is over, and nothing is sampled until something is sent again.
+ *
+ * Not every record is a connection. Of the questions (PING, LIST) at most one is in a channel, and
+ * pool-question.c knows after how many records it was sent; a DRAIN record is the last of all. Both
+ * may wait as long as they like. So a mark in front of them, and not behind, is what the worker has
+ * to come up to.
+ *
+ * The taking ends when nothing is left: the worker read the rest itself, or all of it was taken.
+ * In the second case the worker has shown nothing, so it gets nothing (`ignores_queue`) but a PING,
+ * until it says something. A worker that serves its connections and is only slow to receive is back
+ * in a moment.
  */
 
 #include <assert.h>
@@ -18,15 +42,16 @@
 
 static uint64_t count_sent(const struct pool_worker *w)
 {
-        return w->row->handed_over + w->n_asked;
+        return w->record->handed_over + w->n_asked;
 }
 
 /* A worker that drains can be relieved of its queue, too. */
-bool pool_is_in_doubt(const struct pool *pool, uint32_t worker)
+bool pool_is_in_doubt(const struct pool *pool, uint32_t row)
 {
-        const struct pool_worker *w = &pool->workers[worker];
+        const struct pool_worker *w = &pool->workers[row];
 
-        return w->in_doubt && (w->row->state == WORKER_READY || w->row->state == WORKER_DRAINING);
+        return w->in_doubt &&
+               (w->record->state == WORKER_READY || w->record->state == WORKER_DRAINING);
 }
 
 static void set_mark(struct pool_worker *w, usec_t now)
@@ -34,7 +59,7 @@ static void set_mark(struct pool_worker *w, usec_t now)
         uint64_t sent = count_sent(w);
 
         /* A question may wait as long as it likes. */
-        w->mark = sent - (w->question != QUESTION_NONE && w->question_at == sent);
+        w->mark_sent = sent - (w->question != QUESTION_NONE && w->question_at == sent);
         w->mark_at = now;
 }
 
@@ -43,7 +68,7 @@ static usec_t sample_interval(const struct pool *pool)
         usec_t timeout = pool->settings->queue_timeout;
 
         /* Where it was changed under queues that are being taken, see to the end of that. */
-        if (timeout == USEC_INFINITY && pool->n_take == 0)
+        if (timeout == USEC_INFINITY && pool->n_taking_back == 0)
                 return USEC_INFINITY;
 
         timeout = MIN(timeout / SAMPLES, SAMPLE_MAX_USEC);
@@ -70,32 +95,32 @@ usec_t pool_get_sample_time(struct pool *pool, usec_t now)
         return any ? pool->sample_at : USEC_INFINITY;
 }
 
-/* After an adoption, questions of processes before this one may be queued, too, and count as
- * connections: there is nothing to tell them by. A worker that reads nothing is relieved of its
- * queue then although only they are in it; they are dropped, and it is asked again. */
-uint32_t pool_count_waiting(const struct pool *pool, uint32_t worker, uint32_t queued)
+/* After an adoption, questions of earlier dispatchers may be queued, too. Only their number of
+ * records is known, so they count as connections. At worst a worker that reads nothing has its
+ * queue taken although only questions are in it: they are dropped, and it is asked again. */
+uint32_t pool_count_waiting(const struct pool *pool, uint32_t row, uint32_t queued)
 {
-        const struct pool_worker *w = &pool->workers[worker];
+        const struct pool_worker *w = &pool->workers[row];
         bool question_waits =
                 w->question != QUESTION_NONE && queued > count_sent(w) - w->question_at;
 
         return queued - question_waits;
 }
 
-uint32_t pool_sampled(struct pool *pool, uint32_t worker, uint32_t queued, usec_t now)
+uint32_t pool_sampled(struct pool *pool, uint32_t row, uint32_t queued, usec_t now)
 {
-        struct pool_worker *w = &pool->workers[worker];
+        struct pool_worker *w = &pool->workers[row];
         uint32_t taken = 0;
 
-        if (pool_count_waiting(pool, worker, queued) == 0) {
+        if (pool_count_waiting(pool, row, queued) == 0) {
                 w->in_doubt = false;
                 w->mark_at = 0;
                 taken = w->taken;
-                pool_set_take(pool, worker, false); /* it read the last one itself */
-        } else if ((int64_t)(count_sent(w) - queued - w->mark) >= 0) {
+                pool_set_taking_back(pool, row, false); /* it read the last one itself */
+        } else if ((int64_t)(count_sent(w) - queued - w->mark_sent) >= 0) {
                 set_mark(w, now);
         } else if (now - w->mark_at >= pool->settings->queue_timeout) {
-                pool_set_take(pool, worker, true);
+                pool_set_taking_back(pool, row, true);
         }
 
         return taken;
@@ -112,14 +137,14 @@ void pool_sampling_done(struct pool *pool)
 /* Returns the one with the fewest connections. A worker that dies while it takes over a queue
  * leaves two where there was one: the smallest first keeps them few. One that lives may still come
  * to its queue, so it is spared where nobody else has credit. */
-int64_t pool_get_queue_to_take(const struct pool *pool)
+int64_t pool_next_queue(const struct pool *pool)
 {
         int64_t smallest = -1;
 
-        for (uint32_t i = 0; pool->n_take > 0 && i < pool->n_rows; i++) {
+        for (uint32_t i = 0; pool->n_taking_back > 0 && i < pool->n_rows; i++) {
                 const struct pool_worker *w = &pool->workers[i];
 
-                if (!w->take || (w->row->state != WORKER_DEAD && pool->n_heap == 0))
+                if (!w->taking_back || (w->record->state != WORKER_DEAD && pool->n_heap == 0))
                         continue;
                 if (smallest < 0 || w->open < pool->workers[smallest].open)
                         smallest = i;
@@ -128,42 +153,43 @@ int64_t pool_get_queue_to_take(const struct pool *pool)
         return smallest;
 }
 
-void pool_set_in_transit(struct pool *pool, uint32_t worker, bool in_transit)
+void pool_set_in_transit(struct pool *pool, uint32_t row, bool in_transit)
 {
-        struct worker_row *row = pool->workers[worker].row;
+        struct worker_row *record = pool->workers[row].record;
 
-        __atomic_store_n(&row->in_transit, in_transit ? row->vanished + 1 : 0, __ATOMIC_RELEASE);
+        __atomic_store_n(
+                &record->in_transit, in_transit ? record->vanished + 1 : 0, __ATOMIC_RELEASE);
 }
 
-struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id)
+struct slot *pool_take_back(struct pool *pool, uint32_t row, uint64_t id)
 {
         struct slot *slot = slots_get(&pool->slots, id);
 
-        assert(pool->workers[worker].take);
+        assert(pool->workers[row].taking_back);
 
         pool->dirty = true;
-        if (!slot || slot->worker != worker) {
-                pool_set_in_transit(pool, worker, false);
+        if (!slot || slot->worker != row) {
+                pool_set_in_transit(pool, row, false);
                 return NULL;
         }
 
         pool->counters->taken_back++;
-        pool->workers[worker].taken++;
+        pool->workers[row].taken++;
         pool_into_hand(pool, slot);
-        pool_set_in_transit(pool, worker, false);
+        pool_set_in_transit(pool, row, false);
 
         return slot;
 }
 
-uint32_t pool_queue_taken(struct pool *pool, uint32_t worker)
+uint32_t pool_queue_done(struct pool *pool, uint32_t row)
 {
-        struct pool_worker *w = &pool->workers[worker];
+        struct pool_worker *w = &pool->workers[row];
         uint32_t taken = w->taken;
 
         w->in_doubt = false;
         w->mark_at = 0;
-        w->silent = true;
-        pool_set_take(pool, worker, false);
+        w->ignores_queue = true;
+        pool_set_taking_back(pool, row, false);
 
         return taken;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The way of a connection, from accept to its end: slots change hands here and nowhere else. Nothing
- * in it takes a time that grows with the pool, but by the heap's logarithm.
+ * The way of a connection, from accept to its end: slots change hands here and nowhere else.
+ * Nothing in it takes a time that grows with the pool, but by the heap's logarithm.
  */
 
 #include <assert.h>
@@ -14,14 +14,14 @@
 
 /* What new connections depend on and what changes with each of them. When it changes, the
  * listeners have to go into the loop or out of it. */
-static bool gate_is_open(const struct pool *pool)
+static bool may_take_more(const struct pool *pool)
 {
         return pool->n_heap > 0 && pool->slots.n_used < pool->settings->max_connections;
 }
 
 bool pool_may_accept(const struct pool *pool)
 {
-        return gate_is_open(pool) && pool->n_in_hand == 0 && pool->n_take == 0 &&
+        return may_take_more(pool) && pool->n_in_hand == 0 && pool->n_taking_back == 0 &&
                pool->paused_until == 0 && !pool->stopping;
 }
 
@@ -33,7 +33,7 @@ struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now)
 
         pool->counters->accepted++;
         pool->n_in_hand++;
-        if (!gate_is_open(pool))
+        if (!may_take_more(pool))
                 pool->dirty = true;
 
         return slot;
@@ -44,20 +44,20 @@ int64_t pool_choose(struct pool *pool)
         return pool->n_heap > 0 ? (int64_t)pool->heap[0] : -1;
 }
 
-void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker)
+void pool_assign(struct pool *pool, struct slot *slot, uint32_t row)
 {
-        struct pool_worker *w = &pool->workers[worker];
+        struct pool_worker *w = &pool->workers[row];
 
         assert(slot->worker == SLOT_NO_WORKER);
         assert(pool->n_in_hand > 0);
 
-        slot->worker = worker;
+        slot->worker = row;
         pool->n_in_hand--;
         w->open++;
         w->last_chosen = ++pool->n_choices;
-        pool_update_credit(pool, worker);
+        pool_update_credit(pool, row);
         /* What waited in the hand held up everything else. */
-        if (!gate_is_open(pool) || !pool->listening)
+        if (!may_take_more(pool) || !pool->listening)
                 pool->dirty = true;
 }
 
@@ -65,7 +65,7 @@ void pool_sent(struct pool *pool, struct slot *slot)
 {
         struct pool_worker *w = &pool->workers[slot->worker];
 
-        if (++w->row->handed_over == pool->settings->recycle_after)
+        if (++w->record->handed_over == pool->settings->recycle_after)
                 pool->dirty = true;
         w->in_doubt = true;
         if (pool->sample_at == 0)
@@ -75,28 +75,28 @@ void pool_sent(struct pool *pool, struct slot *slot)
 
 /* --- Back in hand --- */
 
-void pool_forget(struct pool *pool, uint32_t worker)
+void pool_forget(struct pool *pool, uint32_t row)
 {
-        struct pool_worker *w = &pool->workers[worker];
-        bool was_open = gate_is_open(pool);
+        struct pool_worker *w = &pool->workers[row];
+        bool was_open = may_take_more(pool);
 
         assert(w->open > 0);
 
         w->open--;
-        pool_update_credit(pool, worker);
-        if (gate_is_open(pool) != was_open)
+        pool_update_credit(pool, row);
+        if (may_take_more(pool) != was_open)
                 pool->dirty = true;
 }
 
 void pool_into_hand(struct pool *pool, struct slot *slot)
 {
-        uint32_t worker = slot->worker;
+        uint32_t row = slot->worker;
 
         slot_set_state(slot, SLOT_RESERVED);
         slot->worker = SLOT_NO_WORKER;
         pool->n_in_hand++;
         pool->dirty = true;
-        pool_forget(pool, worker);
+        pool_forget(pool, row);
 }
 
 void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now)
@@ -120,22 +120,22 @@ struct slot *pool_get_in_hand(struct pool *pool, uint32_t k)
 /* --- Its end --- */
 
 /* Releases the slot and counts what became of it. Who finds the ledger after a crash in between
- * knows from `settling` which counter is one behind. */
-void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome)
+ * knows from `ending` which counter is one behind. */
+void pool_end(struct pool *pool, struct slot *slot, enum outcome outcome)
 {
         if (pool->ended)
                 pool->ended(pool->userdata, slot, outcome);
 
-        __atomic_store_n(&pool->state->settling, outcome, __ATOMIC_RELEASE);
+        __atomic_store_n(&pool->state->ending, outcome, __ATOMIC_RELEASE);
         slots_release(&pool->slots, slot);
-        STOP_POINT("settling");
+        STOP_POINT("ending");
         __atomic_thread_fence(__ATOMIC_RELEASE);
         (*counters_get(pool->counters, outcome))++;
 }
 
-bool pool_excuse(struct pool *pool, uint32_t worker)
+bool pool_excuse(struct pool *pool, uint32_t row)
 {
-        struct pool_worker *w = &pool->workers[worker];
+        struct pool_worker *w = &pool->workers[row];
 
         if (!w->adopted || w->excuses == 0)
                 return false;
@@ -145,31 +145,31 @@ bool pool_excuse(struct pool *pool, uint32_t worker)
 }
 
 /* It may repeat what the process before this one had heard. */
-int pool_is_foreign(struct pool *pool, uint32_t worker, uint64_t id)
+int pool_is_foreign(struct pool *pool, uint32_t row, uint64_t id)
 {
         bool is_old = slot_id_was_given(id, pool->adopted_serial);
 
-        return is_old && pool_excuse(pool, worker) ? 0 : POOL_FOREIGN_ID;
+        return is_old && pool_excuse(pool, row) ? 0 : POOL_FOREIGN_ID;
 }
 
-int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
+int pool_done(struct pool *pool, uint32_t row, uint64_t id)
 {
         struct slot *slot = slots_get(&pool->slots, id);
         bool was_full = pool->slots.n_used >= pool->settings->max_connections;
 
-        if (!slot || slot->worker != worker)
-                return pool_is_foreign(pool, worker, id);
+        if (!slot || slot->worker != row)
+                return pool_is_foreign(pool, row, id);
 
-        pool_settle(pool, slot, OUTCOME_DONE);
-        pool->workers[worker].served = true;
+        pool_end(pool, slot, OUTCOME_DONE);
+        pool->workers[row].served = true;
         if (was_full)
                 pool->dirty = true;
         if (backoff_is_failing(&pool->backoff)) {
-                backoff_served(&pool->backoff, pool->workers[worker].row->started_at);
+                backoff_served(&pool->backoff, pool->workers[row].record->started_at);
                 pool->dirty = true;
         }
-        pool_heard(pool, worker);
-        pool_forget(pool, worker);
+        pool_heard(pool, row);
+        pool_forget(pool, row);
 
         return 0;
 }
@@ -179,7 +179,7 @@ void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)
         assert(slot->worker == SLOT_NO_WORKER);
         assert(pool->n_in_hand > 0);
 
-        pool_settle(pool, slot, OUTCOME_REFUSED + reason);
+        pool_end(pool, slot, OUTCOME_REFUSED + reason);
         pool->n_in_hand--;
         pool->dirty = true;
 }
@@ -188,7 +188,7 @@ void pool_lost(struct pool *pool, struct slot *slot)
 {
         assert(slot->worker == SLOT_NO_WORKER);
 
-        pool_settle(pool, slot, OUTCOME_LOST);
+        pool_end(pool, slot, OUTCOME_LOST);
         pool->n_in_hand--;
         pool->dirty = true;
 }
@@ -206,7 +206,7 @@ void pool_get_figures(const struct pool *pool, struct pool_figures *ret)
         *ret = (struct pool_figures){};
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
-                enum worker_state state = pool->workers[i].row->state;
+                enum worker_state state = pool->workers[i].record->state;
 
                 ret->workers += worker_state_info(state)->alive;
                 ret->workers_ready += state == WORKER_READY;

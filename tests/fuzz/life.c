@@ -42,7 +42,7 @@ void life_adopt(struct life *l, struct input *in)
 
         l->n_hand = 0;
         for (uint32_t i = 0; i < l->pool.n_rows; i++) {
-                const struct worker_row *row = l->pool.workers[i].row;
+                const struct worker_row *row = l->pool.workers[i].record;
 
                 if (row->state == WORKER_NONE)
                         continue;
@@ -91,10 +91,10 @@ static void take_back(void *userdata, uint32_t row)
                 return;
         }
 
-        if (l->pool.workers[row].row->state == WORKER_DEAD)
+        if (l->pool.workers[row].record->state == WORKER_DEAD)
                 (void)pool_emptied(&l->pool, row);
         else
-                (void)pool_queue_taken(&l->pool, row);
+                (void)pool_queue_done(&l->pool, row);
 }
 
 static void sample(void *userdata)
@@ -217,7 +217,7 @@ static void worker_says(struct life *l, uint32_t what, uint32_t row, struct inpu
 void life_step(struct life *l, struct input *in)
 {
         uint32_t what = input_byte(in), row = input_byte(in) % l->pool.n_rows;
-        enum worker_state state = l->pool.workers[row].row->state;
+        enum worker_state state = l->pool.workers[row].record->state;
 
         if (what < 32 && pool_may_accept(&l->pool)) {
                 l->hand[l->n_hand++] = pool_accepted(&l->pool, 0, l->now);

@@ -187,7 +187,7 @@ static void queue_empty(struct world *w, uint32_t row)
         if (!w->workers[row].alive)
                 world_bury(w, row);
         else
-                (void)pool_queue_taken(&w->pool, row);
+                (void)pool_queue_done(&w->pool, row);
 }
 
 static void take_back(void *userdata, uint32_t row)
