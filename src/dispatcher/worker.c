@@ -146,7 +146,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 return NULL;
 
         case RECORD_READY:
-                if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
+                if (pool_ready(pool_of(w), w->row, record->value, 0, usec_now()) != 0)
                         return "more than 10 READY in a second";
                 if (was_starting)
                         is_ready(w);
@@ -364,7 +364,7 @@ void worker_ask(struct worker *w, enum pool_question question)
 void worker_drain(struct worker *w)
 {
         /* In this order: who takes over after a crash in between repeats the second step. */
-        pool_drained(pool_of(w), w->row, usec_now());
+        pool_drained(pool_of(w), w->row, false, usec_now());
         STOP_POINT("drained");
         channel_shutdown(&w->channel);
 }
