@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What the process was started with, as far as it makes a worker: variables and limits. Called by
- * worker.c only.
+ * What the process was started with, as far as it makes a worker: variables and limits. It knows
+ * no channel and no connections.
  */
 
 #include <fcntl.h>

@@ -3,7 +3,7 @@
 /*
  * A hash table with chains through an array of slots, and a queue of the settled ones through the
  * same slots: what the dispatcher may hand over is bounded by what it has been told is done, so one
- * array of the announced capacity has room for both. Called by worker.c only; knows no channel.
+ * array of the announced capacity has room for both. It knows no channel.
  */
 
 #include "libacceptd/held.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The channel between a worker of libacceptd and the test, and what both of them do on it. Called
- * by test-worker.c and by test-worker-open.c, -violations.c, -wait.c and -random.c.
+ * The channel between a worker of libacceptd and the test, and what both of them do on it.
  */
 
 #include <fcntl.h>

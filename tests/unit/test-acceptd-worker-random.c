@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A worker under random connections, DONEs and LISTs, src/libacceptd/worker.c and held.c: what it
+ * A worker under random connections, DONEs and LISTs, src/libacceptd/acceptd-worker.c and held.c: what it
  * says is compared with a model of what it holds. The seed is always the same.
  */
 
