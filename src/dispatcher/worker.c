@@ -146,6 +146,8 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 return NULL;
 
         case RECORD_READY:
+                if (record->id != 0)
+                        return "READY with features that were not offered";
                 if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
                         return "more than 10 READY in a second";
                 if (was_starting)
@@ -168,9 +170,13 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "HELD for a question that was not asked";
                 return r == 0 ? NULL : "HELD for a connection that it does not have";
 
+        case RECORD_FAILED:
+                return "FAILED, which was not offered";
+
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
+        case RECORD_DRAIN:
         default:
                 return "a record that goes the other way";
         }

@@ -86,6 +86,21 @@ int environment_get_names(char **ret_names, unsigned *ret_n)
         return 0;
 }
 
+uint64_t environment_get_features(void)
+{
+        const char *variable = getenv("ACCEPTD_FEATURES") ?: "";
+        unsigned long long features;
+        char *end;
+
+        /* strtoull also takes white space and signs */
+        if (*variable < '0' || *variable > '9')
+                return 0;
+
+        errno = 0;
+        features = strtoull(variable, &end, 10);
+        return errno == 0 && *end == '\0' ? features : 0;
+}
+
 /* Returns how many descriptors are open below `limit`, or more. */
 static rlim_t count_fds(rlim_t limit)
 {
