@@ -71,7 +71,7 @@ static json_t *make_worker(const struct pool_worker *w)
                 "pid", INTEGER(row->pid), "state", worker_state_info(row->state)->name,
                 "generation", INTEGER(row->generation), "capacity", INTEGER(row->capacity), "open",
                 INTEGER(w->open), "handedOver", INTEGER(row->handed_over), "since",
-                INTEGER(w->started_at));
+                INTEGER(row->started_at));
 }
 
 static json_t *make_workers(const struct pool *pool)

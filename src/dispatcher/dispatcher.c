@@ -147,12 +147,12 @@ static void take_back(struct dispatcher *d, struct worker *w)
         uint64_t id;
         int fd, r;
 
-        pool_taking(&d->pool, w->row, true);
+        pool_set_in_transit(&d->pool, w->row, true);
         r = channel_take_back(&w->channel, &id, &fd, &dropped);
         if (r == 0)
                 STOP_POINT("taken-back");
         else
-                pool_taking(&d->pool, w->row, false);
+                pool_set_in_transit(&d->pool, w->row, false);
         if (dropped)
                 pool_question_dropped(&d->pool, w->row);
         if (r == WIRE_EMPTY) {

@@ -64,7 +64,7 @@ static void log_lost(struct worker *w, uint64_t lost, const char *what, const ch
                 journal_event(MESSAGE_CONNECTIONS_LOST,
                         JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
                                 JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu32 " %s %s lost.", lost,
+                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
                         lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
 }
 
@@ -84,7 +84,7 @@ static void log_taken(struct worker *w, uint32_t taken)
         if (taken > 0)
                 journal_event(MESSAGE_QUEUE_TAKEN,
                         JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", taken)),
-                        "%" PRIu32 " connection%s that worker %" PRIu32
+                        "%" PRIu32 " connection%s that worker %" PRIu64
                         " (PID %d) did not receive in time went to others.",
                         taken, taken == 1 ? "" : "s", w->number, w->pid);
 }
@@ -113,7 +113,7 @@ void worker_violates(struct worker *w, const char *what)
 {
         journal_event(MESSAGE_WORKER_VIOLATED,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
-                "Worker %" PRIu32 " (PID %d) broke the protocol: %s. It is killed.", w->number,
+                "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.", w->number,
                 w->pid, what);
         worker_kill(w);
 }
@@ -124,7 +124,7 @@ static void is_ready(struct worker *w)
 
         journal_event(MESSAGE_WORKER_READY,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
-                "Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
+                "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
                 w->pid, capacity, capacity == 1 ? "" : "s");
         health_ready(w->dispatcher);
         if (pool_is_on_trial(pool_of(w), w->row))
@@ -247,7 +247,7 @@ static void log_end(struct worker *w, const struct process_end *end, const char 
                         JOURNAL_TEXT("ACCEPTD_END", words),
                         JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
                         JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
-                "Worker %" PRIu32 " (PID %d) %s%s%s.", w->number, w->pid, words,
+                "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
@@ -378,7 +378,7 @@ void worker_drain(struct worker *w)
 void worker_retire(struct worker *w)
 {
         journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
-                "Worker %" PRIu32 " (PID %d) retires: it was idle, and is not needed any more.",
+                "Worker %" PRIu64 " (PID %d) retires: it was idle, and is not needed any more.",
                 w->number, w->pid);
         worker_drain(w);
 }
@@ -389,7 +389,7 @@ void worker_recycle(struct worker *w)
 
         journal_event(MESSAGE_WORKER_RECYCLED,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                "Worker %" PRIu32 " (PID %d) is recycled after %" PRIu64 " connection%s.",
+                "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
                 w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
         worker_drain(w);
 }
@@ -398,7 +398,7 @@ void worker_terminate(struct worker *w)
 {
         if (row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu32 " (PID %d) %s in time. It gets SIGTERM.", w->number,
+                        "Worker %" PRIu64 " (PID %d) %s in time. It gets SIGTERM.", w->number,
                         w->pid,
                         state_of(w) == WORKER_STARTING ? "did not become ready"
                                                        : "did not finish its connections");
@@ -414,7 +414,7 @@ void worker_abort(struct worker *w)
 
         journal_event(MESSAGE_WORKER_HUNG,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
-                "Worker %" PRIu32 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
+                "Worker %" PRIu64 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
                 w->pid, usec_format(hung / USEC_PER_MSEC * USEC_PER_MSEC, time));
         process_signal(w->pidfd, SIGABRT);
         channel_reclaim(&w->channel);
@@ -428,7 +428,7 @@ void worker_kill(struct worker *w)
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
                 row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
+                        "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);
         /* Nothing that it says counts any more, and it may be saying a lot. */
         (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);

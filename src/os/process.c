@@ -5,6 +5,7 @@
  */
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -228,14 +229,14 @@ static int open_pidfd(pid_t pid)
         return pidfd;
 }
 
-int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
+int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd)
 {
-        char worker[sizeof("ACCEPTD_WORKER=4294967295")];
+        char worker[sizeof("ACCEPTD_WORKER=18446744073709551615")];
         int pidfd;
         pid_t pid;
 
-        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%u", number);
+        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%" PRIu64, number);
         template->environment[template->worker_at] = worker;
         pid = spawn_with_lower_limit(template, channel_fd);
         template->environment[template->worker_at] = NULL;

@@ -31,7 +31,7 @@ void process_template_done(struct process_template *template);
  * Starts a worker with `channel_fd` as its channel. Returns 0 or -errno, also where the program
  * cannot be executed. *ret_pidfd is the caller's.
  */
-int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
+int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd);
 
 /*

@@ -10,8 +10,10 @@
 
 #include "policy/pool-inside.h"
 
-/* A channel has no room for more questions than this, whoever sent them. */
-#define QUESTIONS_MAX 512U
+/* So many wrong records are forgiven to an adopted worker, and twice as many as it has connections:
+ * each dispatcher before this one may have died with a LIST that is still to be answered, the last
+ * one also with a batch that it had noted and not taken out of the channel. */
+#define FORGIVEN 4096U
 
 static bool row_is_sound(const struct pool *pool, uint32_t index)
 {
@@ -36,12 +38,13 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
 }
 
 /* Each is used once, so none may be where counting on would begin anew. */
-#define NUMBER_MAX (UINT32_MAX / 2)
+#define GENERATION_MAX (UINT32_MAX / 2)
+#define NUMBER_MAX     ((uint64_t)INT64_MAX) /* of JSON */
 
 static bool numbers_are_sound(const struct pool_state *state)
 {
         return state->generation <= state->last_generation &&
-               state->last_generation <= NUMBER_MAX && state->last_number <= NUMBER_MAX;
+               state->last_generation <= GENERATION_MAX && state->last_number <= NUMBER_MAX;
 }
 
 /* A slot names a worker that is there, or it is RESERVED and in hand. */
@@ -63,14 +66,12 @@ static int recount_slot(struct pool *pool, const struct slot *slot)
         return 0;
 }
 
-/* accepted = open + done + lost + refused, but for the one step that a crash interrupts. */
+/* accepted = open + done + failed + lost + refused, but for the one step that a crash interrupts.
+ */
 static int mend_counters(struct pool *pool)
 {
         struct counters *c = pool->counters;
-        uint64_t sum = pool->slots.n_used + c->done + c->lost;
-
-        for (size_t i = 0; i < REFUSALS; i++)
-                sum += c->refused[i];
+        uint64_t sum = pool->slots.n_used + c->done + c->failed + c->lost + counters_sum_refused(c);
 
         if (c->accepted == sum)
                 return 0;
@@ -96,6 +97,8 @@ int pool_recount(struct pool *pool)
                         return -EBADMSG;
                 if (pool->workers[i].row->state == WORKER_DEAD)
                         pool_set_take(pool, i, true);
+                /* Perhaps; its end says nothing about how workers start now. */
+                pool->workers[i].served = pool->workers[i].row->capacity > 0;
         }
 
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
@@ -110,34 +113,26 @@ int pool_recount(struct pool *pool)
         if (pool->state->generation == 0)
                 pool->state->generation = pool->state->last_generation = 1;
         pool->adopted_serial = pool->slots.head->last_serial;
-        pool->state->processes = MIN(pool->state->processes, QUESTIONS_MAX - 1) + 1;
         return mend_counters(pool);
-}
-
-/* What the processes before this one may make a worker say to it: each asked a last question, whose
- * answer is a list at most; and the last one may have noted a batch and not taken it out of the
- * channel. */
-static uint64_t count_excuses(const struct pool *pool, const struct pool_worker *w)
-{
-        uint64_t answer = (uint64_t)MAX(w->row->capacity, w->open) + 1;
-
-        return POOL_BATCH_MAX + pool->state->processes * answer;
 }
 
 void pool_adopted(struct pool *pool, uint32_t worker)
 {
         struct pool_worker *w = &pool->workers[worker];
 
-        w->served = true; /* perhaps; its end says nothing about how workers start now */
+        w->served = true; /* perhaps */
         w->adopted = true;
-        w->excuses = count_excuses(pool, w);
+        w->excuses = FORGIVEN + 2 * (uint64_t)w->open;
         /* A crash in pool_ready() */
         if (w->row->state == WORKER_STARTING && w->row->capacity > 0) {
                 w->row->deadline = USEC_INFINITY;
                 __atomic_store_n(&w->row->state, WORKER_READY, __ATOMIC_RELEASE);
         }
-        /* A crash between receiving from its queue and noting that: one vanished. */
-        w->row->taking += w->row->taking & 1;
+        /* A crash between receiving from its queue and noting that: one vanished. In two steps
+         * that come to the same after a crash between them. */
+        if (w->row->in_transit > 0)
+                __atomic_store_n(&w->row->vanished, w->row->in_transit, __ATOMIC_RELEASE);
+        pool_set_in_transit(pool, worker, false);
         w->must_list = w->row->state == WORKER_READY;
         w->leaves = w->row->state > WORKER_READY;
         w->in_doubt = true;
@@ -188,8 +183,7 @@ bool pool_excuse(struct pool *pool, uint32_t worker)
 /* It may repeat what the process before this one had heard. */
 int pool_is_foreign(struct pool *pool, uint32_t worker, uint64_t id)
 {
-        uint64_t serial = id >> SLOT_BITS;
-        bool is_old = serial > 0 && serial <= pool->adopted_serial;
+        bool is_old = slot_id_was_given(id, pool->adopted_serial);
 
         return is_old && pool_excuse(pool, worker) ? 0 : POOL_FOREIGN_ID;
 }
@@ -226,11 +220,11 @@ void pool_settle_unlisted(struct pool *pool, uint32_t worker)
                         continue;
 
                 sent = slot->state == SLOT_SENT;
-                vanished = sent && row->taking >= 2;
+                vanished = sent && row->vanished > 0;
                 pool_settle(pool, slot, sent && !vanished ? OUTCOME_DONE : OUTCOME_LOST);
                 pool_forget(pool, worker);
                 if (vanished)
-                        row->taking -= 2;
+                        row->vanished--;
         }
-        row->taking = 0;
+        row->vanished = 0;
 }

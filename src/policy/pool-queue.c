@@ -203,12 +203,11 @@ int64_t pool_get_queue_to_take(const struct pool *pool)
         return smallest;
 }
 
-/* The lowest bit says it. What is above it counts those that crashes made vanish: pool-adopt.c. */
-void pool_taking(struct pool *pool, uint32_t worker, bool taking)
+void pool_set_in_transit(struct pool *pool, uint32_t worker, bool in_transit)
 {
-        uint32_t *row_taking = &pool->workers[worker].row->taking;
+        struct worker_row *row = pool->workers[worker].row;
 
-        __atomic_store_n(row_taking, (*row_taking & ~1U) | taking, __ATOMIC_RELEASE);
+        __atomic_store_n(&row->in_transit, in_transit ? row->vanished + 1 : 0, __ATOMIC_RELEASE);
 }
 
 struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id)
@@ -219,14 +218,14 @@ struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id)
 
         pool->dirty = true;
         if (!slot || slot->worker != worker) {
-                pool_taking(pool, worker, false);
+                pool_set_in_transit(pool, worker, false);
                 return NULL;
         }
 
         pool->counters->taken_back++;
         pool->workers[worker].taken++;
         pool_into_hand(pool, slot);
-        pool_taking(pool, worker, false);
+        pool_set_in_transit(pool, worker, false);
 
         return slot;
 }

@@ -276,7 +276,7 @@ int pool_done(struct pool *pool, uint32_t worker, uint64_t id)
         if (was_full)
                 pool->dirty = true;
         if (backoff_is_failing(&pool->backoff)) {
-                backoff_served(&pool->backoff, pool->workers[worker].started_at);
+                backoff_served(&pool->backoff, pool->workers[worker].row->started_at);
                 pool->dirty = true;
         }
         pool_heard(pool, worker);
@@ -341,11 +341,12 @@ void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now)
         *w = (struct pool_worker){
                 .row = row,
                 .heap_position = POOL_NOT_IN_HEAP,
-                .started_at = now,
         };
         *row = (struct worker_row){
                 .number = ++pool->state->last_number,
+                .started_at = now,
                 .pid = pid,
+                .offered = pool->offers,
                 .generation = pool_get_generation(pool),
         };
         happened(pool, worker, WORKER_SPAWNED, now);
@@ -375,7 +376,7 @@ int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now
 
         w->row->capacity = MIN(capacity, pool->settings->connections_per_worker);
         if (w->row->state == WORKER_STARTING) {
-                backoff_ready(&pool->backoff, w->started_at);
+                backoff_ready(&pool->backoff, w->row->started_at);
                 w->answered_at = now;
         }
         pool_heard(pool, worker);
@@ -421,23 +422,23 @@ static bool was_of_use(const struct pool *pool, const struct pool_worker *w, use
         const struct backoff *b = &pool->backoff;
 
         return w->served ||
-               (w->row->handed_over > 0 && now - w->started_at >= MAX(b->delay, b->first));
+               (w->row->handed_over > 0 && now - w->row->started_at >= MAX(b->delay, b->first));
 }
 
 bool pool_exited(struct pool *pool, uint32_t worker, usec_t now)
 {
         struct pool_worker *w = &pool->workers[worker];
         bool was_ready = w->row->capacity > 0;
-        bool soon = now - w->started_at < pool->settings->restart_max_delay;
+        bool soon = now - w->row->started_at < pool->settings->restart_max_delay;
         bool of_use = was_of_use(pool, w, now);
         /* Others say nothing about the workers that are started now. */
         bool counts = !pool->stopping && !w->leaves && pool_age(pool, worker) == POOL_CURRENT;
         bool failed = counts && !of_use && (!was_ready || soon);
 
         if (failed)
-                backoff_failed(&pool->backoff, w->started_at, now);
+                backoff_failed(&pool->backoff, w->row->started_at, now);
         else if (of_use)
-                backoff_served(&pool->backoff, w->started_at);
+                backoff_served(&pool->backoff, w->row->started_at);
         happened(pool, worker, WORKER_EXITED, now);
         w->must_list = false; /* nobody is left to be asked */
         pool_set_take(pool, worker, true);
@@ -486,6 +487,5 @@ void pool_get_figures(const struct pool *pool, struct pool_figures *ret)
         }
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
                 ret->open += pool->slots.table[i].state != SLOT_FREE;
-        for (size_t i = 0; i < REFUSALS; i++)
-                ret->refused += pool->counters->refused[i];
+        ret->refused = counters_sum_refused(pool->counters);
 }

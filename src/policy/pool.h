@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <assert.h>
+
 #include "policy/backoff.h"
 #include "policy/slots.h"
 #include "policy/worker-state.h"
@@ -18,17 +20,31 @@
  * pool_sent, pool_done take a time that does not grow with the pool (but by a heap's logarithm).
  */
 
-/* The ledger's part of a worker. */
+/* Bits of worker_row.flags */
+enum row_flag {
+        ROW_PAUSED = 1 << 0,     /* it said READY 0, and gets nothing until it says READY again */
+        ROW_DRAIN_TOLD = 1 << 1, /* a DRAIN record was sent to it, the last one in its channel */
+};
+
+/* The ledger's part of a worker. Its layout may change with LEDGER_VERSION only. */
 struct worker_row {
-        uint32_t number; /* counts up from 1 for the life of the instance */
+        uint64_t number;      /* counts up from 1 for the life of the instance */
+        uint64_t handed_over; /* connections */
+        usec_t started_at;    /* CLOCK_MONOTONIC */
+        usec_t deadline;      /* of its state, or USEC_INFINITY */
         int32_t pid;
         uint32_t generation;
-        uint32_t capacity;    /* what it said, bounded by ConnectionsPerWorker= */
-        uint32_t state;       /* enum worker_state */
-        uint32_t taking;      /* pool_taking() */
-        uint64_t handed_over; /* connections */
-        usec_t deadline;      /* of its state, or USEC_INFINITY */
+        uint32_t capacity;   /* what it said, bounded by ConnectionsPerWorker= */
+        uint32_t state;      /* enum worker_state */
+        uint32_t offered;    /* features, as it was started */
+        uint32_t features;   /* those of them that its READY took */
+        uint32_t flags;      /* enum row_flag */
+        uint32_t vanished;   /* connections that dispatchers took out of its queue and died */
+        uint32_t in_transit; /* while one is taken out: `vanished`, if it crashes now; else 0 */
+        uint32_t unused;
 };
+
+static_assert(sizeof(struct worker_row) == 72, "no holes");
 
 /* Connections in the dispatcher's hand. The second place is for one that is taken back while the
  * first cannot be sent: too many descriptors are in flight, perhaps just those in that queue. */
@@ -52,7 +68,6 @@ struct pool_worker {
         uint32_t open; /* slots that name this worker */
         uint32_t heap_position;
         uint64_t last_chosen; /* number of the choice; 0: never */
-        usec_t started_at;
         usec_t blocked_until; /* its channel was full; 0: it was not */
         usec_t readys_since;  /* begin of the second in which n_readys are counted */
         uint32_t n_readys;
@@ -151,7 +166,8 @@ struct pool {
         usec_t look_at;      /* when idle workers are looked for next; 0: there is no need */
 
         struct backoff backoff;
-        uint64_t adopted_serial; /* ids up to here are older than this process */
+        uint64_t adopted_serial; /* ids given up to this one are older than this process */
+        uint32_t offers;         /* features: to workers that are started; the caller's to set */
         usec_t sample_at;        /* when queues are looked at again; 0: none is in doubt */
         uint32_t n_in_hand;      /* accepted or taken back, and given to no worker */
         usec_t paused_until;     /* no new descriptor before; 0: not paused */
@@ -165,7 +181,7 @@ struct pool {
 struct pool_state {
         struct counters counters;
         struct slots_head slots;
-        uint32_t last_number;     /* of a worker */
+        uint64_t last_number;     /* of a worker */
         uint32_t generation;      /* in force; 0: there were no workers yet */
         uint32_t trial;           /* the generation that is being tried; 0: none */
         uint32_t last_generation; /* numbers are used once, also those of trials that failed */
@@ -173,7 +189,8 @@ struct pool_state {
         uint32_t settling;        /* enum outcome of the slot that is being released */
         uint32_t stopping;        /* bool; then nobody is to take over from here */
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
-        uint32_t processes;       /* that had this memory */
+        uint32_t unused;
+        uint64_t reserved[8]; /* zeros, for later versions */
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */
@@ -236,7 +253,7 @@ int pool_done(struct pool *pool, uint32_t worker, uint64_t id);
 /* --- The life of workers --- */
 
 /* Returns the number for the worker to be started next. */
-static inline uint32_t pool_next_number(const struct pool *pool)
+static inline uint64_t pool_next_number(const struct pool *pool)
 {
         return pool->state->last_number + 1;
 }
@@ -299,13 +316,13 @@ uint32_t pool_sampled(struct pool *pool, uint32_t worker, uint32_t queued, usec_
 /* POOL_SAMPLE was carried out. */
 void pool_sampling_done(struct pool *pool);
 
-/* Something is about to be received from the queue of a worker that POOL_TAKE_BACK named, or was
- * not received. Who finds the ledger after a crash in between knows that a connection that this
- * worker does not LIST is gone, and not done. */
-void pool_taking(struct pool *pool, uint32_t worker, bool taking);
+/* Call with true before receiving from the queue of a worker that POOL_TAKE_BACK named, and with
+ * false where nothing was received. If the dispatcher crashes in between, the next one finds the
+ * flag, and counts one connection that the worker does not list as lost instead of done. */
+void pool_set_in_transit(struct pool *pool, uint32_t worker, bool in_transit);
 
-/* A connection came back from there, after pool_taking(): it is in hand now. Returns NULL where
- * `id` is not one of that worker's. */
+/* A connection came back from there, after pool_set_in_transit(): it is in hand now. Returns NULL
+ * where `id` is not one of that worker's. */
 struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id);
 
 /* So did a question: it will never be answered. */

@@ -188,7 +188,7 @@ int adoption_open_pool(struct dispatcher *d, struct inheritance *inheritance)
         return new_pool(d);
 }
 
-static int take(struct inheritance *inheritance, const char *what, uint32_t number)
+static int take(struct inheritance *inheritance, const char *what, uint64_t number)
 {
         char name[STORE_NAME_MAX];
 

@@ -32,7 +32,7 @@ void life_check(const struct life *l)
 
         pool_get_figures(&l->pool, &f);
         fuzz_expect(f.open == l->pool.slots.n_used);
-        fuzz_expect(c->accepted == f.open + c->done + c->lost + f.refused);
+        fuzz_expect(c->accepted == f.open + c->done + c->failed + c->lost + f.refused);
         fuzz_expect(l->pool.n_in_hand == l->n_hand);
 }
 

@@ -36,7 +36,7 @@ void wait_until_stopped(int pidfd)
         assert_int_equal(info.si_code, CLD_STOPPED);
 }
 
-int try_start(char *const *argv, uint32_t number, struct started *ret)
+int try_start(char *const *argv, uint64_t number, struct started *ret)
 {
         struct process_template template = make_template(argv);
         int pair[2], r;

@@ -214,12 +214,12 @@ static void check_counters(struct world *w)
 
         for (size_t i = 0; i < ELEMENTSOF(w->slots); i++)
                 open += w->slots[i].state != SLOT_FREE;
-        for (size_t i = 0; i < REFUSALS; i++)
+        for (size_t i = 0; i < REFUSALS_MAX; i++)
                 refused += c->refused[i];
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
                 queued_or_held += count_open(&w->workers[i]);
 
-        world_expect(w, c->accepted == open + c->done + c->lost + refused);
+        world_expect(w, c->accepted == open + c->done + c->failed + c->lost + refused);
         world_expect(w, open == queued_or_held);
         world_expect(w, open == w->pool.slots.n_used);
         world_expect(w, open <= w->settings.max_connections);

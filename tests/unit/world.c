@@ -209,7 +209,7 @@ static void take_back(struct world *w, uint32_t row)
                 return;
         }
 
-        pool_taking(&w->pool, row, true);
+        pool_set_in_transit(&w->pool, row, true);
         item = take_from_queue(v);
         slot = pool_take_back(&w->pool, row, item.id);
         world_expect(w, (slot == NULL) == item.settled);
@@ -427,14 +427,13 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
 {
-        uint64_t serial = id >> SLOT_BITS;
         struct pool_worker *p = &w->pool.workers[row];
         uint64_t excuses;
         bool old;
 
         world_hear_list(w, row);
         excuses = p->excuses;
-        old = serial > 0 && serial <= w->pool.adopted_serial && p->adopted;
+        old = slot_id_was_given(id, w->pool.adopted_serial) && p->adopted;
         world_expect(w, pool_done(&w->pool, row, id) == (old ? 0 : POOL_FOREIGN_ID));
         p->excuses = excuses; /* for what it may honestly say */
         if (!old)

@@ -42,7 +42,7 @@ struct world_worker {
         bool alive;
         bool served;
         bool has_row; /* alive, or dead with a queue */
-        uint32_t number;
+        uint64_t number;
         uint32_t capacity;
         uint64_t last_chosen;
         usec_t blocked_until;
