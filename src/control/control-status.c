@@ -93,9 +93,10 @@ static json_t *make_counters(const struct counters *c, const struct pool_figures
                 (void)json_object_set_new(
                         by_reason, refusals[i], json_integer(INTEGER(c->refused[i])));
 
-        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted", INTEGER(c->accepted),
-                "open", INTEGER(figures->open), "done", INTEGER(c->done), "lost", INTEGER(c->lost),
-                "refused", INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
+        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted",
+                INTEGER(c->accepted), "open", INTEGER(figures->open), "done", INTEGER(c->done),
+                "failed", INTEGER(c->failed), "lost", INTEGER(c->lost), "refused",
+                INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
                 INTEGER(c->taken_back));
 }
 
