@@ -65,7 +65,7 @@ static json_t *make_listeners(const struct dispatcher *d)
 
 static json_t *make_worker(const struct pool_worker *w)
 {
-        const struct worker_row *row = w->row;
+        const struct worker_row *row = w->record;
 
         return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "number", INTEGER(row->number),
                 "pid", INTEGER(row->pid), "state", worker_state_info(row->state)->name,
@@ -79,7 +79,7 @@ static json_t *make_workers(const struct pool *pool)
         json_t *list = json_array();
 
         for (uint32_t i = 0; list && i < pool->n_rows; i++)
-                if (pool->workers[i].row->state != WORKER_NONE)
+                if (pool->workers[i].record->state != WORKER_NONE)
                         (void)json_array_append_new(list, make_worker(&pool->workers[i]));
 
         return list;

@@ -47,7 +47,7 @@ static void on_ended(void *userdata, const struct slot *slot, enum outcome outco
                 return;
         }
 
-        row = d->pool.workers[slot->worker].row;
+        row = d->pool.workers[slot->worker].record;
         journal_event(MESSAGE_CONNECTION_ENDED,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_CONNECTION", slot->id),
                         JOURNAL_TEXT("ACCEPTD_LISTENER", listener),

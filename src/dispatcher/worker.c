@@ -32,7 +32,7 @@ static struct pool *pool_of(struct worker *w)
 
 static const struct worker_row *row_of(struct worker *w)
 {
-        return pool_of(w)->workers[w->row].row;
+        return pool_of(w)->workers[w->row].record;
 }
 
 static enum worker_state state_of(struct worker *w)
@@ -94,16 +94,16 @@ void worker_queue_empty(struct worker *w)
         if (state_of(w) == WORKER_DEAD)
                 worker_bury(w);
         else
-                log_taken(w, pool_queue_taken(pool_of(w), w->row));
+                log_taken(w, pool_queue_done(pool_of(w), w->row));
 }
 
 void worker_sample(struct worker *w)
 {
         struct pool *pool = pool_of(w);
-        bool take = pool->workers[w->row].take;
+        bool take = pool->workers[w->row].taking_back;
 
         log_taken(w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
-        if (!take && pool->workers[w->row].take)
+        if (!take && pool->workers[w->row].taking_back)
                 channel_reclaim(&w->channel);
 }
 

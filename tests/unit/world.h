@@ -12,7 +12,7 @@
 
 /*
  * A world for the pool to decide about: workers, queues, clients and a clock, all made up. What the
- * pool decides is carried out as dispatcher.c does it, and after each event the pool is compared
+ * pool decides is carried out on them, and after each event the pool is compared
  * with what the world knows from its own book-keeping.
  */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Adoption and generations, one matter a test: src/policy/pool-adopt.c, pool-generation.c. */
+/* Adoption and generations, one matter a test: src/policy/pool-open.c, pool-generation.c. */
 
 #include "world-crash.h"
 #include "world-steps.h"
@@ -258,7 +258,7 @@ static void test_adopted_worker_keeps_its_start_time(void **state)
         w->now += 60 * USEC_PER_SEC;
         adopt();
         all_list();
-        assert_int_equal(w->pool.workers[0].row->started_at, started_at);
+        assert_int_equal(w->pool.workers[0].record->started_at, started_at);
 }
 
 static void test_unasked_without_adoption(void **state)
