@@ -32,6 +32,7 @@ static const char *const private_variables[] = {
         "JOURNAL_STREAM=",
         "ACCEPTD_ADOPT=",
         "ACCEPTD_CHANNEL=",
+        "ACCEPTD_FEATURES=",
         "ACCEPTD_LISTENERS=",
         "ACCEPTD_WORKER=",
         "ACCEPTD_INSTANCE=",
@@ -46,8 +47,8 @@ static bool is_private(const char *assignment)
         return false;
 }
 
-int process_template_init(
-        struct process_template *template, char **argv, const char *instance, const char *listeners)
+int process_template_init(struct process_template *template, char **argv, const char *instance,
+        const char *listeners, uint32_t features)
 {
         size_t n = 0;
         char **env;
@@ -56,7 +57,7 @@ int process_template_init(
 
         while (environ[n])
                 n++;
-        env = template->environment = calloc(n + 5, sizeof(char *));
+        env = template->environment = calloc(n + 6, sizeof(char *));
         if (!env)
                 return -ENOMEM;
 
@@ -68,6 +69,7 @@ int process_template_init(
                         goto fail;
         }
         if (asprintf(env++, "ACCEPTD_CHANNEL=%d", PROCESS_CHANNEL_FD) < 0 ||
+                asprintf(env++, "ACCEPTD_FEATURES=%" PRIu32, features) < 0 ||
                 asprintf(env++, "ACCEPTD_LISTENERS=%s", listeners) < 0 ||
                 asprintf(env++, "ACCEPTD_INSTANCE=%s", instance) < 0)
                 goto fail;

@@ -17,7 +17,8 @@ struct process_template make_template(char *const *argv)
         struct process_template template;
 
         assert_int_equal(
-                process_template_init(&template, (char **)(uintptr_t)argv, "web", "http:https"), 0);
+                process_template_init(&template, (char **)(uintptr_t)argv, "web", "http:https", 5),
+                0);
         return template;
 }
 
