@@ -159,14 +159,14 @@ static const char *hear_record(struct worker *w, const struct record *record)
         case RECORD_READY:
                 if (record->id != 0)
                         return "READY with features that were not offered";
-                if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
+                if (pool_ready(pool_of(w), w->row, record->value, 0, usec_now()) != 0)
                         return "more than 10 READY in a second";
                 if (was_starting)
                         log_ready(w);
                 return NULL;
 
         case RECORD_PONG:
-                if (pool_pong(pool_of(w), w->row, record->value, usec_now()) != 0)
+                if (pool_pong(pool_of(w), w->row, record->value, 0, usec_now()) != 0)
                         return "PONG for a question that was not asked";
                 /* An adopted worker has told what it holds, and the rest is settled: a crash came
                  * between noting and sending, or between receiving from its queue and noting. */
@@ -388,7 +388,7 @@ int worker_ask(struct worker *w, enum pool_question question)
 void worker_drain(struct worker *w)
 {
         /* In this order: who takes over after a crash in between repeats the second step. */
-        pool_drained(pool_of(w), w->row, usec_now());
+        pool_drained(pool_of(w), w->row, false, usec_now());
         STOP_POINT("drained");
         channel_shutdown(&w->channel);
 }
