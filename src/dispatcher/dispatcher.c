@@ -119,12 +119,7 @@ static int do_action(struct dispatcher *d, const struct pool_action *action)
                         start_worker(d, w);
                 return 0;
         case POOL_DRAIN:
-                if (action->drain == POOL_DRAIN_RETIRE)
-                        worker_retire(w);
-                else if (action->drain == POOL_DRAIN_RECYCLE)
-                        worker_recycle(w);
-                else
-                        worker_drain(w);
+                worker_drain(w, action->drain);
                 return 0;
         case POOL_TERMINATE:
                 worker_terminate(w);
@@ -311,9 +306,10 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
 
         if (!names)
                 return -ENOMEM;
-        r = process_template_init(&d->context.process, argv, instance, names, 0);
+        r = process_template_init(&d->context.process, argv, instance, names, RECORD_FEATURES);
         if (r < 0)
                 return r;
+        d->pool.offers = RECORD_FEATURES;
 
         d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
         if (!d->workers)

@@ -16,6 +16,11 @@
 #include "os/store.h"
 
 static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
+static_assert((int)POOL_DRAIN_STOP == RECORD_DRAIN_STOP &&
+                      (int)POOL_DRAIN_RELOAD == RECORD_DRAIN_RELOAD &&
+                      (int)POOL_DRAIN_RECYCLE == RECORD_DRAIN_RECYCLE &&
+                      (int)POOL_DRAIN_RETIRE == RECORD_DRAIN_RETIRE,
+        "reasons go on the wire as they are");
 
 /* The fields of a message about a worker. */
 #define ABOUT(w)                                                                                   \
@@ -142,11 +147,32 @@ static void log_ready(struct worker *w)
                 w->pid, capacity, capacity == 1 ? "" : "s");
 }
 
+static const char *hear_ready(struct worker *w, const struct record *record)
+{
+        uint32_t features = (uint32_t)record->id;
+
+        if (features != record->id) /* this version has no such bits */
+                return "READY names features that were not offered";
+
+        switch (pool_ready(pool_of(w), w->row, record->value, features, usec_now())) {
+        case 0:
+                return NULL;
+        case POOL_READY_FLOOD:
+                return "more than 10 READY in a second";
+        case POOL_READY_FOR_NOTHING:
+                return "the first READY with capacity 0 (allowed: 1 or more)";
+        case POOL_BAD_FEATURES:
+        default:
+                return "READY names features that were not offered, or others than the first one";
+        }
+}
+
 /* Returns what is wrong with the record, or NULL. */
 static const char *hear_record(struct worker *w, const struct record *record)
 {
         bool was_starting = state_of(w) == WORKER_STARTING;
         uint64_t lost = pool_of(w)->counters->lost;
+        const char *why;
         int r;
 
         switch ((enum record_type)record->type) {
@@ -156,14 +182,18 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "DONE for a connection that it does not have";
                 return NULL;
 
-        case RECORD_READY:
-                if (record->id != 0)
-                        return "READY with features that were not offered";
-                if (pool_ready(pool_of(w), w->row, record->value, 0, usec_now()) != 0)
-                        return "more than 10 READY in a second";
-                if (was_starting)
-                        log_ready(w);
+        case RECORD_FAILED:
+                if (!(row_of(w)->features & RECORD_FEATURE_FAILED))
+                        return "FAILED, a feature that it did not take";
+                if (pool_failed(pool_of(w), w->row, record->id) != 0)
+                        return "FAILED for a connection that it does not have";
                 return NULL;
+
+        case RECORD_READY:
+                why = hear_ready(w, record);
+                if (!why && was_starting)
+                        log_ready(w);
+                return why;
 
         case RECORD_PONG:
                 if (pool_pong(pool_of(w), w->row, record->value, usec_now()) != 0)
@@ -180,9 +210,6 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 if (r == POOL_NOT_ASKED)
                         return "HELD for a question that was not asked";
                 return r == 0 ? NULL : "HELD for a connection that it does not have";
-
-        case RECORD_FAILED:
-                return "FAILED, which was not offered";
 
         case RECORD_CONNECTION:
         case RECORD_PING:
@@ -210,10 +237,11 @@ int worker_hear(struct worker *w)
 {
         struct wire_batch *batch = &w->context->batch;
         bool was_starting = state_of(w) == WORKER_STARTING;
-        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what
-         * it says stays in its channel until it is noted. A DONE that is heard again then changes
-         * nothing: its connection has ended. */
-        bool peek = state_of(w) > WORKER_READY;
+        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has, and
+         * one that pauses says only once that it goes on: what they say stays in their channels
+         * until it is noted. A DONE that is heard again then changes nothing: its connection has
+         * ended. */
+        bool peek = state_of(w) > WORKER_READY || pool_is_paused(pool_of(w), w->row);
         const char *why = NULL;
         int r;
 
@@ -385,31 +413,47 @@ int worker_ask(struct worker *w, enum pool_question question)
         return 0;
 }
 
-void worker_drain(struct worker *w)
-{
-        /* In this order: who takes over after a crash in between repeats the second step. */
-        pool_drained(pool_of(w), w->row, false, usec_now());
-        STOP_POINT("drained");
-        channel_shutdown(&w->channel);
-}
-
-void worker_retire(struct worker *w)
-{
-        journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
-                "Worker %" PRIu64 " (PID %d) retires: it was idle, and is not needed any more.",
-                w->number, w->pid);
-        worker_drain(w);
-}
-
-void worker_recycle(struct worker *w)
+static void log_drain(struct worker *w, enum pool_drain reason)
 {
         uint64_t handed_over = row_of(w)->handed_over;
 
-        journal_event(MESSAGE_WORKER_RECYCLED,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
-                w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
-        worker_drain(w);
+        if (reason == POOL_DRAIN_RETIRE)
+                journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu64
+                        " (PID %d) retires: it was idle, and is not needed any more.",
+                        w->number, w->pid);
+        else if (reason == POOL_DRAIN_RECYCLE)
+                journal_event(MESSAGE_WORKER_RECYCLED,
+                        JOURNAL_FIELDS(
+                                ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
+                        "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
+                        w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
+}
+
+/* Returns true where the worker was told; else it sees the end of file alone. */
+static bool tell_drain(struct worker *w, enum pool_drain reason, usec_t now)
+{
+        usec_t deadline = pool_get_drain_deadline(pool_of(w), now);
+
+        if (!(row_of(w)->features & RECORD_FEATURE_DRAIN))
+                return false;
+
+        return channel_tell_drain(&w->channel, (enum record_drain)reason,
+                       deadline == USEC_INFINITY ? 0 : deadline) == 0;
+}
+
+void worker_drain(struct worker *w, enum pool_drain reason)
+{
+        usec_t now = usec_now();
+        bool told;
+
+        log_drain(w, reason);
+        told = tell_drain(w, reason, now);
+        /* In this order: after a crash, whoever takes over repeats the last step if this one was
+         * taken, else all of them. */
+        pool_drained(pool_of(w), w->row, told, now);
+        STOP_POINT("drained");
+        channel_shutdown(&w->channel);
 }
 
 void worker_terminate(struct worker *w)

@@ -59,11 +59,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble);
 /* Returns 0 or -errno. */
 int worker_ask(struct worker *w, enum pool_question question);
 void worker_sample(struct worker *w);
-void worker_drain(struct worker *w);
-
-/* The same, and says why. */
-void worker_retire(struct worker *w);
-void worker_recycle(struct worker *w);
+void worker_drain(struct worker *w, enum pool_drain reason);
 void worker_terminate(struct worker *w);
 void worker_abort(struct worker *w);
 void worker_kill(struct worker *w);
