@@ -191,7 +191,7 @@ static void queue_empty(struct world *w, uint32_t row)
                 (void)pool_queue_done(&w->pool, row);
 }
 
-static void take_back(void *userdata, uint32_t row)
+static int take_back(void *userdata, uint32_t row)
 {
         struct world *w = userdata;
         struct world_worker *v = &w->workers[row];
@@ -206,11 +206,11 @@ static void take_back(void *userdata, uint32_t row)
         }
         if (v->n_queue == 0) {
                 queue_empty(w, row);
-                return;
+                return 0;
         }
         if (world_chance(w, w->no_descriptor)) {
                 pool_pause(&w->pool, w->now + PAUSE_USEC);
-                return;
+                return 0;
         }
 
         pool_set_in_transit(&w->pool, row, true);
@@ -220,11 +220,12 @@ static void take_back(void *userdata, uint32_t row)
         if (v->n_queue == 0)
                 queue_empty(w, row);
         if (!slot)
-                return;
+                return 0;
 
         w->hand[w->n_hand++] = slot;
         w->expected.taken_back++;
         hand_over(w);
+        return 0;
 }
 
 static void refuse(void *userdata)
@@ -290,9 +291,10 @@ static void kill_worker(void *userdata, uint32_t row)
         world_kill(userdata, row);
 }
 
-static void ask(void *userdata, uint32_t row, enum pool_question question)
+static int ask(void *userdata, uint32_t row, enum pool_question question)
 {
         world_ask(userdata, row, question == QUESTION_LIST);
+        return 0;
 }
 
 static void sample(void *userdata)
@@ -300,12 +302,13 @@ static void sample(void *userdata)
         world_sample(userdata);
 }
 
-static void hand_over_waiting(void *userdata)
+static int hand_over_waiting(void *userdata)
 {
         struct world *w = userdata;
 
         world_expect(w, w->n_hand > 0);
         hand_over(w);
+        return 0;
 }
 
 static int listen(void *userdata, bool on)
