@@ -28,7 +28,7 @@ struct worker_context {
 struct worker {
         struct worker_context *context;
         uint32_t row;
-        uint32_t number;
+        uint64_t number;
         pid_t pid;
         int pidfd;
         struct channel channel;
@@ -59,11 +59,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble);
 /* Returns 0 or -errno. */
 int worker_ask(struct worker *w, enum pool_question question);
 void worker_sample(struct worker *w);
-void worker_drain(struct worker *w);
-
-/* The same, and says why. */
-void worker_retire(struct worker *w);
-void worker_recycle(struct worker *w);
+void worker_drain(struct worker *w, enum pool_drain reason);
 void worker_terminate(struct worker *w);
 void worker_abort(struct worker *w);
 void worker_kill(struct worker *w);

@@ -231,7 +231,7 @@ static void hang_up(void)
 static void test_shutdown_after_drain(void **state _unused_)
 {
         start_ready(1);
-        worker_drain(life.worker);
+        worker_drain(life.worker, POOL_DRAIN_STOP);
         hang_up();
         assert_int_equal(small_pool_state(life.worker), WORKER_DRAINING);
         process_signal(life.worker->pidfd, SIGTERM);
@@ -243,7 +243,7 @@ static void test_shutdown_with_a_connection(void **state _unused_)
 {
         start_ready(1);
         (void)give_connection();
-        worker_drain(life.worker);
+        worker_drain(life.worker, POOL_DRAIN_STOP);
         hang_up();
         assert_int_equal(small_pool_state(life.worker), WORKER_KILLED);
 }
