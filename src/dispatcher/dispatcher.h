@@ -28,6 +28,7 @@ enum priority {
 struct dispatcher {
         const struct settings *settings;
         uint32_t rows_needed; /* in the table of workers */
+        uint32_t slots_needed;
         sd_event *event;
         struct listener *listeners;
         size_t n_listeners;

@@ -12,8 +12,8 @@
 #include "dispatcher/connection-log.h"
 #include "dispatcher/health.h"
 #include "os/journal.h"
-#include "os/store.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 
 int dispatcher_add_io(sd_event *event, sd_event_source **ret, int fd,
         sd_event_io_handler_t callback, void *userdata, enum priority priority)
@@ -165,6 +165,8 @@ int dispatcher_init(struct dispatcher *d, const struct settings *settings,
         *d = (struct dispatcher){
                 .settings = settings,
                 .rows_needed = MAX(rows, old_rows),
+                .slots_needed =
+                        MAX(settings->max_connections, old ? old->max_connections : 0U),
                 .listeners = listeners,
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,
@@ -221,8 +223,8 @@ int dispatcher_run(struct dispatcher *d)
                 return log_error_errno(r, "The event loop failed: %m");
 
         /* A start after this one is a fresh one. */
-        adoption_forget_settings(d->pool.state->generation);
-        store_remove(STORE_LEDGER);
+        kept_settings_forget(d->pool.state->generation);
+        adoption_forget_ledger(d);
         journal_flush();
         health_log_counters(d, MESSAGE_STOPPED);
         return 0;

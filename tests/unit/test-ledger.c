@@ -12,6 +12,8 @@
 #include "dispatcher/ledger.h"
 #include "leaks.h"
 
+static const struct ledger_needs no_needs;
+
 static struct ledger create(uint32_t n_rows, uint32_t n_slots)
 {
         struct ledger ledger = LEDGER_NULL;
@@ -166,7 +168,7 @@ static const char *refusal(int fd_consume)
         struct ledger ledger = LEDGER_NULL;
         const char *why = NULL;
 
-        assert_int_equal(ledger_adopt(&ledger, fd_consume, &why), -EBADMSG);
+        assert_int_equal(ledger_adopt(&ledger, fd_consume, &no_needs, &why), -EBADMSG);
         ledger_done(&ledger);
         return why;
 }
@@ -185,7 +187,7 @@ static void test_adopt(void **state)
         assert_int_equal(ledger_add_name(&old, "http"), 0);
         old.header->pool.counters.accepted = 5;
         old.slots[32].id = 99;
-        assert_int_equal(ledger_adopt(&ledger, dup_of(&old), &why), 0);
+        assert_int_equal(ledger_adopt(&ledger, dup_of(&old), &no_needs, &why), 0);
         assert_string_equal(why, "as it was");
         ledger_done(&old);
 
@@ -235,7 +237,7 @@ static void test_adopt_foreign(void **state)
 
         (void)state;
         assert_string_equal(refusal(fcntl(fd, F_DUPFD_CLOEXEC, 0)), "it is not sealed");
-        assert_int_equal(ftruncate(fd, sizeof(struct ledger_header) - 1), 0);
+        assert_int_equal(ftruncate(fd, offsetof(struct ledger_header, names) - 1), 0);
         assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
         assert_string_equal(refusal(fd), "it is too short");
         assert_string_equal(refusal(eventfd(0, EFD_CLOEXEC)), "it is not sealed");
