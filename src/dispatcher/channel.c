@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Channels to workers. Called by worker.c and dispatcher.c; knows nothing of pools and processes.
+ * Channels to workers. It must not know of pools and processes.
  */
 
 #include <fcntl.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <errno.h>
+
 #include "base/fd.h"
 #include "wire/wire.h"
 
@@ -19,6 +21,13 @@ struct channel {
 /* Returns 0 or -errno. */
 int channel_open(struct channel *channel);
 void channel_close(struct channel *channel);
+
+/* True for an -errno of these functions that no worker can cause, whatever it does to its end of
+ * the channel: this program gave the kernel what is no channel, or no connection. */
+static inline bool channel_is_broken(int error)
+{
+        return error == -EBADF || error == -ENOTSOCK || error == -EFAULT || error == -EINVAL;
+}
 
 /* Sends a connection, which stays the caller's. Returns 0, WIRE_FULL, WIRE_GONE or -errno. */
 int channel_send_connection(struct channel *channel, uint64_t id, uint16_t listener,

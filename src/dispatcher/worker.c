@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Workers: starting them, hearing what they say, seeing them end. Called by dispatcher.c. What
- * should happen to a worker is the pool's to decide.
+ * Workers: starting them, hearing what they say, seeing them end. What should happen to a worker is
+ * the pool's to decide; what follows from what it did is for the callbacks of its context. So it
+ * must not know of the dispatcher.
  */
 
 #include <inttypes.h>
 #include <signal.h>
-#include <sys/epoll.h>
 
 #include "base/stop-point.h"
-#include "dispatcher/dispatcher.h"
-#include "dispatcher/health.h"
+#include "dispatcher/worker.h"
 #include "os/journal.h"
 #include "os/oom.h"
 #include "os/store.h"
-#include "takeover/reload.h"
 
 static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
 
@@ -27,7 +25,7 @@ static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
 
 static struct pool *pool_of(struct worker *w)
 {
-        return &w->dispatcher->pool;
+        return w->context->pool;
 }
 
 static const struct worker_row *row_of(struct worker *w)
@@ -40,10 +38,10 @@ static enum worker_state state_of(struct worker *w)
         return row_of(w)->state;
 }
 
-void worker_init(struct worker *w, struct dispatcher *dispatcher, uint32_t row)
+void worker_init(struct worker *w, struct worker_context *context, uint32_t row)
 {
         *w = (struct worker){
-                .dispatcher = dispatcher,
+                .context = context,
                 .row = row,
                 .pidfd = -1,
                 .channel = CHANNEL_NULL,
@@ -121,7 +119,23 @@ void worker_violates(struct worker *w, const char *what)
         worker_kill(w);
 }
 
-static void is_ready(struct worker *w)
+int worker_cannot_talk(struct worker *w, int error)
+{
+        const char *why = strerror(-error);
+
+        if (channel_is_broken(error))
+                return log_error_errno(
+                        error, "The channel of worker %" PRIu64 " cannot be used: %m", w->number);
+
+        journal_event(MESSAGE_WORKER_UNREACHABLE,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "Worker %" PRIu64 " (PID %d) cannot be reached: %s. It is killed.", w->number,
+                w->pid, why);
+        worker_kill(w);
+        return 0;
+}
+
+static void log_ready(struct worker *w)
 {
         uint32_t capacity = row_of(w)->capacity;
 
@@ -129,9 +143,6 @@ static void is_ready(struct worker *w)
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
                 "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
                 w->pid, capacity, capacity == 1 ? "" : "s");
-        health_ready(w->dispatcher);
-        if (pool_is_on_trial(pool_of(w), w->row))
-                reload_gate(w->dispatcher->reload, NULL);
 }
 
 /* Returns what is wrong with the record, or NULL. */
@@ -152,7 +163,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
                         return "more than 10 READY in a second";
                 if (was_starting)
-                        is_ready(w);
+                        log_ready(w);
                 return NULL;
 
         case RECORD_PONG:
@@ -179,38 +190,48 @@ static const char *hear_record(struct worker *w, const struct record *record)
         }
 }
 
-static void hear(struct worker *w)
+/* It finishes what it had, and has finished it: it may shut its end down before it exits, as some
+ * runtimes do with each socket that they close. */
+static bool may_hang_up(struct worker *w)
 {
-        struct wire_batch *batch = &w->dispatcher->batch;
+        return state_of(w) > WORKER_READY && pool_of(w)->workers[w->row].open == 0;
+}
+
+/* Nothing that it says counts any more, and it may be saying a lot. */
+static void stop_hearing(struct worker *w)
+{
+        (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+}
+
+int worker_hear(struct worker *w)
+{
+        struct wire_batch *batch = &w->context->batch;
+        bool was_starting = state_of(w) == WORKER_STARTING;
         /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what
-         * it says stays in its channel until it is noted. Heard twice, it is no more than once. */
+         * it says stays in its channel until it is noted. A DONE that is heard again then changes
+         * nothing: its connection has ended. */
         bool peek = state_of(w) > WORKER_READY;
         const char *why = NULL;
         int r;
 
         r = peek ? wire_peek_batch(w->channel.fd, batch) : wire_receive_batch(w->channel.fd, batch);
         if (r < 0)
-                why = strerror(-r);
+                return worker_cannot_talk(w, r);
 
         for (size_t i = 0; i < batch->n_records && !why; i++)
                 why = hear_record(w, &batch->records[i]);
         if (r == WIRE_MALFORMED && !why)
                 why = batch->why;
-        if (r == WIRE_END && !why)
+        if (r == WIRE_END && may_hang_up(w))
+                stop_hearing(w);
+        else if (r == WIRE_END)
                 why = "an empty datagram, or its end of the channel is shut down";
         if (peek && r != WIRE_EMPTY)
                 wire_drop_batch(w->channel.fd);
         if (why)
                 worker_violates(w, why);
-}
 
-static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
-        void *userdata)
-{
-        struct worker *w = userdata;
-
-        hear(w);
-        return dispatcher_settle(w->dispatcher);
+        return was_starting && state_of(w) == WORKER_READY ? 1 : 0;
 }
 
 /* --- Its end --- */
@@ -248,15 +269,13 @@ static void log_end(struct worker *w, const struct process_end *end, const char 
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
-static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
-        uint32_t revents _unused_, void *userdata)
+bool worker_end(struct worker *w, const char *told, char *ret_trouble)
 {
-        struct worker *w = userdata;
         struct process_end end = process_reap(w->pid, w->pidfd);
-        bool on_trial = pool_is_on_trial(pool_of(w), w->row), failed;
         enum worker_state before = state_of(w);
-        char words[PROCESS_END_MAX + 32], trouble[DISPATCHER_TROUBLE_MAX];
+        char words[PROCESS_END_MAX + 32];
         uint32_t had;
+        bool failed;
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
@@ -267,37 +286,33 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
                 oom_has_killed())
                 strcat(words, " (out of memory)");
         log_taken(w, pool_of(w)->workers[w->row].taken);
-        (void)snprintf(trouble, sizeof(trouble), "%s %s before it had served",
-                on_trial ? "a new worker" : "the last one", words);
+        (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
+                pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one", words);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
-        /* One start after another that fails alike is one trouble, and told once. */
-        if (!failed || before != WORKER_STARTING || !streq(trouble, w->dispatcher->trouble))
+        if (!failed || before != WORKER_STARTING || !streq(ret_trouble, told))
                 log_end(w, &end, words, before, had);
-        if (failed)
-                dispatcher_start_failed(w->dispatcher, on_trial, "%s", trouble);
         if (channel_count_queued(&w->channel) == 0)
                 worker_bury(w);
         else
                 channel_reclaim(&w->channel);
 
-        return dispatcher_settle(w->dispatcher);
+        return failed;
 }
 
 /* --- What is done to it --- */
 
 static int watch(struct worker *w)
 {
-        sd_event *event = w->dispatcher->event;
+        struct worker_context *c = w->context;
         int r;
 
-        r = dispatcher_add_io(
-                event, &w->channel_source, w->channel.fd, on_channel, w, PRIORITY_CHANNEL);
+        r = loop_add_io(
+                c->loop, &w->channel_source, w->channel.fd, c->on_channel, w, PRIORITY_CHANNEL);
         if (r < 0)
                 return r;
 
-        return dispatcher_add_io(
-                event, &w->exit_source, w->pidfd, on_exit_of_process, w, PRIORITY_EXIT);
+        return loop_add_io(c->loop, &w->exit_source, w->pidfd, c->on_exit, w, PRIORITY_EXIT);
 }
 
 int worker_start(struct worker *w)
@@ -311,8 +326,7 @@ int worker_start(struct worker *w)
         if (r < 0)
                 return r;
 
-        r = process_spawn(
-                &w->dispatcher->process, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
+        r = process_spawn(&w->context->process, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
         if (r < 0) {
                 worker_deinit(w);
                 return r;
@@ -345,7 +359,7 @@ int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_co
         return watch(w);
 }
 
-void worker_ask(struct worker *w, enum pool_question question)
+int worker_ask(struct worker *w, enum pool_question question)
 {
         struct pool *pool = pool_of(w);
         uint32_t value;
@@ -353,7 +367,7 @@ void worker_ask(struct worker *w, enum pool_question question)
 
         /* The same decision may have drained it before: its channel takes nothing more. */
         if (state_of(w) != WORKER_READY)
-                return;
+                return 0;
 
         value = pool_next_question(pool);
         r = channel_ask(&w->channel, question == QUESTION_LIST ? RECORD_LIST : RECORD_PING, value);
@@ -361,8 +375,12 @@ void worker_ask(struct worker *w, enum pool_question question)
                 pool_asked(pool, w->row, question, value, usec_now());
         else if (r == WIRE_FULL)
                 pool_not_asked(pool, w->row, usec_now());
-        else
+        else if (r == WIRE_GONE)
                 worker_violates(w, "its end of the channel is shut down");
+        else
+                return worker_cannot_talk(w, r);
+
+        return 0;
 }
 
 void worker_drain(struct worker *w)
@@ -428,8 +446,7 @@ void worker_kill(struct worker *w)
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
                         "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);
-        /* Nothing that it says counts any more, and it may be saying a lot. */
-        (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+        stop_hearing(w);
         process_signal(w->pidfd, SIGKILL);
         pool_killed(pool_of(w), w->row, usec_now());
 }

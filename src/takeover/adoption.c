@@ -278,10 +278,10 @@ static void log_adopted(const struct dispatcher *d, uint32_t n_workers)
 /* What was between accept and send: after a crash it is gone with the process that had it. */
 static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
 {
-        uint32_t in_hand = 0, lost = 0;
+        uint32_t lost = 0;
         struct slot *slot;
 
-        while ((slot = pool_get_in_hand(&d->pool, in_hand))) {
+        while ((slot = pool_get_in_hand(&d->pool, d->hand.n))) {
                 int fd = inheritance_take_numbered(inheritance, STORE_IN_HAND, slot->id);
 
                 if (fd < 0)
@@ -291,8 +291,7 @@ static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
                         lost++;
                         continue;
                 }
-                d->hand[in_hand].fd = fd;
-                d->hand[in_hand++].slot = slot;
+                hand_put(&d->hand, fd, slot);
         }
 
         if (lost > 0)
