@@ -104,8 +104,8 @@ static size_t count_bytes(const struct listener *listeners, size_t n)
 /* Makes sure that the service manager's descriptor store takes the workers of two generations, and
  * one that is recycled: what does not fit would be killed after a crash of the dispatcher. And all
  * names go through one string of the environment: beyond its limit there is no start at all. */
-static int check_store(const struct settings *s, const struct listener *listeners, size_t n,
-        char **ret_message)
+static int check_store(
+        const struct settings *s, const struct listener *listeners, size_t n, char **ret_message)
 {
         uint64_t workers = 2 * (uint64_t)s->workers_max + 1;
         uint64_t needed = STORE_OWN + STORE_PER_WORKER * workers;
@@ -142,8 +142,8 @@ static int check_store(const struct settings *s, const struct listener *listener
  * instead, `start` comes back with them, and with what keeps the new ones from being tried: that
  * the program was executed for them must not end the pool.
  */
-static int check_room(struct start *start, const struct listener *listeners, size_t n,
-        char **ret_message)
+static int check_room(
+        struct start *start, const struct listener *listeners, size_t n, char **ret_message)
 {
         int r = check_limit(start->settings, n, ret_message);
 

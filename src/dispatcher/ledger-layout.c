@@ -38,8 +38,7 @@ static bool is_sane(uint32_t size, size_t first, uint32_t max)
 }
 
 /* Of this version. */
-static const char *read_header(
-        struct ledger_layout *layout, struct ledger_header *header, size_t n)
+static const char *read_header(struct ledger_layout *layout, struct ledger_header *header, size_t n)
 {
         if (n < HEADER_FIRST)
                 return "it is too short";
@@ -64,8 +63,7 @@ static const char *read_header(
         return NULL;
 }
 
-static const char *check(
-        int fd, struct ledger_layout *layout, const struct ledger_header *header)
+static const char *check(int fd, struct ledger_layout *layout, const struct ledger_header *header)
 {
         struct stat st;
 

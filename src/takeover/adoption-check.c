@@ -31,17 +31,18 @@ static int explain(int error, const struct settings *settings, char **ret_messag
 
         (void)getrlimit(RLIMIT_FSIZE, &limit);
         if (error == -EFBIG)
-                (void)snprintf(why, sizeof(why), "RLIMIT_FSIZE is %" PRIu64 "; raise LimitFSIZE=",
-                        (uint64_t)limit.rlim_cur);
+                (void)snprintf(why, sizeof(why),
+                        "RLIMIT_FSIZE is %" PRIu64 "; raise LimitFSIZE=", (uint64_t)limit.rlim_cur);
         else
-                (void)snprintf(why, sizeof(why), "there is no memory for it; raise LimitAS=, "
-                                                 "LimitDATA= or MemoryMax=, if set,");
+                (void)snprintf(why, sizeof(why),
+                        "there is no memory for it; raise LimitAS=, "
+                        "LimitDATA= or MemoryMax=, if set,");
 
         if (asprintf(ret_message,
                     "MaxConnections=%" PRIu32 " and %s=%" PRIu32
                     " need a ledger of %zu bytes, and %s or lower MaxConnections= or %s=",
-                    settings->max_connections, name, settings->workers_max,
-                    ledger_get_size(&needs), why, name) < 0)
+                    settings->max_connections, name, settings->workers_max, ledger_get_size(&needs),
+                    why, name) < 0)
                 return -ENOMEM;
         return -ENOSPC;
 }

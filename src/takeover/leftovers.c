@@ -2,10 +2,10 @@
 
 /*
  * After a crash, ends what is in the service's control group and belongs to no worker. PIDs from
- * cgroup.procs may be reused at any moment. So a signal goes to a pidfd only, and only after the PID
- * was found in the list again with the pidfd already open. Without cgroups v2, or before Linux 6.13,
- * which tells the parent of a process by its pidfd, nothing is ended here: whatever is not known
- * stays.
+ * cgroup.procs may be reused at any moment. So a signal goes to a pidfd only, and only after the
+ * PID was found in the list again with the pidfd already open. Without cgroups v2, or before
+ * Linux 6.13, which tells the parent of a process by its pidfd, nothing is ended here: whatever is
+ * not known stays.
  */
 
 #include <inttypes.h>

@@ -107,8 +107,8 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
                 if (d->pool.workers[i].row->state != WORKER_NONE)
                         r = add_worker(list, &d->workers[i]);
         for (uint32_t i = 0; r >= 0 && i < d->hand.n; i++)
-                r = inheritance_add_numbered(list, d->hand.places[i].fd, STORE_IN_HAND,
-                        d->hand.places[i].slot->id);
+                r = inheritance_add_numbered(
+                        list, d->hand.places[i].fd, STORE_IN_HAND, d->hand.places[i].slot->id);
 
         return r;
 }

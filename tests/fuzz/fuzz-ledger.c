@@ -2,8 +2,8 @@
 
 /*
  * A ledger on adoption: one that was in use is damaged as the input says, adopted or copied, and
- * used. First byte: which of both; the next one: how many steps it was in use; then the steps, a number of patches (offset, value), and what
- * happens after the adoption.
+ * used. First byte: which of both; the next one: how many steps it was in use; then the steps, a
+ * number of patches (offset, value), and what happens after the adoption.
  */
 
 #include <fcntl.h>

@@ -156,8 +156,7 @@ static void test_order_of_messages(void **state)
         /* all of a worker is there when its first client is */
         (void)harness_wait(h, -1, 0);
         channel = find_message(h, store, "%0");
-        assert_true(find_message(h, store, "!l1") <
-                    find_message(h, store, "=0"));
+        assert_true(find_message(h, store, "!l1") < find_message(h, store, "=0"));
         assert_true(find_message(h, store, "=0") < channel);
         assert_true(channel < find_message(h, store, "+0"));
         assert_int_equal(h->store.n, ADOPTION_OWN_STORE + 2 * ADOPTION_PER_STORE);

@@ -57,8 +57,7 @@ static void load_start(struct load *load, const struct harness *h)
         socklen_t length = sizeof(address);
         int stop[2], report[2];
 
-        assert_int_equal(
-                getsockname(h->sockets[0], (struct sockaddr *)&address, &length), 0);
+        assert_int_equal(getsockname(h->sockets[0], (struct sockaddr *)&address, &length), 0);
         assert_int_equal(pipe2(stop, O_CLOEXEC | O_NONBLOCK), 0);
         assert_int_equal(pipe2(report, O_CLOEXEC), 0);
         for (size_t i = 0; i < LOADS; i++) {

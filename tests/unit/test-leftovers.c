@@ -294,7 +294,8 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
         static const char *const names[] = { "cgroup.procs", "self",
-                "system.slice/a.service/cgroup.procs", "system.slice/a.service", "system.slice", "" };
+                "system.slice/a.service/cgroup.procs", "system.slice/a.service", "system.slice",
+                "" };
         char path[sizeof(folder) + 64];
 
         (void)state;
