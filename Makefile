@@ -158,6 +158,33 @@ $(STOP_POINTS): $(WITH_POINTS:%=$(stop_o)/%) $(filter-out $(WITH_POINTS:%=$(O)/%
 	$(Q)mkdir -p $(@D)
 	$(Q)$(link) $(DAEMON_LIBS)
 
+# An earlier revision, and one whose ledger has larger parts, for upgrades in place. Without history
+# (a shallow clone, an archive) the old one is an empty file, and its tests are skipped.
+OLD_REVISION := ee7335acf83ee950443a8f933dcca9946efb4c14
+OLD          := build/old/acceptd
+GROWN        := $(O)/tests/process/acceptd-grown
+grown_o      := $(O)/tests/grown
+
+$(OLD):
+	$(say) OLD $@
+	$(Q)rm -rf build/old && mkdir -p build/old/tree
+	$(Q)if git archive $(OLD_REVISION) src Makefile 2>/dev/null | tar -xf - -C build/old/tree 2>/dev/null; then \
+	        env -u MAKEFLAGS -u MAKEOVERRIDES -u MFLAGS -u MAKELEVEL $(MAKE) -s -C build/old/tree \
+	                build/acceptd && cp build/old/tree/build/acceptd $@; \
+	else \
+	        : >$@; \
+	fi
+
+$(grown_o)/%.o: %.c Makefile | $(after_deps)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) -DLEDGER_TEST_GROWN $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GROWN): $(patsubst $(O)/%,$(grown_o)/%,$(MAIN) $(DAEMON))
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(link) $(DAEMON_LIBS)
+
 # Fuzzers: each tests/fuzz/fuzz-NAME.c with its corpus. `make check-unit` runs the corpus, `make
 # fuzz` lets libFuzzer work for FUZZ_SECONDS on each of FUZZERS.
 FUZZERS      ?= $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
@@ -200,7 +227,7 @@ $(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 
 system-programs: $(SYSTEM) $(STUBS)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(BENCH) $(SYSTEM) $(REPLAYS)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(GROWN) $(OLD) $(BENCH) $(SYSTEM) $(REPLAYS)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined

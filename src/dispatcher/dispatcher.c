@@ -367,6 +367,7 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
         *d = (struct dispatcher){
                 .settings = settings,
                 .rows_needed = MAX(rows, old_rows),
+                .slots_needed = MAX(settings->max_connections, old ? old->max_connections : 0U),
                 .listeners = listeners,
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,

@@ -75,7 +75,10 @@ void worker_bury(struct worker *w)
 {
         uint32_t lost = pool_emptied(pool_of(w), w->row);
 
-        store_forget_worker(w->number);
+        if (w->has_old_names)
+                store_forget_old_worker(w->number);
+        else
+                store_forget_worker(w->row);
         worker_deinit(w);
         log_lost(w, lost, "had received and not finished", "the worker died with them");
 }
@@ -353,6 +356,7 @@ int worker_start(struct worker *w)
         int r;
 
         w->number = pool_next_number(pool);
+        w->has_old_names = false;
         r = channel_open(&w->channel);
         if (r < 0)
                 return r;
@@ -374,7 +378,7 @@ int worker_start(struct worker *w)
         STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
-        store_worker(w->number, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
         return 0;
 }
 
