@@ -223,11 +223,11 @@ static const char *hear_record(struct worker *w, const struct record *record)
         }
 }
 
-/* It finishes what it had, and has finished it: it may shut its end down before it exits, as some
- * runtimes do with each socket that they close. */
+/* One that leaves may shut its end down before it exits, as some runtimes do with each socket that
+ * they close. What it holds and said nothing of is lost when it ends, as with any other death. */
 static bool may_hang_up(struct worker *w)
 {
-        return state_of(w) > WORKER_READY && pool_of(w)->workers[w->row].open == 0;
+        return state_of(w) > WORKER_READY;
 }
 
 /* Nothing that it says counts any more, and it may be saying a lot. */
