@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Begins to serve. Called by acceptd.c, with settings; what happens then is dispatcher.c's.
+ * Begins to serve, and ties together what must not know of each other: dispatcher, adoption,
+ * reload, control, signals. What happens then is dispatcher.c's.
  */
 
 #include <inttypes.h>
@@ -12,17 +13,22 @@
 #include <unistd.h>
 
 #include "acceptd/start.h"
-#include "control/control.h"
+#include "control/control-methods.h"
+#include "dispatcher/dispatcher.h"
 #include "os/journal.h"
 #include "os/notify.h"
 #include "os/oom.h"
 #include "os/store.h"
+#include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
  * connection in hand, and some air. */
 #define FDS_OWN 32
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
+
+static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
 int start_refuse(const char *message, int error)
 {
@@ -85,25 +91,50 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
         return -ENOSPC;
 }
 
-/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
- * one that is recycled: what does not fit would be killed after a crash of the dispatcher. */
-static int check_store(const struct settings *s, char **ret_message)
+static size_t count_bytes(const struct listener *listeners, size_t n)
 {
-        uint64_t needed =
-                STORE_OWN + (uint64_t)STORE_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
-        uint64_t size = store_get_size();
+        size_t bytes = 0;
 
-        if (size == 0 || needed <= size)
+        for (size_t i = 0; i < n; i++)
+                bytes += strlen(listeners[i].name) + 1;
+
+        return bytes + sizeof(STORE_CONTROL);
+}
+
+/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
+ * one that is recycled: what does not fit would be killed after a crash of the dispatcher. And all
+ * names go through one string of the environment: beyond its limit there is no start at all. */
+static int check_store(
+        const struct settings *s, const struct listener *listeners, size_t n, char **ret_message)
+{
+        uint64_t workers = 2 * (uint64_t)s->workers_max + 1;
+        uint64_t needed = STORE_OWN + STORE_PER_WORKER * workers;
+        uint64_t size = store_get_size();
+        size_t bytes = store_count_bytes(workers, 2 * (uint64_t)pool_rows_needed(s)) +
+                       count_bytes(listeners, n);
+        int r = 0;
+
+        if (size == 0)
                 return 0;
 
-        if (asprintf(ret_message,
-                    "%s=%" PRIu32 " need room for %" PRIu64
-                    " descriptors in the descriptor store, and FDSTORE is %" PRIu64
-                    "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
-                    "lower %s=",
-                    name_of_most(s), s->workers_max, needed, size, name_of_most(s)) < 0)
+        if (needed > size)
+                r = asprintf(ret_message,
+                        "%s=%" PRIu32 " need room for %" PRIu64
+                        " descriptors in the descriptor store, and FDSTORE is %" PRIu64
+                        "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
+                        "lower %s=",
+                        name_of_most(s), s->workers_max, needed, size, name_of_most(s));
+        else if (bytes > STORE_BYTES_MAX)
+                r = asprintf(ret_message,
+                        "%s=%" PRIu32 " and %zu sockets need %zu bytes of names in the descriptor "
+                        "store, and the environment takes %zu; lower %s= or write shorter "
+                        "FileDescriptorName=",
+                        name_of_most(s), s->workers_max, n, bytes, STORE_BYTES_MAX,
+                        name_of_most(s));
+        if (r < 0)
                 return -ENOMEM;
-        return -ENOSPC;
+
+        return r > 0 ? -ENOSPC : 0;
 }
 
 /*
@@ -111,12 +142,15 @@ static int check_store(const struct settings *s, char **ret_message)
  * instead, `start` comes back with them, and with what keeps the new ones from being tried: that
  * the program was executed for them must not end the pool.
  */
-static int check_room(struct start *start, size_t n_listeners, char **ret_message)
+static int check_room(
+        struct start *start, const struct listener *listeners, size_t n, char **ret_message)
 {
-        int r = check_limit(start->settings, n_listeners, ret_message);
+        int r = check_limit(start->settings, n, ret_message);
 
         if (r >= 0)
-                r = check_store(start->settings, ret_message);
+                r = check_store(start->settings, listeners, n, ret_message);
+        if (r >= 0)
+                r = adoption_check_room(start->settings, ret_message);
         if (r >= 0 || !start->old)
                 return r;
 
@@ -153,11 +187,12 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
 {
         struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
         size_t n = 0;
-        int r = 0;
+        int r;
 
         if (!listeners)
                 return -ENOMEM;
 
+        r = inheritance_check(inheritance, ret_message);
         for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
                 const char *name = inheritance_get_listener(inheritance, i);
 
@@ -187,16 +222,16 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
         return 0;
 }
 
-static void set_up_signals(void)
+/* The first signal must not end the program, whenever it comes. */
+static void block_signals(void)
 {
         sigset_t handled;
 
         sigemptyset(&handled);
-        sigaddset(&handled, SIGTERM);
-        sigaddset(&handled, SIGINT);
-        sigaddset(&handled, SIGHUP);
-        sigaddset(&handled, SIGUSR1);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                sigaddset(&handled, signals[i]);
         (void)sigprocmask(SIG_BLOCK, &handled, NULL);
+        (void)signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE: an error, and no end */
         (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
         (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would make waitid() fail */
 }
@@ -210,10 +245,17 @@ static void log_listeners(const struct listener *listeners, size_t n)
                         "Listening on %s (%s).", listeners[i].address, listeners[i].name);
 }
 
+static int take_caller(struct inheritance *inheritance)
+{
+        int fd = inheritance_take_numbered(inheritance, STORE_CALLER, 0);
+
+        return fd >= 0 ? fd : inheritance_take_old(inheritance, STORE_CALLER, 0);
+}
+
 /* Goes on with a reload, if this is the program that was executed for one. */
 static void resume(struct reload *reload, const struct start *start, char **echo_argv)
 {
-        int caller = inheritance_take(start->inheritance, STORE_CALLER);
+        int caller = take_caller(start->inheritance);
         struct control_call *call = caller >= 0 ? control_resume(reload->control, caller) : NULL;
         char **old_argv = start->old && start->old->command ? start->old->command : echo_argv;
 
@@ -221,10 +263,76 @@ static void resume(struct reload *reload, const struct start *start, char **echo
                 reload_resume(reload, call, start->old, old_argv, start->trouble);
 }
 
+static int on_signal(
+        sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
+{
+        struct reload *reload = userdata;
+
+        if (info->ssi_signo == SIGUSR1) {
+                health_log_counters(&reload->dispatcher->pool, MESSAGE_COUNTERS);
+                return 0;
+        }
+        /* In a terminal it says that the terminal is gone. */
+        if (info->ssi_signo == SIGHUP && notify_is_service()) {
+                reload_run(NULL, reload);
+                return 0;
+        }
+
+        return dispatcher_stop(reload->dispatcher);
+}
+
+static int watch_signals(struct loop *loop, struct reload *reload)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
+                r = loop_add_signal(loop, signals[i], on_signal, reload);
+        if (r < 0)
+                return log_error_errno(r, "Cannot watch for signals: %m");
+
+        return 0;
+}
+
+static void on_trial_end(void *userdata, const char *trouble)
+{
+        if (trouble)
+                reload_failed(userdata, trouble);
+        else
+                reload_passed(userdata);
+}
+
+/* Puts the dispatcher together, with what one before it left. */
+static int set_up(struct dispatcher *d, const struct start *start, char **echo_argv)
+{
+        int r;
+
+        d->health.is_ready = start->inheritance->from_reload; /* reload.c says so at the gate */
+        r = adoption_open_pool(d, start->inheritance);
+        if (r >= 0)
+                r = dispatcher_set_up(d, start->settings->command ?: echo_argv, start->instance);
+        if (r >= 0)
+                r = adoption_restore(d, start->inheritance);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the dispatcher: %m");
+
+        return 0;
+}
+
+/* A start after this one is a fresh one. */
+static void leave(const struct dispatcher *d)
+{
+        kept_settings_forget(d->pool.state->generation);
+        adoption_forget_ledger(d);
+        journal_flush();
+        health_log_counters(&d->pool, MESSAGE_STOPPED);
+}
+
 static int run(
         struct dispatcher *d, struct reload *reload, const struct start *start, char **echo_argv)
 {
         struct control_context context = {
+                .loop = &d->loop,
+                .run = control_run,
                 .dispatcher = d,
                 .instance = start->instance,
                 .reload = reload_run,
@@ -232,14 +340,19 @@ static int run(
         };
         int r;
 
-        d->reload = reload;
+        d->on_trial_end = on_trial_end;
+        d->userdata = reload;
         reload->dispatcher = d;
         reload->image = start->image;
         reload->control =
                 control_open(&context, inheritance_take(start->inheritance, STORE_CONTROL));
         resume(reload, start, echo_argv);
 
-        r = dispatcher_run(d);
+        r = watch_signals(&d->loop, reload);
+        if (r >= 0)
+                r = dispatcher_run(d);
+        if (r >= 0)
+                leave(d);
 
         reload_done(reload);
         control_close(reload->control);
@@ -260,25 +373,25 @@ int start_serving(struct start *start)
         if (!echo)
                 return start_refuse(NULL, -ENOMEM);
 
-        set_up_signals();
-        process_set_batch(true);
+        block_signals();
+        process_set_batch();
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
         if (r >= 0)
-                r = check_room(start, n, &message);
+                r = check_room(start, listeners, n, &message);
         if (r < 0) {
                 free_listeners(listeners, n);
                 return start_refuse(message, r);
         }
 
-        r = dispatcher_init(&d, start->settings, start->old, listeners, n,
-                start->settings->command ?: echo_argv, start->instance, start->inheritance);
+        dispatcher_init(&d, start->settings, start->old, listeners, n);
+        r = set_up(&d, start, echo_argv);
         if (r >= 0) {
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);
-                dispatcher_deinit(&d);
         }
+        dispatcher_deinit(&d);
 
         free_listeners(listeners, n);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

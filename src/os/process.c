@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Starting, signalling and reaping worker processes. Called by worker.c; knows nothing of pools.
+ * Starting, signalling and reaping worker processes. Knows nothing of pools.
  */
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -30,7 +31,9 @@ static const char *const private_variables[] = {
         "SYSTEMD_EXEC_PID=",
         "JOURNAL_STREAM=",
         "ACCEPTD_ADOPT=",
+        PROCESS_CHECK_LEDGER "=",
         "ACCEPTD_CHANNEL=",
+        "ACCEPTD_FEATURES=",
         "ACCEPTD_LISTENERS=",
         "ACCEPTD_WORKER=",
         "ACCEPTD_INSTANCE=",
@@ -45,8 +48,8 @@ static bool is_private(const char *assignment)
         return false;
 }
 
-int process_template_init(
-        struct process_template *template, char **argv, const char *instance, const char *listeners)
+int process_template_init(struct process_template *template, char **argv, const char *instance,
+        const char *listeners, uint32_t features)
 {
         size_t n = 0;
         char **env;
@@ -55,7 +58,7 @@ int process_template_init(
 
         while (environ[n])
                 n++;
-        env = template->environment = calloc(n + 5, sizeof(char *));
+        env = template->environment = calloc(n + 6, sizeof(char *));
         if (!env)
                 return -ENOMEM;
 
@@ -67,6 +70,7 @@ int process_template_init(
                         goto fail;
         }
         if (asprintf(env++, "ACCEPTD_CHANNEL=%d", PROCESS_CHANNEL_FD) < 0 ||
+                asprintf(env++, "ACCEPTD_FEATURES=%" PRIu32, features) < 0 ||
                 asprintf(env++, "ACCEPTD_LISTENERS=%s", listeners) < 0 ||
                 asprintf(env++, "ACCEPTD_INSTANCE=%s", instance) < 0)
                 goto fail;
@@ -91,8 +95,10 @@ void process_template_done(struct process_template *template)
 /* Own process group, default signal handlers, empty mask. Not an own session: the scheduler would
  * take each worker for a group of its own (autogroup: sched(7)), with as much weight as all else
  * together, and let it preempt the dispatcher for every single connection. */
-static int set_attributes(posix_spawnattr_t *attributes)
+static int set_attributes(posix_spawnattr_t *attributes, bool leave_batch)
 {
+        const struct sched_param parameters = {};
+        short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
         sigset_t all, none;
         int r;
 
@@ -104,30 +110,36 @@ static int set_attributes(posix_spawnattr_t *attributes)
                 r = posix_spawnattr_setsigmask(attributes, &none);
         if (r == 0)
                 r = posix_spawnattr_setpgroup(attributes, 0);
+        if (r == 0 && leave_batch) {
+                flags |= POSIX_SPAWN_SETSCHEDULER;
+                r = posix_spawnattr_setschedpolicy(attributes, SCHED_OTHER);
+                if (r == 0)
+                        r = posix_spawnattr_setschedparam(attributes, &parameters);
+        }
         if (r == 0)
-                r = posix_spawnattr_setflags(attributes,
-                        POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+                r = posix_spawnattr_setflags(attributes, flags);
 
         return r;
 }
 
 /* 0 from /dev/null, 1 and 2 as they are, the channel, and nothing else. */
-static int set_descriptors(posix_spawn_file_actions_t *actions, int channel_fd)
+static int set_descriptors(posix_spawn_file_actions_t *actions, const int *channel_fd)
 {
         int r;
 
         r = posix_spawn_file_actions_addopen(
                 actions, STDIN_FILENO, "/dev/null", O_RDONLY | O_NOCTTY, 0);
         if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, channel_fd, PROCESS_CHANNEL_FD);
+                r = posix_spawn_file_actions_adddup2(actions, *channel_fd, PROCESS_CHANNEL_FD);
         if (r == 0)
                 r = posix_spawn_file_actions_addclosefrom_np(actions, PROCESS_CHANNEL_FD + 1);
 
         return r;
 }
 
-/* Nothing but its messages. */
-static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, int output_fd)
+/* Its messages, the ledger, and nothing else. */
+#define CHECK_LEDGER_FD 3
+static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, const int *fds)
 {
         int r;
 
@@ -136,32 +148,41 @@ static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, int out
         if (r == 0)
                 r = posix_spawn_file_actions_adddup2(actions, STDIN_FILENO, STDOUT_FILENO);
         if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, output_fd, STDERR_FILENO);
+                r = posix_spawn_file_actions_adddup2(actions, fds[0], STDERR_FILENO);
         if (r == 0)
-                r = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+                r = posix_spawn_file_actions_adddup2(actions, fds[1], CHECK_LEDGER_FD);
+        if (r == 0)
+                r = posix_spawn_file_actions_addclosefrom_np(actions, CHECK_LEDGER_FD + 1);
 
         return r;
 }
 
-static bool is_batch;
-
-void process_set_batch(bool batch)
+static bool set_batch(void)
 {
         const struct sched_param parameters = {};
-        int from = batch ? SCHED_OTHER : SCHED_BATCH;
 
-        if (batch != is_batch && sched_getscheduler(0) == from &&
-                sched_setscheduler(0, batch ? SCHED_BATCH : SCHED_OTHER, &parameters) == 0)
-                is_batch = batch;
+        return sched_setscheduler(0, SCHED_BATCH, &parameters) == 0;
+}
+
+void process_set_batch(void)
+{
+        if (sched_getscheduler(0) == SCHED_OTHER)
+                (void)set_batch();
+}
+
+/* A system call filter that forbids a change of policy would make posix_spawn() fail. To set what
+ * is set already shows whether there is one. */
+static bool can_leave_batch(void)
+{
+        return sched_getscheduler(0) == SCHED_BATCH && set_batch();
 }
 
 /* Returns the pid, or -errno. */
-static pid_t spawn(char **argv, char **environment,
-        int (*set)(posix_spawn_file_actions_t *actions, int fd), int fd)
+static pid_t spawn(const struct process_template *template, char **argv,
+        int (*set)(posix_spawn_file_actions_t *actions, const int *fds), const int *fds)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
-        bool batch = is_batch;
         pid_t pid;
         int r;
 
@@ -174,13 +195,11 @@ static pid_t spawn(char **argv, char **environment,
                 return -r;
         }
 
-        r = set_attributes(&attributes);
+        r = set_attributes(&attributes, template->leave_batch && can_leave_batch());
         if (r == 0)
-                r = set(&actions, fd);
-        process_set_batch(false); /* it is inherited */
+                r = set(&actions, fds);
         if (r == 0)
-                r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, environment);
-        process_set_batch(batch);
+                r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, template->environment);
 
         posix_spawn_file_actions_destroy(&actions);
         posix_spawnattr_destroy(&attributes);
@@ -201,7 +220,7 @@ static pid_t spawn_with_lower_limit(const struct process_template *template, int
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template->argv, template->environment, set_descriptors, channel_fd);
+        pid = spawn(template, template->argv, set_descriptors, &channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {
@@ -228,14 +247,14 @@ static int open_pidfd(pid_t pid)
         return pidfd;
 }
 
-int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
+int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd)
 {
-        char worker[sizeof("ACCEPTD_WORKER=4294967295")];
+        char worker[sizeof("ACCEPTD_WORKER=18446744073709551615")];
         int pidfd;
         pid_t pid;
 
-        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%u", number);
+        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%" PRIu64, number);
         template->environment[template->worker_at] = worker;
         pid = spawn_with_lower_limit(template, channel_fd);
         template->environment[template->worker_at] = NULL;
@@ -252,11 +271,16 @@ int process_spawn(const struct process_template *template, uint32_t number, int 
 }
 
 int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
-        pid_t *ret_pid, int *ret_pidfd)
+        int ledger_fd, pid_t *ret_pid, int *ret_pidfd)
 {
-        pid_t pid = spawn(argv, template->environment, set_descriptors_of_check, output_fd);
+        const int fds[] = { output_fd, ledger_fd };
+        char ledger[] = PROCESS_CHECK_LEDGER "=3";
         int pidfd;
+        pid_t pid;
 
+        template->environment[template->worker_at] = ledger;
+        pid = spawn(template, argv, set_descriptors_of_check, fds);
+        template->environment[template->worker_at] = NULL;
         if (pid < 0)
                 return pid;
         pidfd = open_pidfd(pid);
@@ -266,6 +290,21 @@ int process_spawn_check(const struct process_template *template, char **argv, in
         *ret_pid = pid;
         *ret_pidfd = pidfd;
         return 0;
+}
+
+pid_t process_get_pid(int pidfd)
+{
+        char path[48], line[128];
+        _cleanup_(fclosep) FILE *f = NULL;
+        int pid = 0;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+        f = fopen(path, "re");
+        while (f && fgets(line, sizeof(line), f))
+                if (sscanf(line, "Pid: %d", &pid) == 1)
+                        break;
+
+        return MAX(pid, 0);
 }
 
 void process_signal(int pidfd, int signal)

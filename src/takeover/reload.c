@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reloading: the check, the execution in place, the gate. Called by control-methods.c when somebody
- * asks for it, by acceptd.c in the program that was executed, and by worker.c and dispatcher.c when
- * it is known how the new generation starts.
+ * Reloading: the check, the execution in place, and what follows from how the trial of the new
+ * generation ends. It must not know what a trial is made of: that is the pool's.
  */
 
 #include <inttypes.h>
@@ -13,12 +12,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/connection-log.h"
-#include "dispatcher/health.h"
+#include "dispatcher/dispatcher.h"
 #include "os/journal.h"
 #include "os/store.h"
 #include "settings/settings-change.h"
-#include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 #include "takeover/reload.h"
 #include "varlink/interfaces.h"
 
@@ -59,7 +57,7 @@ static void log_failure(const char *reason)
 static void fail(struct reload *reload, const char *reason)
 {
         log_failure(reason);
-        health_reloaded(reload->dispatcher);
+        health_reloaded(&reload->dispatcher->health);
         if (reload->call)
                 control_fail(TAKE_PTR(reload->call), VARLINK_RELOAD_FAILED,
                         json_pack("{s:o}", "reason", varlink_make_text(reason)));
@@ -67,22 +65,26 @@ static void fail(struct reload *reload, const char *reason)
 
 /* --- Execution in place --- */
 
-static int add(struct inheritance *list, int fd, const char *what, uint64_t number)
+static int add_of_worker(
+        struct inheritance *list, const struct worker *w, int fd, enum store_kind kind)
 {
         char name[STORE_NAME_MAX];
 
-        return fd < 0 ? 0 : inheritance_add(list, fd, store_name(name, what, number));
+        if (!w->has_old_names || fd < 0)
+                return inheritance_add_numbered(list, fd, kind, w->row);
+
+        return inheritance_add(list, fd, store_name_old(name, kind, w->number));
 }
 
 static int add_worker(struct inheritance *list, const struct worker *w)
 {
         int r;
 
-        r = add(list, w->pidfd, STORE_PIDFD, w->number);
+        r = add_of_worker(list, w, w->pidfd, STORE_PIDFD);
         if (r >= 0)
-                r = add(list, w->channel.fd, STORE_CHANNEL, w->number);
+                r = add_of_worker(list, w, w->channel.fd, STORE_CHANNEL);
         if (r >= 0)
-                r = add(list, w->channel.queue_fd, STORE_QUEUE, w->number);
+                r = add_of_worker(list, w, w->channel.queue_fd, STORE_QUEUE);
 
         return r;
 }
@@ -93,18 +95,20 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
         struct dispatcher *d = reload->dispatcher;
         int r;
 
-        r = inheritance_add(list, d->ledger.fd, STORE_LEDGER);
+        r = inheritance_add_numbered(list, d->ledger.fd, STORE_LEDGER, d->ledger.number);
         if (r >= 0)
-                r = add(list, settings_fd, STORE_SETTINGS, d->pool.state->generation);
+                r = inheritance_add_numbered(
+                        list, settings_fd, STORE_SETTINGS, d->pool.state->generation);
         if (r >= 0 && reload->control)
                 r = inheritance_add(list, control_get_fd(reload->control), STORE_CONTROL);
         for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
                 r = inheritance_add(list, d->listeners[i].fd, d->listeners[i].name);
         for (uint32_t i = 0; r >= 0 && i < d->pool.n_rows; i++)
-                if (d->pool.workers[i].row->state != WORKER_NONE)
+                if (d->pool.workers[i].record->state != WORKER_NONE)
                         r = add_worker(list, &d->workers[i]);
-        for (uint32_t i = 0; r >= 0 && i < d->pool.n_in_hand; i++)
-                r = add(list, d->hand[i].fd, STORE_IN_HAND, d->hand[i].slot->id);
+        for (uint32_t i = 0; r >= 0 && i < d->hand.n; i++)
+                r = inheritance_add_numbered(
+                        list, d->hand.places[i].fd, STORE_IN_HAND, d->hand.places[i].slot->id);
 
         return r;
 }
@@ -116,7 +120,7 @@ static int execute(struct reload *reload)
         struct inheritance list = {};
         int r;
 
-        settings_fd = adoption_make_settings(reload->dispatcher->settings);
+        settings_fd = kept_settings_make(reload->dispatcher->settings);
         if (settings_fd < 0)
                 return settings_fd;
 
@@ -124,7 +128,7 @@ static int execute(struct reload *reload)
         if (r >= 0 && reload->call) {
                 caller_fd = control_take_fd(TAKE_PTR(reload->call));
                 if (caller_fd >= 0)
-                        r = inheritance_add(&list, caller_fd, STORE_CALLER);
+                        r = inheritance_add_numbered(&list, caller_fd, STORE_CALLER, 0);
         }
         if (r >= 0) {
                 list_fd = inheritance_pass(&list);
@@ -132,10 +136,8 @@ static int execute(struct reload *reload)
         }
         if (r >= 0) {
                 journal_flush();
-                process_set_batch(false);
                 (void)execv(reload->image->path, reload->image->argv);
                 r = -errno;
-                process_set_batch(true);
         }
 
         inheritance_keep(&list);
@@ -175,11 +177,16 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         if (reload->dispatcher->pool.stopping) {
                 /* asked for meanwhile: the next image would not know */
                 (void)snprintf(text, sizeof(text), "the instance is stopping");
-        } else if (end.code == CLD_EXITED && end.status == 0) {
+        } else if (end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER) {
                 int r = execute(reload);
 
                 (void)snprintf(text, sizeof(text), "cannot execute %s: %s", reload->image->path,
                         strerror(-r));
+        } else if (end.code == CLD_EXITED && end.status == 0) {
+                /* an earlier version, which knows nothing of such a question */
+                (void)snprintf(text, sizeof(text),
+                        "the new program cannot take over the workers of the running one; "
+                        "systemctl restart is needed");
         } else {
                 read_message(reload->output_fd, text, sizeof(text));
                 process_end_format(&end, words);
@@ -212,17 +219,17 @@ static int start_check(struct reload *reload)
         reload->output_fd = memfd_create("acceptd-check", MFD_CLOEXEC);
         if (reload->output_fd < 0)
                 return -errno;
-        r = sd_event_add_time_relative(d->event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
+        r = sd_event_add_time_relative(d->loop.event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
                 USEC_PER_SEC, on_late, reload);
         if (r < 0)
                 return r;
-        r = process_spawn_check(&d->process, reload->image->check_argv, reload->output_fd,
-                &reload->pid, &reload->pidfd);
+        r = process_spawn_check(&d->context.process, reload->image->check_argv, reload->output_fd,
+                d->ledger.fd, &reload->pid, &reload->pidfd);
         if (r < 0)
                 return r;
 
-        return dispatcher_add_io(
-                d->event, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
+        return loop_add_io(
+                &d->loop, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
 }
 
 /* What the service manager's store has no room for it drops without a word, and after a crash such
@@ -233,7 +240,7 @@ static const char *check_store(const struct dispatcher *d)
         uint64_t size = store_get_size(), workers = d->settings->workers_max;
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
-                workers += d->pool.workers[i].row->state != WORKER_NONE;
+                workers += d->pool.workers[i].record->state != WORKER_NONE;
         if (size == 0 || STORE_OWN + STORE_PER_WORKER * workers <= size)
                 return NULL;
 
@@ -261,7 +268,7 @@ void reload_run(struct control_call *call, void *userdata)
         }
 
         reload->call = call;
-        health_reloading(d);
+        health_reloading(&d->health);
         r = start_check(reload);
         if (r < 0) {
                 reload_done(reload);
@@ -278,9 +285,10 @@ static void roll_back(struct reload *reload)
         pool_abandon(&d->pool);
         d->settings = reload->old;
         d->pool.settings = reload->old;
-        d->process.argv = reload->old_argv;
+        d->context.process.argv = reload->old_argv;
+        d->context.process.leave_batch = reload->old->scheduling_policy == SCHEDULING_OTHER;
         pool_settings_changed(&d->pool);
-        connection_log_set(d);
+        connection_log_set(&d->connection_log);
 }
 
 void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
@@ -332,7 +340,7 @@ static void succeed(struct reload *reload)
         uint32_t before = d->pool.state->generation, generation;
 
         pool_commit(&d->pool);
-        adoption_forget_settings(before);
+        kept_settings_forget(before);
         generation = d->pool.state->generation;
         journal_event(MESSAGE_RELOADED,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_GENERATION", generation),
@@ -340,7 +348,7 @@ static void succeed(struct reload *reload)
                 "Generation %" PRIu32 " of the workers is starting; older ones finish what they "
                 "have. Settings that changed: %s.",
                 generation, keys[0] ? keys : "none");
-        health_reloaded(d);
+        health_reloaded(&d->health);
         if (reload->call)
                 control_reply(TAKE_PTR(reload->call),
                         json_pack("{s:I, s:o}", "generation", (json_int_t)generation, "changed",
@@ -349,20 +357,19 @@ static void succeed(struct reload *reload)
                 json_decref(changed);
 }
 
-void reload_gate(struct reload *reload, const char *trouble)
+void reload_failed(struct reload *reload, const char *why)
 {
-        struct dispatcher *d = reload ? reload->dispatcher : NULL;
+        roll_back(reload);
+        fail(reload, why);
+}
 
-        if (!d || !d->pool.state->trial)
-                return;
+void reload_passed(struct reload *reload)
+{
+        struct dispatcher *d = reload->dispatcher;
 
         /* Before the ledger says that the generation is in force: a crash in between has either. */
-        if (!trouble && adoption_store_settings(d->settings, d->pool.state->trial) < 0)
-                trouble = "its settings cannot be kept for after a crash";
-        if (trouble) {
-                roll_back(reload);
-                fail(reload, trouble);
-        } else {
+        if (kept_settings_store(d->settings, d->pool.state->trial) < 0)
+                reload_failed(reload, "its settings cannot be kept for after a crash");
+        else
                 succeed(reload);
-        }
 }

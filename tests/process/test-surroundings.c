@@ -126,6 +126,7 @@ static void test_environment(void **state)
         assert_true(has_line(report, "env EMPTY="));
         assert_true(has_line(report, "env INVOCATION_ID=0123456789"));
         assert_true(has_line(report, "env ACCEPTD_WORKER=1"));
+        assert_true(has_line(report, "env ACCEPTD_FEATURES=7"));
         assert_true(has_line(report, "env ACCEPTD_LISTENERS=main:second"));
         assert_non_null(find_line(report, "env ACCEPTD_INSTANCE="));
         harness_stop(h);
@@ -139,21 +140,35 @@ static void test_environment(void **state)
         }
 }
 
-/* The dispatcher interrupts nobody; workers are scheduled as the unit is. */
-static void test_scheduling(void **state)
+static void expect_scheduling(struct harness *h, const char *setting, int dispatcher, int worker)
 {
-        struct harness *h = *state;
         struct client client;
-        int of_the_unit = sched_getscheduler(0);
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold"));
+        harness_start(h, .options = WORDS("Workers=1", setting), .stub = WORDS("--serve=hold"));
         client_open_served(h, &client, 0);
-        assert_int_equal(
-                sched_getscheduler(h->pid), of_the_unit == SCHED_OTHER ? SCHED_BATCH : of_the_unit);
-        assert_int_equal(sched_getscheduler(client.pid), of_the_unit);
+        assert_int_equal(sched_getscheduler(h->pid), dispatcher);
+        assert_int_equal(sched_getscheduler(client.pid), worker);
         client_close(&client);
         harness_stop(h);
+}
+
+/* The dispatcher interrupts nobody, and neither do workers, but where the unit says otherwise. */
+static void test_scheduling(void **state)
+{
+        int of_the_unit = sched_getscheduler(0);
+        int batch = of_the_unit == SCHED_OTHER ? SCHED_BATCH : of_the_unit;
+
+        expect_scheduling(*state, "CPUSchedulingPolicy=", batch, batch);
+}
+
+static void test_scheduling_as_set(void **state)
+{
+        int of_the_unit = sched_getscheduler(0);
+        bool is_free = of_the_unit == SCHED_OTHER || of_the_unit == SCHED_BATCH;
+
+        expect_scheduling(*state, "CPUSchedulingPolicy=other", is_free ? SCHED_BATCH : of_the_unit,
+                is_free ? SCHED_OTHER : of_the_unit);
 }
 
 /* The instance has the name of its settings file. */
@@ -232,7 +247,7 @@ static void test_no_watchdog(void **state)
         assert_int_equal(harness_count(&h->notify, WORDS("WATCHDOG=1")), 0);
 }
 
-/* STATUS has the figures: workers ready of all, open, done, lost. */
+/* STATUS has the figures: workers ready of all, open, done, failed, lost. */
 static void test_status(void **state)
 {
         struct harness *h = *state;
@@ -243,11 +258,11 @@ static void test_status(void **state)
         harness_await_notify(h, "STATUS=", "3/3");
         for (size_t i = 0; i < 3; i++)
                 client_open_served(h, &clients[i], 0);
-        harness_await_notify(h, "STATUS=", "3 open", "0 done", "0 lost", "full");
+        harness_await_notify(h, "STATUS=", "3 open", "0 done", "0 failed", "0 lost", "full");
         client_close(&clients[0]);
         assert_int_equal(kill(clients[1].pid, SIGKILL), 0);
         (void)client_await_end(h, &clients[1]);
-        harness_await_notify(h, "STATUS=3/3", "1 open", "1 done", "1 lost");
+        harness_await_notify(h, "STATUS=3/3", "1 open", "1 done", "0 failed", "1 lost");
         client_close(&clients[2]);
         harness_stop(h);
 }
@@ -287,6 +302,7 @@ int main(void)
                 HARNESS_TEST(test_process_group_and_signals),
                 HARNESS_TEST(test_environment),
                 HARNESS_TEST(test_scheduling),
+                HARNESS_TEST(test_scheduling_as_set),
                 HARNESS_TEST(test_instance),
                 HARNESS_TEST(test_numbers_count_up),
                 HARNESS_TEST(test_watchdog),
