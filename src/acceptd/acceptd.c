@@ -260,6 +260,8 @@ static int run(const struct arguments *a, const struct reload_image *image)
                 .instance = a->instance,
                 .image = image,
                 .inheritance = &inheritance,
+                .listen_pid =
+                        getenv("LISTEN_PID"), /* gone from the environment soon, but not lost */
         };
         int r;
 
