@@ -252,8 +252,25 @@ test_without_a_control_socket_the_pool_serves() {
         is acceptd@echo.service running
         is acceptd-control@echo.socket failed
         rm -r /run/acceptd/echo/io.acceptd.Pool
-        exits 3 acceptctl status echo
+        exits 4 acceptctl status echo 2>/root/err
+        grep 'echo runs, but its control socket is gone' /root/err
         # and the next start has it again
+        systemctl restart acceptd@echo.service
+        acceptctl status echo
+}
+
+test_control_socket_whose_file_is_gone_is_told() {
+        ask 127.0.0.1 7
+        rm /run/acceptd/echo/io.acceptd.Pool
+        exits 4 acceptctl status echo 2>/root/err
+        grep 'echo runs, but its control socket is gone' /root/err
+        acceptctl list | grep -E '^echo +unreachable '
+        expect 'acceptctl|Control process exited|Reload failed for'
+        not systemctl reload acceptd@echo.service
+        journalctl --sync
+        journal -o cat | grep 'echo runs, but its control socket is gone'
+        journal -o cat | not grep 'is not running'
+        ask 127.0.0.1 7
         systemctl restart acceptd@echo.service
         acceptctl status echo
 }
