@@ -102,9 +102,11 @@ static int leave_out_unknown(int fd)
         char path[PATH_SIZE];
         size_t size = 0;
 
+        if (copy < 0)
+                return -errno;
         name_file(path, fd);
         in = fopen(path, "re");
-        if (copy < 0 || !in)
+        if (!in)
                 return -errno;
         out = open_writer(copy);
         if (!out)
