@@ -104,13 +104,13 @@ static int leave_out_unknown(int fd)
 
         if (copy < 0)
                 return -errno;
+        out = open_writer(copy);
+        if (!out)
+                return -ENOMEM;
         name_file(path, fd);
         in = fopen(path, "re");
         if (!in)
                 return -errno;
-        out = open_writer(copy);
-        if (!out)
-                return -ENOMEM;
 
         while (getline(&line, &size, in) >= 0)
                 if (!is_unknown(line))
