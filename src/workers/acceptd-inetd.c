@@ -137,37 +137,46 @@ static int retry(struct inetd *w)
 
 /* --- The end of a program --- */
 
-/* Says what is to be said of it. Returns whether the connection was served. */
-static enum failure judge(struct inetd *w, const siginfo_t *end, enum inetd_program_state state)
+static void report_end(struct inetd *w, const siginfo_t *end, enum inetd_program_state state)
 {
         const struct process_end how = { .code = end->si_code, .status = end->si_status };
-        char words[PROCESS_END_MAX];
-        bool signalled = end->si_code != CLD_EXITED;
-        bool in_vain = !signalled && (end->si_status == STATUS_NOT_EXECUTABLE ||
-                                             end->si_status == STATUS_NOT_FOUND);
+        enum inetd_kind kind = end->si_code == CLD_EXITED ? INETD_STATUS : INETD_SIGNAL;
+        char words[PROCESS_END_MAX], after[USEC_FORMAT_SIZE + 16] = "", time[USEC_FORMAT_SIZE];
 
-        /* The client has left, as clients may: systemd, too, takes this for a clean end. */
-        if ((end->si_code == CLD_KILLED && end->si_status == SIGPIPE) ||
-                (!signalled && end->si_status == 0)) {
+        if (state != INETD_RUNNING && w->stopping)
+                return; /* that was said */
+        if (state != INETD_RUNNING) {
+                kind = INETD_TIME;
+                (void)snprintf(after, sizeof(after), "had run for %s, and ",
+                        usec_format(w->options.runtime_max, time));
+        }
+
+        process_end_format(&how, words);
+        inetd_report_line(
+                &w->report, kind, usec_now(), "(PID %d) %s%s", (int)end->si_pid, after, words);
+}
+
+static enum failure judge(struct inetd *w, const siginfo_t *end, enum inetd_program_state state)
+{
+        bool exited = end->si_code == CLD_EXITED;
+
+        /* With SIGPIPE the client has left, as clients may: systemd, too, takes that for a clean
+         * end. */
+        if (exited ? end->si_status == 0 : end->si_status == SIGPIPE) {
                 w->proven = true;
                 return FAILURE_NONE;
         }
 
-        /* That this process sent a signal was said then. */
-        process_end_format(&how, words);
-        if (state == INETD_RUNNING || !signalled)
-                inetd_report_line(&w->report, signalled ? INETD_SIGNAL : INETD_STATUS, usec_now(),
-                        "(PID %d) %s%s", (int)end->si_pid, words,
-                        in_vain ? ": what it executes is not there, or not executable" : "");
-
-        if (in_vain) {
+        report_end(w, end, state);
+        if (exited &&
+                (end->si_status == STATUS_NOT_EXECUTABLE || end->si_status == STATUS_NOT_FOUND)) {
                 /* A client that can bring a program that works to this must not end the worker. */
                 w->broken |= !w->proven;
                 return FAILURE_START;
         }
 
         w->proven = true;
-        return signalled ? FAILURE_SIGNAL : FAILURE_NONE;
+        return exited ? FAILURE_NONE : FAILURE_SIGNAL;
 }
 
 static int on_end(struct inetd *w, const siginfo_t *end)
@@ -216,9 +225,9 @@ static int on_stop(struct inetd *w)
         w->stopping = true;
         n = inetd_programs_terminate(&w->programs, usec_now());
         if (n > 0)
-                inetd_report_line(&w->report, INETD_TIME, usec_now(),
-                        "runs %u time%s while this worker is ended: SIGTERM is passed on", n,
-                        n == 1 ? "" : "s");
+                inetd_report_line(&w->report, INETD_STOP, usec_now(),
+                        "(%u process%s) is sent the SIGTERM that this worker got", n,
+                        n == 1 ? "" : "es");
         if (w->waiting.fd < 0)
                 return 0;
 
@@ -264,14 +273,7 @@ static int on_channel(struct inetd *w)
 
 static int on_time(struct inetd *w, usec_t now)
 {
-        unsigned n = inetd_programs_enforce(&w->programs, now);
-        char text[USEC_FORMAT_SIZE];
-
-        if (n > 0)
-                inetd_report_line(&w->report, INETD_TIME, now,
-                        "runs %u time%s for longer than %s, and gets SIGTERM", n, n == 1 ? "" : "s",
-                        usec_format(w->programs.runtime_max, text));
-
+        inetd_programs_enforce(&w->programs, now);
         return w->waiting.fd >= 0 && w->retry_at <= now ? retry(w) : 0;
 }
 

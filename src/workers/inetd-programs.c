@@ -109,38 +109,28 @@ unsigned inetd_programs_terminate(struct inetd_programs *p, usec_t now)
         return n;
 }
 
-/* Returns whether it has run for too long. */
-static bool enforce(struct inetd_programs *p, unsigned place, usec_t now)
+static void enforce(struct inetd_programs *p, unsigned place, usec_t now)
 {
         struct inetd_program *program = &p->places[place];
 
         if (program->deadline > now) {
                 p->next = MIN(p->next, program->deadline);
-                return false;
-        }
-
-        if (program->state == INETD_RUNNING) {
+        } else if (program->state == INETD_RUNNING) {
                 terminate(p, place, now);
-                return true;
+        } else {
+                send(p, place, SIGKILL);
+                program->state = INETD_KILLED;
+                program->deadline = USEC_INFINITY;
         }
-
-        send(p, place, SIGKILL);
-        program->state = INETD_KILLED;
-        program->deadline = USEC_INFINITY;
-        return false;
 }
 
-unsigned inetd_programs_enforce(struct inetd_programs *p, usec_t now)
+void inetd_programs_enforce(struct inetd_programs *p, usec_t now)
 {
-        unsigned n = 0;
-
         if (p->next > now)
-                return 0;
+                return;
 
         p->next = USEC_INFINITY;
         for (unsigned i = 0; i < p->n_touched; i++)
                 if (p->guard.groups[i] > 0)
-                        n += enforce(p, i, now);
-
-        return n;
+                        enforce(p, i, now);
 }

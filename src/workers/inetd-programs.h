@@ -52,5 +52,5 @@ void inetd_programs_ended(struct inetd_programs *programs, unsigned place);
 /* Sends SIGTERM to all, and SIGKILL later. Returns how many there are. */
 unsigned inetd_programs_terminate(struct inetd_programs *programs, usec_t now);
 
-/* Sends the signals that are due. Returns how many programs have run for too long. */
-unsigned inetd_programs_enforce(struct inetd_programs *programs, usec_t now);
+/* Sends the signals that are due to those that have run for too long. */
+void inetd_programs_enforce(struct inetd_programs *programs, usec_t now);

@@ -22,7 +22,8 @@ static const struct {
         [INETD_START] = { '3', "could not be started" },
         [INETD_STATUS] = { '5', "exited with another status than 0" },
         [INETD_SIGNAL] = { '4', "was ended by a signal" },
-        [INETD_TIME] = { '4', "ran for too long" },
+        [INETD_TIME] = { '4', "was ended after it had run for too long" },
+        [INETD_STOP] = { '5', "was ended with this worker" },
 };
 
 /* JOURNAL_STREAM is none of a worker's variables; the socket itself tells. */

@@ -12,7 +12,8 @@ enum inetd_kind {
         INETD_START,  /* could not be started */
         INETD_STATUS, /* exited with another status than 0 */
         INETD_SIGNAL, /* was ended by a signal */
-        INETD_TIME,   /* ran for too long */
+        INETD_TIME,   /* was ended after it had run for too long */
+        INETD_STOP,   /* is ended with the worker */
         _INETD_KIND_MAX,
 };
 
