@@ -147,12 +147,12 @@ static void take_back(struct dispatcher *d, struct worker *w)
         uint64_t id;
         int fd, r;
 
-        pool_taking(&d->pool, w->row, true);
+        pool_set_in_transit(&d->pool, w->row, true);
         r = channel_take_back(&w->channel, &id, &fd, &dropped);
         if (r == 0)
                 STOP_POINT("taken-back");
         else
-                pool_taking(&d->pool, w->row, false);
+                pool_set_in_transit(&d->pool, w->row, false);
         if (dropped)
                 pool_question_dropped(&d->pool, w->row);
         if (r == WIRE_EMPTY) {
@@ -244,7 +244,7 @@ static void start_worker(struct dispatcher *d, struct worker *w)
 
 static int carry_out(struct dispatcher *d, const struct pool_action *action)
 {
-        struct worker *w = &d->workers[action->worker];
+        struct worker *w = &d->workers[action->row];
 
         switch (action->type) {
         case POOL_SPAWN:
@@ -253,13 +253,12 @@ static int carry_out(struct dispatcher *d, const struct pool_action *action)
                         start_worker(d, w);
                 return 0;
         case POOL_DRAIN:
-                worker_drain(w);
-                return 0;
-        case POOL_RETIRE:
-                worker_retire(w);
-                return 0;
-        case POOL_RECYCLE:
-                worker_recycle(w);
+                if (action->drain == POOL_DRAIN_RETIRE)
+                        worker_retire(w);
+                else if (action->drain == POOL_DRAIN_RECYCLE)
+                        worker_recycle(w);
+                else
+                        worker_drain(w);
                 return 0;
         case POOL_TERMINATE:
                 worker_terminate(w);
@@ -273,11 +272,8 @@ static int carry_out(struct dispatcher *d, const struct pool_action *action)
         case POOL_TAKE_BACK:
                 take_back(d, w);
                 return 0;
-        case POOL_ASK_LIST:
-                worker_ask(w, QUESTION_LIST);
-                return 0;
-        case POOL_ASK_PING:
-                worker_ask(w, QUESTION_PING);
+        case POOL_ASK:
+                worker_ask(w, action->question);
                 return 0;
         case POOL_SAMPLE:
                 sample(d);

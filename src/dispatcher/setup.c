@@ -142,7 +142,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
 
         if (!names)
                 return -ENOMEM;
-        r = process_template_init(&d->process, argv, instance, names);
+        r = process_template_init(&d->process, argv, instance, names, 0);
         if (r < 0)
                 return r;
 

@@ -32,7 +32,7 @@ static struct pool *pool_of(struct worker *w)
 
 static const struct worker_row *row_of(struct worker *w)
 {
-        return pool_of(w)->workers[w->row].row;
+        return pool_of(w)->workers[w->row].record;
 }
 
 static enum worker_state state_of(struct worker *w)
@@ -64,7 +64,7 @@ static void log_lost(struct worker *w, uint64_t lost, const char *what, const ch
                 journal_event(MESSAGE_CONNECTIONS_LOST,
                         JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
                                 JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu32 " %s %s lost.", lost,
+                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
                         lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
 }
 
@@ -84,7 +84,7 @@ static void log_taken(struct worker *w, uint32_t taken)
         if (taken > 0)
                 journal_event(MESSAGE_QUEUE_TAKEN,
                         JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", taken)),
-                        "%" PRIu32 " connection%s that worker %" PRIu32
+                        "%" PRIu32 " connection%s that worker %" PRIu64
                         " (PID %d) did not receive in time went to others.",
                         taken, taken == 1 ? "" : "s", w->number, w->pid);
 }
@@ -94,16 +94,16 @@ void worker_queue_empty(struct worker *w)
         if (state_of(w) == WORKER_DEAD)
                 worker_bury(w);
         else
-                log_taken(w, pool_queue_taken(pool_of(w), w->row));
+                log_taken(w, pool_queue_done(pool_of(w), w->row));
 }
 
 void worker_sample(struct worker *w)
 {
         struct pool *pool = pool_of(w);
-        bool take = pool->workers[w->row].take;
+        bool take = pool->workers[w->row].taking_back;
 
         log_taken(w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
-        if (!take && pool->workers[w->row].take)
+        if (!take && pool->workers[w->row].taking_back)
                 channel_reclaim(&w->channel);
 }
 
@@ -113,7 +113,7 @@ void worker_violates(struct worker *w, const char *what)
 {
         journal_event(MESSAGE_WORKER_VIOLATED,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
-                "Worker %" PRIu32 " (PID %d) broke the protocol: %s. It is killed.", w->number,
+                "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.", w->number,
                 w->pid, what);
         worker_kill(w);
 }
@@ -124,7 +124,7 @@ static void is_ready(struct worker *w)
 
         journal_event(MESSAGE_WORKER_READY,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
-                "Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
+                "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
                 w->pid, capacity, capacity == 1 ? "" : "s");
         health_ready(w->dispatcher);
         if (pool_is_on_trial(pool_of(w), w->row))
@@ -146,6 +146,8 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 return NULL;
 
         case RECORD_READY:
+                if (record->id != 0)
+                        return "READY with features that were not offered";
                 if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
                         return "more than 10 READY in a second";
                 if (was_starting)
@@ -168,9 +170,13 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "HELD for a question that was not asked";
                 return r == 0 ? NULL : "HELD for a connection that it does not have";
 
+        case RECORD_FAILED:
+                return "FAILED, which was not offered";
+
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
+        case RECORD_DRAIN:
         default:
                 return "a record that goes the other way";
         }
@@ -241,7 +247,7 @@ static void log_end(struct worker *w, const struct process_end *end, const char 
                         JOURNAL_TEXT("ACCEPTD_END", words),
                         JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
                         JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
-                "Worker %" PRIu32 " (PID %d) %s%s%s.", w->number, w->pid, words,
+                "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
@@ -372,7 +378,7 @@ void worker_drain(struct worker *w)
 void worker_retire(struct worker *w)
 {
         journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
-                "Worker %" PRIu32 " (PID %d) retires: it was idle, and is not needed any more.",
+                "Worker %" PRIu64 " (PID %d) retires: it was idle, and is not needed any more.",
                 w->number, w->pid);
         worker_drain(w);
 }
@@ -383,7 +389,7 @@ void worker_recycle(struct worker *w)
 
         journal_event(MESSAGE_WORKER_RECYCLED,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                "Worker %" PRIu32 " (PID %d) is recycled after %" PRIu64 " connection%s.",
+                "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
                 w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
         worker_drain(w);
 }
@@ -392,7 +398,7 @@ void worker_terminate(struct worker *w)
 {
         if (row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu32 " (PID %d) %s in time. It gets SIGTERM.", w->number,
+                        "Worker %" PRIu64 " (PID %d) %s in time. It gets SIGTERM.", w->number,
                         w->pid,
                         state_of(w) == WORKER_STARTING ? "did not become ready"
                                                        : "did not finish its connections");
@@ -408,7 +414,7 @@ void worker_abort(struct worker *w)
 
         journal_event(MESSAGE_WORKER_HUNG,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
-                "Worker %" PRIu32 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
+                "Worker %" PRIu64 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
                 w->pid, usec_format(hung / USEC_PER_MSEC * USEC_PER_MSEC, time));
         process_signal(w->pidfd, SIGABRT);
         channel_reclaim(&w->channel);
@@ -422,7 +428,7 @@ void worker_kill(struct worker *w)
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
                 row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
+                        "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);
         /* Nothing that it says counts any more, and it may be saying a lot. */
         (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);

@@ -17,7 +17,7 @@ struct dispatcher;
 struct worker {
         struct dispatcher *dispatcher;
         uint32_t row;
-        uint32_t number;
+        uint64_t number;
         pid_t pid;
         int pidfd;
         struct channel channel;

@@ -36,7 +36,7 @@ const char *store_name(char *text, const char *what, uint64_t number)
         return text;
 }
 
-void store_worker(uint32_t number, int pidfd, int channel_fd, int queue_fd)
+void store_worker(uint64_t number, int pidfd, int channel_fd, int queue_fd)
 {
         char name[STORE_NAME_MAX];
 
@@ -49,7 +49,7 @@ void store_worker(uint32_t number, int pidfd, int channel_fd, int queue_fd)
 }
 
 /* In the reverse order. */
-void store_forget_worker(uint32_t number)
+void store_forget_worker(uint64_t number)
 {
         char name[STORE_NAME_MAX];
 

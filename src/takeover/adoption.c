@@ -188,7 +188,7 @@ int adoption_open_pool(struct dispatcher *d, struct inheritance *inheritance)
         return new_pool(d);
 }
 
-static int take(struct inheritance *inheritance, const char *what, uint32_t number)
+static int take(struct inheritance *inheritance, const char *what, uint64_t number)
 {
         char name[STORE_NAME_MAX];
 
@@ -205,7 +205,7 @@ static int take_in_hand(struct inheritance *inheritance, uint64_t id)
 /* Returns 1 where the worker goes on, 0 where it is gone, or -errno. */
 static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance *inheritance)
 {
-        const struct worker_row *r = d->pool.workers[row].row;
+        const struct worker_row *r = d->pool.workers[row].record;
         _cleanup_(fd_closep) int pidfd = take(inheritance, STORE_PIDFD, r->number);
         struct channel channel = {
                 .fd = take(inheritance, STORE_CHANNEL, r->number),
@@ -324,7 +324,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
         for (uint32_t i = 0; i < d->pool.n_rows; i++) {
                 int r;
 
-                if (d->pool.workers[i].row->state == WORKER_NONE)
+                if (d->pool.workers[i].record->state == WORKER_NONE)
                         continue;
                 r = restore_worker(d, i, inheritance);
                 if (r < 0)

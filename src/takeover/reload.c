@@ -101,7 +101,7 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
         for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
                 r = inheritance_add(list, d->listeners[i].fd, d->listeners[i].name);
         for (uint32_t i = 0; r >= 0 && i < d->pool.n_rows; i++)
-                if (d->pool.workers[i].row->state != WORKER_NONE)
+                if (d->pool.workers[i].record->state != WORKER_NONE)
                         r = add_worker(list, &d->workers[i]);
         for (uint32_t i = 0; r >= 0 && i < d->pool.n_in_hand; i++)
                 r = add(list, d->hand[i].fd, STORE_IN_HAND, d->hand[i].slot->id);
@@ -233,7 +233,7 @@ static const char *check_store(const struct dispatcher *d)
         uint64_t size = store_get_size(), workers = d->settings->workers_max;
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
-                workers += d->pool.workers[i].row->state != WORKER_NONE;
+                workers += d->pool.workers[i].record->state != WORKER_NONE;
         if (size == 0 || STORE_OWN + STORE_PER_WORKER * workers <= size)
                 return NULL;
 

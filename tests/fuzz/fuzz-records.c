@@ -22,9 +22,12 @@ static int hear_record(struct pool *pool, const struct record *record, usec_t no
                 return pool_pong(pool, 0, record->value, now);
         case RECORD_HELD:
                 return pool_held(pool, 0, record->id);
+        case RECORD_FAILED:
+                return 1; /* not offered */
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
+        case RECORD_DRAIN:
         default:
                 abort(); /* it goes the other way: refused before */
         }

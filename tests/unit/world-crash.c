@@ -183,7 +183,7 @@ static void check_counters(struct world *w, enum world_end end)
 {
         const struct counters *c = &w->state.counters;
         struct counters *e = &w->expected;
-        uint64_t sum = w->pool.slots.n_used + c->done + c->lost;
+        uint64_t sum = w->pool.slots.n_used + c->done + c->failed + c->lost;
 
         for (size_t i = 0; i < REFUSALS; i++)
                 sum += c->refused[i];

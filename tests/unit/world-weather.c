@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Random events for a world. Called by test-pool-random.c and test-pool-crash.c.
+ * Random events for a world.
  */
 
 #include "world-weather.h"
@@ -370,7 +370,7 @@ static bool somebody_gets_nothing(const struct world *w)
 {
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
                 if (world_state(w, i) == WORKER_READY &&
-                        (w->pool.workers[i].silent || w->pool.workers[i].take))
+                        (w->pool.workers[i].ignores_queue || w->pool.workers[i].taking_back))
                         return true;
 
         return false;

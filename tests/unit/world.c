@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The made-up world around a pool. Deeds follow dispatcher.c and worker.c; what must hold whatever
- * happens is in world-check.c. Called by test-pool.c and test-pool-random.c.
+ * The made-up world around a pool: its deeds, and its events. What must hold whatever happens is in
+ * world-check.c.
  */
 
 #include <inttypes.h>
@@ -142,8 +142,10 @@ static void hand_over(struct world *w)
                         i++;
 }
 
-static void spawn(struct world *w, uint32_t row)
+static void spawn(void *userdata, uint32_t row)
 {
+        struct world *w = userdata;
+
         if (!pool_may_spawn(&w->pool, w->now))
                 return;
         if (world_chance(w, w->spawn_fails)) {
@@ -185,11 +187,12 @@ static void queue_empty(struct world *w, uint32_t row)
         if (!w->workers[row].alive)
                 world_bury(w, row);
         else
-                (void)pool_queue_taken(&w->pool, row);
+                (void)pool_queue_done(&w->pool, row);
 }
 
-static void take_back(struct world *w, uint32_t row)
+static void take_back(void *userdata, uint32_t row)
 {
+        struct world *w = userdata;
         struct world_worker *v = &w->workers[row];
         struct world_item item;
         struct slot *slot;
@@ -209,7 +212,7 @@ static void take_back(struct world *w, uint32_t row)
                 return;
         }
 
-        pool_taking(&w->pool, row, true);
+        pool_set_in_transit(&w->pool, row, true);
         item = take_from_queue(v);
         slot = pool_take_back(&w->pool, row, item.id);
         world_expect(w, (slot == NULL) == item.settled);
@@ -223,8 +226,9 @@ static void take_back(struct world *w, uint32_t row)
         hand_over(w);
 }
 
-static void refuse(struct world *w)
+static void refuse(void *userdata)
 {
+        struct world *w = userdata;
         enum refusal reason = w->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED;
 
         world_expect(w, w->n_hand > 0);
@@ -236,8 +240,10 @@ static void refuse(struct world *w)
         }
 }
 
-static void abort_worker(struct world *w, uint32_t row)
+static void abort_worker(void *userdata, uint32_t row)
 {
+        struct world *w = userdata;
+
         world_expect(w, w->settings.watchdog > 0);
         world_expect(w, world_state(w, row) == WORKER_READY);
         world_expect(w, w->now - w->workers[row].answered_at >= w->settings.watchdog ||
@@ -247,65 +253,73 @@ static void abort_worker(struct world *w, uint32_t row)
         pool_aborted(&w->pool, row, w->now);
 }
 
-static void drain(struct world *w, uint32_t row)
+static void drain(void *userdata, uint32_t row, enum pool_drain reason)
 {
+        struct world *w = userdata;
+
+        world_expect(w, (reason == POOL_DRAIN_STOP) == w->pool.stopping);
+        if (reason == POOL_DRAIN_RETIRE)
+                world_check_may_retire(w, row);
+        else if (reason == POOL_DRAIN_RECYCLE)
+                world_check_may_recycle(w, row);
+        else if (reason == POOL_DRAIN_RELOAD)
+                world_expect(w, w->rows[row].generation != w->state.generation);
         pool_drained(&w->pool, row, w->now);
         w->workers[row].shut = true;
 }
 
-static void carry_out(struct world *w, const struct pool_action *action)
+static void terminate(void *userdata, uint32_t row)
 {
-        switch (action->type) {
-        case POOL_SPAWN:
-                spawn(w, action->worker);
-                return;
-        case POOL_DRAIN:
-                drain(w, action->worker);
-                return;
-        case POOL_RETIRE:
-                world_check_may_retire(w, action->worker);
-                drain(w, action->worker);
-                return;
-        case POOL_RECYCLE:
-                world_check_may_recycle(w, action->worker);
-                drain(w, action->worker);
-                return;
-        case POOL_TERMINATE:
-                w->workers[action->worker].signalled = true;
-                pool_terminated(&w->pool, action->worker, w->now);
-                return;
-        case POOL_ABORT:
-                abort_worker(w, action->worker);
-                return;
-        case POOL_ASK_PING:
-                world_ask(w, action->worker, false);
-                return;
-        case POOL_SAMPLE:
-                world_sample(w);
-                return;
-        case POOL_KILL:
-                world_kill(w, action->worker);
-                return;
-        case POOL_TAKE_BACK:
-                take_back(w, action->worker);
-                return;
-        case POOL_HAND_OVER:
-                world_expect(w, w->n_hand > 0);
-                hand_over(w);
-                return;
-        case POOL_REFUSE:
-                refuse(w);
-                return;
-        case POOL_ASK_LIST:
-                world_ask(w, action->worker, true);
-                return;
-        case POOL_LISTEN_ON:
-        case POOL_LISTEN_OFF:
-        default:
-                w->listening = action->type == POOL_LISTEN_ON;
-                return;
-        }
+        struct world *w = userdata;
+
+        w->workers[row].signalled = true;
+        pool_terminated(&w->pool, row, w->now);
 }
+
+static void kill_worker(void *userdata, uint32_t row)
+{
+        world_kill(userdata, row);
+}
+
+static void ask(void *userdata, uint32_t row, enum pool_question question)
+{
+        world_ask(userdata, row, question == QUESTION_LIST);
+}
+
+static void sample(void *userdata)
+{
+        world_sample(userdata);
+}
+
+static void hand_over_waiting(void *userdata)
+{
+        struct world *w = userdata;
+
+        world_expect(w, w->n_hand > 0);
+        hand_over(w);
+}
+
+static int listen(void *userdata, bool on)
+{
+        struct world *w = userdata;
+
+        w->listening = on;
+        return 0;
+}
+
+static const struct pool_deeds deeds = {
+        .spawn = spawn,
+        .drain = drain,
+        .terminate = terminate,
+        .abort = abort_worker,
+        .kill = kill_worker,
+        .take_back = take_back,
+        .ask = ask,
+        .sample = sample,
+        .hand_over = hand_over_waiting,
+        .refuse = refuse,
+        .listen = listen,
+};
 
 void world_settle(struct world *w)
 {
@@ -317,8 +331,7 @@ void world_settle(struct world *w)
 
         for (int i = 0; i < w->burst && w->pool.dirty; i++) {
                 world_decide(w);
-                for (size_t k = 0; k < w->decision.n_actions; k++)
-                        carry_out(w, &w->decision.actions[k]);
+                world_expect(w, pool_carry_out(&w->decision, &deeds, w) == 0);
         }
 
         w->timer = w->pool.dirty ? w->now : w->decision.wake_at;
@@ -427,14 +440,13 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
 
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
 {
-        uint64_t serial = id >> SLOT_BITS;
         struct pool_worker *p = &w->pool.workers[row];
         uint64_t excuses;
         bool old;
 
         world_hear_list(w, row);
         excuses = p->excuses;
-        old = serial > 0 && serial <= w->pool.adopted_serial && p->adopted;
+        old = slot_id_was_given(id, w->pool.adopted_serial) && p->adopted;
         world_expect(w, pool_done(&w->pool, row, id) == (old ? 0 : POOL_FOREIGN_ID));
         p->excuses = excuses; /* for what it may honestly say */
         if (!old)

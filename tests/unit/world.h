@@ -12,7 +12,7 @@
 
 /*
  * A world for the pool to decide about: workers, queues, clients and a clock, all made up. What the
- * pool decides is carried out as dispatcher.c does it, and after each event the pool is compared
+ * pool decides is carried out on them, and after each event the pool is compared
  * with what the world knows from its own book-keeping.
  */
 
@@ -42,7 +42,7 @@ struct world_worker {
         bool alive;
         bool served;
         bool has_row; /* alive, or dead with a queue */
-        uint32_t number;
+        uint64_t number;
         uint32_t capacity;
         uint64_t last_chosen;
         usec_t blocked_until;
