@@ -54,19 +54,6 @@ struct inetd {
 
 /* --- One connection --- */
 
-/* Why a connection was not served. */
-enum failure {
-        FAILURE_NONE,
-        FAILURE_START,
-        FAILURE_SIGNAL,
-};
-
-static int finish(struct inetd *w, uint64_t id, enum failure failure)
-{
-        (void)failure;
-        return acceptd_worker_done(w->channel, id);
-}
-
 /* Returns 0 or -errno. The connection stays the caller's. */
 static int start_program(struct inetd *w, const struct acceptd_connection *c)
 {
@@ -85,6 +72,11 @@ static int start_program(struct inetd *w, const struct acceptd_connection *c)
         int off = 0, r;
         pid_t pid;
 
+        if (w->programs.guard.pid == 0) {
+                r = guard_restart(&w->programs.guard);
+                if (r < 0)
+                        return r;
+        }
         if (ioctl(c->fd, FIONBIO, &off) < 0)
                 return -errno;
         inetd_environment_set(&w->environment, c->fd);
@@ -95,6 +87,14 @@ static int start_program(struct inetd *w, const struct acceptd_connection *c)
 
         inetd_programs_started(&w->programs, place, c->id, pid, usec_now());
         return 0;
+}
+
+/* Takes no more connections, and ends with the last program. What finds out whether another try is
+ * worth it is the start of the next worker. */
+static void give_up(struct inetd *w)
+{
+        w->broken = true;
+        (void)acceptd_worker_ready(w->channel, 0);
 }
 
 static bool is_scarce(int error)
@@ -118,10 +118,10 @@ static int start(struct inetd *w, const struct acceptd_connection *c)
 
         fd_close(c->fd);
         if (r < 0) {
-                w->broken = true;
+                give_up(w);
                 inetd_report_line(&w->report, INETD_START, usec_now(), "cannot be executed: %s%s",
                         strerror(-r), r == -ENOEXEC ? " (a script needs #! at its begin)" : "");
-                return finish(w, c->id, FAILURE_START);
+                return acceptd_worker_failed(w->channel, c->id, ACCEPTD_FAILURE_START);
         }
 
         return 0;
@@ -156,45 +156,44 @@ static void report_end(struct inetd *w, const siginfo_t *end, enum inetd_program
                 &w->report, kind, usec_now(), "(PID %d) %s%s", (int)end->si_pid, after, words);
 }
 
-static enum failure judge(struct inetd *w, const siginfo_t *end, enum inetd_program_state state)
+/* Says what is to be said of it, to the log and to the dispatcher. */
+static int judge(struct inetd *w, const siginfo_t *end, const struct inetd_program *program)
 {
+        int status = end->si_status;
         bool exited = end->si_code == CLD_EXITED;
+        /* The client has left, as clients may: systemd, too, takes this for a clean end. */
+        bool left = !exited && status == SIGPIPE;
+        bool in_vain = exited && (status == STATUS_NOT_EXECUTABLE || status == STATUS_NOT_FOUND);
 
-        /* With SIGPIPE the client has left, as clients may: systemd, too, takes that for a clean
-         * end. */
-        if (exited ? end->si_status == 0 : end->si_status == SIGPIPE) {
+        if (!left && !(exited && status == 0))
+                report_end(w, end, program->state);
+
+        if (!in_vain)
                 w->proven = true;
-                return FAILURE_NONE;
-        }
+        else if (!w->proven) /* a client may bring a program that works to this */
+                give_up(w);
 
-        report_end(w, end, state);
-        if (exited &&
-                (end->si_status == STATUS_NOT_EXECUTABLE || end->si_status == STATUS_NOT_FOUND)) {
-                /* A client that can bring a program that works to this must not end the worker. */
-                w->broken |= !w->proven;
-                return FAILURE_START;
-        }
+        if ((exited && !in_vain) || left)
+                return acceptd_worker_done(w->channel, program->id);
 
-        w->proven = true;
-        return exited ? FAILURE_NONE : FAILURE_SIGNAL;
+        return acceptd_worker_failed(
+                w->channel, program->id, in_vain ? ACCEPTD_FAILURE_START : ACCEPTD_FAILURE_SIGNAL);
 }
 
 static int on_end(struct inetd *w, const siginfo_t *end)
 {
         int place = inetd_programs_find(&w->programs, end->si_pid);
-        enum failure failure;
 
         if (place >= 0)
                 inetd_programs_ended(&w->programs, (unsigned)place);
         (void)waitid(P_PID, (id_t)end->si_pid, &(siginfo_t){}, WEXITED);
 
         if (end->si_pid == w->programs.guard.pid)
-                return guard_restart(&w->programs.guard);
+                (void)guard_restart(&w->programs.guard); /* else it comes before the next program */
         if (place < 0)
-                return 0; /* a child that this process had before it executed this program */
+                return 0; /* or a child that this process had before it executed this program */
 
-        failure = judge(w, end, w->programs.places[place].state);
-        return finish(w, w->programs.places[place].id, failure);
+        return judge(w, end, &w->programs.places[place]);
 }
 
 static int reap(struct inetd *w)
@@ -232,7 +231,7 @@ static int on_stop(struct inetd *w)
                 return 0;
 
         w->waiting.fd = fd_close(w->waiting.fd);
-        return finish(w, w->waiting.id, FAILURE_START);
+        return acceptd_worker_failed(w->channel, w->waiting.id, ACCEPTD_FAILURE_START);
 }
 
 static int on_signal(struct inetd *w)

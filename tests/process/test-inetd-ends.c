@@ -51,20 +51,17 @@ static void test_end_by_a_signal(void **state)
         inetd_start(h, WORDS("Workers=1"), WORDS("sh", "-c", "kill -KILL $$"));
         ask(h);
         harness_await_line(h, "acceptd-inetd: sh (PID ", ") was ended by SIGKILL");
-        (void)harness_await_counter(h, done, 1);
+        (void)harness_await_counter(h, failed, 1);
         harness_stop(h);
 }
 
-/* A program that writes to a client that has left. */
+/* A program that writes to a client that has left gets SIGPIPE. */
 static void test_client_that_leaves_is_no_failure(void **state)
 {
         struct harness *h = *state;
-        struct client client;
 
-        inetd_start(h, WORDS("Workers=1"), WORDS("yes"));
-        client_open(h, &client, 0);
-        (void)client_await_line(h, &client);
-        client_close(&client);
+        inetd_start(h, WORDS("Workers=1"), WORDS("sh", "-c", "kill -PIPE $$"));
+        ask(h);
         (void)harness_await_counter(h, done, 1);
         harness_stop(h);
         assert_int_equal(harness_count_lines(h, "acceptd-inetd"), 0);
@@ -189,7 +186,7 @@ static void test_program_that_vanishes(void **state)
                 assert_string_equal(client_await_line(h, &clients[i]), "here");
                 (void)client_await_end(h, &clients[i]);
         }
-        (void)harness_await_counter(h, done, 4);
+        assert_int_equal(harness_await_counter(h, done, 3).failed, 1);
         harness_stop(h);
 }
 
@@ -222,32 +219,35 @@ static void test_program_that_vanishes_while_others_run(void **state)
 static void test_processes_are_scarce(void **state)
 {
         struct harness *h = *state;
-        struct rlimit none = { .rlim_cur = 1 }, before;
-        struct client client;
+        struct rlimit before, four; /* dispatcher, worker, guard, one program */
+        struct client first, second;
         char path[PATH_MAX];
-        pid_t worker;
 
         if (geteuid() != 0)
                 harness_skip(h, "needs root");
+        assert_int_equal(getrlimit(RLIMIT_NPROC, &before), 0);
+        four = (struct rlimit){ .rlim_cur = 4, .rlim_max = before.rlim_max };
+
         (void)snprintf(path, sizeof(path), "%s", harness_path("../../acceptd-inetd"));
         harness_copy_program(h, "acceptd-inetd", path);
         (void)listener_add(h, LISTENER_UNIX, "main");
+        assert_int_equal(setrlimit(RLIMIT_NPROC, &four), 0);
         harness_start(h, .options = WORDS("Workers=1"), .command = WORDS(path, "cat"),
                 .unprivileged = true);
+        assert_int_equal(setrlimit(RLIMIT_NPROC, &before), 0);
         harness_await_workers(h, 1);
-        worker = inetd_worker(h);
-        assert_int_equal(prlimit(worker, RLIMIT_NPROC, NULL, &before), 0);
-        none.rlim_max = before.rlim_max;
-        assert_int_equal(prlimit(worker, RLIMIT_NPROC, &none, NULL), 0);
 
-        client_open(h, &client, 0);
-        client_send(&client, "hello\n");
+        client_open(h, &first, 0);
+        client_send(&first, "first\n");
+        assert_string_equal(client_await_line(h, &first), "first");
+        client_open(h, &second, 0);
+        client_send(&second, "second\n");
         harness_await_line(h, "acceptd-inetd: cat cannot be started now: Resource temporarily");
-        assert_true(client_waits(h, &client));
-        assert_int_equal(prlimit(worker, RLIMIT_NPROC, &before, NULL), 0);
-        assert_string_equal(client_await_line(h, &client), "hello");
-        client_close(&client);
-        (void)harness_await_counter(h, done, 1);
+        assert_true(client_waits(h, &second));
+        client_close(&first);
+        assert_string_equal(client_await_line(h, &second), "second");
+        client_close(&second);
+        (void)harness_await_counter(h, done, 2);
         harness_stop(h);
 }
 
@@ -262,6 +262,7 @@ static void test_status_127(void **state)
         ask(h);
         harness_await_line(h, "exited with status 127");
         harness_await_line(h, "orker 1 ", "exited with status 69");
+        (void)harness_await_counter(h, failed, 1);
         client_open(h, &next, 0);
         (void)harness_counters(h);
         assert_true(client_waits(h, &next));
@@ -281,7 +282,7 @@ static void test_status_127_after_service(void **state)
                 client_send(&client, i % 2 ? "127\n" : "0\n");
                 (void)client_await_end(h, &client);
         }
-        (void)harness_await_counter(h, open, 0);
+        assert_int_equal(harness_await_counter(h, done, 3).failed, 3);
         harness_stop(h);
         assert_int_equal(harness_count_lines(h, "orker 2 "), 0);
 }
@@ -298,7 +299,7 @@ static void test_runtime_max(void **state)
         (void)client_await_end(h, &client);
         harness_await_line(
                 h, "acceptd-inetd: sleep (PID ", ") had run for 200ms, and was ended by SIGTERM");
-        (void)harness_await_counter(h, done, 1);
+        (void)harness_await_counter(h, failed, 1);
         harness_stop(h);
 }
 
@@ -314,7 +315,7 @@ static void test_runtime_max_of_one_that_does_not_listen(void **state)
         (void)client_await_end(h, &client);
         harness_await_line(
                 h, "acceptd-inetd: sh (PID ", ") had run for 100ms, and was ended by SIGKILL");
-        (void)harness_await_counter(h, done, 1);
+        (void)harness_await_counter(h, failed, 1);
         harness_stop(h);
 }
 
@@ -368,7 +369,7 @@ static void test_sigkill_follows(void **state)
         (void)client_await_end(h, &client);
         harness_expect_exit(h, 0);
         assert_int_equal(harness_count_lines(h, "It gets SIGKILL"), 0);
-        assert_int_equal(harness_count_lines(h, "counters:", "lost=0", "open=0"), 1);
+        assert_int_equal(harness_count_lines(h, "counters:", "failed=1", "lost=0", "open=0"), 1);
 }
 
 /* --- With the worker --- */
