@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How the instance is, as JSON: the Status of src/varlink/interfaces.c. Called by
- * control-methods.c; changes nothing.
+ * How the instance is, as JSON: the Status of src/varlink/interfaces.c. It changes nothing.
  */
 
 #include <linux/sock_diag.h>
@@ -11,8 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control/control.h"
-#include "dispatcher/health.h"
+#include "control/control-methods.h"
+#include "dispatcher/dispatcher.h"
 
 #define INTEGER(number) ((json_int_t)(number))
 
@@ -104,10 +103,10 @@ static const char *name_state(const struct dispatcher *d, const struct pool_figu
 {
         if (d->pool.stopping)
                 return "stopping";
-        if (health_is_degraded(d, figures))
+        if (health_is_degraded(&d->health, figures))
                 return "degraded";
 
-        return d->is_ready ? "ready" : "starting";
+        return d->health.is_ready ? "ready" : "starting";
 }
 
 json_t *control_make_status(struct dispatcher *d, const char *instance)
@@ -116,7 +115,7 @@ json_t *control_make_status(struct dispatcher *d, const char *instance)
         struct pool_figures figures;
 
         pool_get_figures(&d->pool, &figures);
-        health_format(d, text);
+        health_format(&d->health, text);
 
         return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "instance",
                 varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID",

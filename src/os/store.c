@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The service manager's descriptor store. Called by worker.c, and at a start by start.c, setup.c
- * and adoption.c.
+ * The service manager's descriptor store.
  */
 
 #include <inttypes.h>

@@ -14,8 +14,11 @@
  * answers only when that one ends. */
 static bool has_room(const struct pool_worker *w)
 {
-        return w->heap_position != POOL_NOT_IN_HEAP ||
-               (w->must_list && w->record->state == WORKER_READY && w->open < w->record->capacity);
+        const struct worker_row *record = w->record;
+        bool may_turn_out = w->must_list && record->state == WORKER_READY &&
+                            !(record->flags & ROW_PAUSED) && w->open < record->capacity;
+
+        return w->heap_position != POOL_NOT_IN_HEAP || may_turn_out;
 }
 
 static struct census count_workers(const struct pool *pool)

@@ -80,9 +80,23 @@ bool pool_may_spawn(const struct pool *pool, usec_t now)
         return now >= pool->backoff.not_before;
 }
 
-int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, usec_t now)
+/* The capacity of the first READY is what a later reader knows that one by, so it is written after
+ * the features. That of a pause is not written: the worker keeps what it has. */
+static void note_ready(struct worker_row *record, uint32_t capacity, uint32_t features)
+{
+        record->features = features;
+        if (capacity > 0)
+                __atomic_store_n(&record->capacity, capacity, __ATOMIC_RELEASE);
+        if (capacity > 0)
+                record->flags &= ~(uint32_t)ROW_PAUSED;
+        else
+                record->flags |= ROW_PAUSED;
+}
+
+int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, uint32_t features, usec_t now)
 {
         struct pool_worker *w = &pool->workers[row];
+        bool is_first;
 
         if (w->n_readys == 0 || now - w->readys_since >= USEC_PER_SEC) {
                 w->readys_since = now;
@@ -91,7 +105,13 @@ int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, usec_t now)
         if (++w->n_readys > READYS_PER_SEC)
                 return POOL_READY_FLOOD;
 
-        w->record->capacity = MIN(capacity, pool->settings->connections_per_worker);
+        is_first = w->record->capacity == 0;
+        if (is_first && capacity == 0)
+                return POOL_READY_FOR_NOTHING;
+        if ((features & ~w->record->offered) != 0 || (!is_first && features != w->record->features))
+                return POOL_BAD_FEATURES;
+
+        note_ready(w->record, MIN(capacity, pool->settings->connections_per_worker), features);
         if (w->record->state == WORKER_STARTING) {
                 backoff_ready(&pool->backoff, w->record->started_at);
                 w->answered_at = now;
@@ -104,18 +124,32 @@ int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, usec_t now)
 
 /* --- Ends --- */
 
-void pool_drained(struct pool *pool, uint32_t row, usec_t now)
+/* One DrainTimeoutSec= for the whole stop, also for workers that had to wait for it. */
+static usec_t bound_by_stop(const struct pool *pool, usec_t deadline, usec_t now)
+{
+        if (!pool->stopping || deadline <= pool->stop_deadline)
+                return deadline;
+
+        return MAX(pool->stop_deadline, now);
+}
+
+usec_t pool_get_drain_deadline(const struct pool *pool, usec_t now)
+{
+        return bound_by_stop(pool, usec_add(now, timeout_of(pool, TIMEOUT_DRAIN)), now);
+}
+
+void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
 {
         struct pool_worker *w = &pool->workers[row];
         struct worker_row *record = w->record;
 
+        if (told)
+                __atomic_fetch_or(&record->flags, ROW_DRAIN_TOLD, __ATOMIC_RELEASE);
         w->leaves = true;
         if (pool_is_due(pool, w)) /* the successor has its place now */
                 pool->successor = POOL_NO_ROW;
         happened(pool, row, WORKER_DRAINED, now);
-        /* One DrainTimeoutSec= for the whole stop, also for workers that had to wait for it. */
-        if (pool->stopping && record->deadline > pool->stop_deadline)
-                record->deadline = MAX(pool->stop_deadline, now);
+        record->deadline = bound_by_stop(pool, record->deadline, now);
 }
 
 void pool_terminated(struct pool *pool, uint32_t row, usec_t now)

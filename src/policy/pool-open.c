@@ -68,6 +68,7 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
                 return true;
         if (record->state >= WORKER_STATES || record->pid <= 1 || record->number == 0 ||
                 (record->state == WORKER_READY && record->capacity == 0) ||
+                (record->features & ~record->offered) != 0 ||
                 record->number > pool->state->last_number ||
                 record->generation > pool->state->last_generation)
                 return false;
@@ -169,6 +170,9 @@ void pool_adopted(struct pool *pool, uint32_t row)
         w->served = true; /* perhaps */
         w->adopted = true;
         w->excuses = FORGIVEN + 2 * (uint64_t)w->open;
+        /* A crash in pool_drained(). The DRAIN record will not be the last one in the queue. */
+        if (w->record->state == WORKER_STARTING || w->record->state == WORKER_READY)
+                w->record->flags &= ~(uint32_t)ROW_DRAIN_TOLD;
         /* A crash in pool_ready() */
         if (w->record->state == WORKER_STARTING && w->record->capacity > 0) {
                 w->record->deadline = USEC_INFINITY;
@@ -238,6 +242,7 @@ void pool_settings_changed(struct pool *pool)
 {
         set_delays(pool);
         pool->sample_at = 0;
+        pool->look_at = 0; /* WorkerIdleTimeoutSec= may be over sooner */
 
         /* Distribute= is the order of the heap */
         pool->n_heap = 0;

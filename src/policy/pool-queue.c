@@ -40,9 +40,15 @@
 
 /* --- Samples --- */
 
+/* Its DRAIN record is the last one that was sent. */
+static bool was_told(const struct pool_worker *w)
+{
+        return w->record->flags & ROW_DRAIN_TOLD;
+}
+
 static uint64_t count_sent(const struct pool_worker *w)
 {
-        return w->record->handed_over + w->n_asked;
+        return w->record->handed_over + w->n_asked + was_told(w);
 }
 
 /* A worker that drains can be relieved of its queue, too. */
@@ -56,9 +62,9 @@ bool pool_is_in_doubt(const struct pool *pool, uint32_t row)
 
 static void set_mark(struct pool_worker *w, usec_t now)
 {
-        uint64_t sent = count_sent(w);
+        uint64_t sent = count_sent(w) - was_told(w);
 
-        /* A question may wait as long as it likes. */
+        /* A question may wait as long as it likes, and DRAIN, too. */
         w->mark_sent = sent - (w->question != QUESTION_NONE && w->question_at == sent);
         w->mark_at = now;
 }
@@ -103,8 +109,9 @@ uint32_t pool_count_waiting(const struct pool *pool, uint32_t row, uint32_t queu
         const struct pool_worker *w = &pool->workers[row];
         bool question_waits =
                 w->question != QUESTION_NONE && queued > count_sent(w) - w->question_at;
+        bool drain_waits = was_told(w) && queued > 0;
 
-        return queued - question_waits;
+        return queued - question_waits - drain_waits;
 }
 
 uint32_t pool_sampled(struct pool *pool, uint32_t row, uint32_t queued, usec_t now)

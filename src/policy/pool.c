@@ -152,7 +152,16 @@ int pool_is_foreign(struct pool *pool, uint32_t row, uint64_t id)
         return is_old && pool_excuse(pool, row) ? 0 : POOL_FOREIGN_ID;
 }
 
-int pool_done(struct pool *pool, uint32_t row, uint64_t id)
+static void served(struct pool *pool, struct pool_worker *w)
+{
+        w->served = true;
+        if (backoff_is_failing(&pool->backoff)) {
+                backoff_served(&pool->backoff, w->record->started_at);
+                pool->dirty = true;
+        }
+}
+
+static int finish(struct pool *pool, uint32_t row, uint64_t id, enum outcome outcome)
 {
         struct slot *slot = slots_get(&pool->slots, id);
         bool was_full = pool->slots.n_used >= pool->settings->max_connections;
@@ -160,18 +169,26 @@ int pool_done(struct pool *pool, uint32_t row, uint64_t id)
         if (!slot || slot->worker != row)
                 return pool_is_foreign(pool, row, id);
 
-        pool_end(pool, slot, OUTCOME_DONE);
-        pool->workers[row].served = true;
+        pool_end(pool, slot, outcome);
         if (was_full)
                 pool->dirty = true;
-        if (backoff_is_failing(&pool->backoff)) {
-                backoff_served(&pool->backoff, pool->workers[row].record->started_at);
-                pool->dirty = true;
-        }
+        if (outcome == OUTCOME_DONE)
+                served(pool, &pool->workers[row]);
         pool_heard(pool, row);
         pool_forget(pool, row);
 
         return 0;
+}
+
+int pool_done(struct pool *pool, uint32_t row, uint64_t id)
+{
+        return finish(pool, row, id, OUTCOME_DONE);
+}
+
+/* Who can serve nobody is of no use: whether workers are well is as open as before. */
+int pool_failed(struct pool *pool, uint32_t row, uint64_t id)
+{
+        return finish(pool, row, id, OUTCOME_FAILED);
 }
 
 void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)

@@ -317,7 +317,7 @@ bool pool_may_spawn(const struct pool *pool, usec_t now);
  * What a paused worker says has to stay in its channel until it was noted, as with one that leaves:
  * a READY that died with the dispatcher would leave it without connections for ever.
  */
-int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, usec_t now);
+int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, uint32_t features, usec_t now);
 
 static inline bool pool_is_paused(const struct pool *pool, uint32_t row)
 {
@@ -330,7 +330,7 @@ usec_t pool_get_drain_deadline(const struct pool *pool, usec_t now);
 /* The step was taken: pool_decide() asked for it, or the worker broke the protocol. `told`: a DRAIN
  * record was sent. It goes before the call, and the end of the channel after it: where a crash
  * comes between, the worker is drained again. */
-void pool_drained(struct pool *pool, uint32_t row, usec_t now);
+void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now);
 void pool_terminated(struct pool *pool, uint32_t row, usec_t now);
 void pool_aborted(struct pool *pool, uint32_t row, usec_t now);
 void pool_killed(struct pool *pool, uint32_t row, usec_t now);

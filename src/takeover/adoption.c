@@ -3,7 +3,7 @@
 /*
  * Adoption: the ledger says which workers there were, the descriptors come with their names. A
  * worker whose set is complete goes on with what it has; of any other, the queue is taken back and
- * the process is ended. Called by setup.c.
+ * the process is ended.
  */
 
 #include <fcntl.h>
@@ -293,10 +293,10 @@ static void log_adopted(const struct dispatcher *d, uint32_t n_workers)
 /* What was between accept and send: after a crash it is gone with the process that had it. */
 static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
 {
-        uint32_t in_hand = 0, lost = 0;
+        uint32_t lost = 0;
         struct slot *slot;
 
-        while ((slot = pool_get_in_hand(&d->pool, in_hand))) {
+        while ((slot = pool_get_in_hand(&d->pool, d->hand.n))) {
                 int fd = take_in_hand(inheritance, slot->id);
 
                 if (fd < 0) {
@@ -304,8 +304,7 @@ static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
                         lost++;
                         continue;
                 }
-                d->hand[in_hand].fd = fd;
-                d->hand[in_hand++].slot = slot;
+                hand_put(&d->hand, fd, slot);
         }
 
         if (lost > 0)

@@ -17,7 +17,7 @@ static int hear_record(struct pool *pool, const struct record *record, usec_t no
         case RECORD_DONE:
                 return pool_done(pool, 0, record->id);
         case RECORD_READY:
-                return pool_ready(pool, 0, record->value, now);
+                return pool_ready(pool, 0, record->value, 0, now);
         case RECORD_PONG:
                 return pool_pong(pool, 0, record->value, now);
         case RECORD_HELD:
@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         life_settings(&l.settings);
         fuzz_expect(pool_init(&l.pool, &l.settings, &memory) == 0);
         pool_spawned(&l.pool, 0, 2, l.now);
-        fuzz_expect(pool_ready(&l.pool, 0, 8, l.now) == 0);
+        fuzz_expect(pool_ready(&l.pool, 0, 8, 0, l.now) == 0);
         for (int i = 0; i < 4; i++) {
                 struct slot *slot = pool_accepted(&l.pool, 0, l.now);
 

@@ -115,11 +115,11 @@ static void spawn(void *userdata, uint32_t row)
                 pool_spawned(&l->pool, row, 1000 + (int32_t)row, l->now);
 }
 
-static void drain(void *userdata, uint32_t row, enum pool_drain reason _unused_)
+static void drain(void *userdata, uint32_t row, enum pool_drain reason)
 {
         struct life *l = userdata;
 
-        pool_drained(&l->pool, row, l->now);
+        pool_drained(&l->pool, row, reason % 2 != 0, l->now);
 }
 
 static void terminate(void *userdata, uint32_t row)
@@ -197,10 +197,11 @@ static void worker_says(struct life *l, uint32_t what, uint32_t row, struct inpu
 
         switch (what / 2 % 4) {
         case 0:
-                r = pool_ready(&l->pool, row, 1 + input_byte(in), l->now);
+                r = pool_ready(&l->pool, row, input_byte(in), l->pool.workers[row].record->features,
+                        l->now);
                 break;
         case 1:
-                r = pool_done(&l->pool, row, id);
+                r = (what & 8 ? pool_failed : pool_done)(&l->pool, row, id);
                 break;
         case 2:
                 r = pool_held(&l->pool, row, id);

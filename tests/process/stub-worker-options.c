@@ -130,6 +130,8 @@ static unsigned parse_at(const char *text)
 static void behave_well(struct stub *stub)
 {
         stub->deed = NULL;
+        stub->features = 0;
+        stub->capacity = MAX(stub->capacity, UINT32_C(1));
         stub->ready_delay = 0;
         stub->never_ready = stub->never_receive = stub->ignore_term = false;
         stub->ignore_drain = stub->no_done = stub->wrong_pong = false;

@@ -276,6 +276,7 @@ static void test_ready_was_half_noted(void **state)
 {
         (void)state;
         begin(1, UINT32_MAX);
+        w->rows[0].features = 1;
         w->rows[0].capacity = 2;
         w->rows[0].deadline = USEC_INFINITY;
         adopt();
@@ -398,6 +399,7 @@ static void test_contradictions(void **state)
         EXPECT_BAD(w->rows[0].number, 77);
         EXPECT_BAD(w->rows[0].number, w->rows[1].number);
         EXPECT_BAD(w->rows[0].generation, 3);
+        EXPECT_BAD(w->rows[0].features, WORLD_OFFERS + 1); /* never offered */
         EXPECT_BAD(w->rows[0].capacity, 0);
         EXPECT_BAD(w->rows[0].state, WORKER_NONE); /* slots name it */
         EXPECT_BAD(w->slots[0].state, SLOT_SENT + 1);

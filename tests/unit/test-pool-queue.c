@@ -175,7 +175,7 @@ static void test_queue_of_one_that_drains(void **state)
 {
         (void)state;
         begin_with_waiting();
-        pool_drained(&w->pool, 0, w->now);
+        pool_drained(&w->pool, 0, false, w->now);
         world_receive(w, 0, 0);
         assert_in_range(wait_for(WORKER_STATES), USEC_PER_SEC, USEC_PER_SEC + 250000);
         assert_int_equal(world_state(w, 0), WORKER_DRAINING);

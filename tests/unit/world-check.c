@@ -23,7 +23,7 @@ static bool has_credit(const struct world *w, uint32_t row)
         const struct world_worker *v = &w->workers[row];
 
         return v->alive && world_state(w, row) == WORKER_READY && count_open(v) < v->capacity &&
-               !v->must_list && w->pool.workers[row].blocked_until == 0 &&
+               !v->must_list && !v->paused && w->pool.workers[row].blocked_until == 0 &&
                !w->pool.workers[row].taking_back && !w->pool.workers[row].ignores_queue;
 }
 
@@ -117,7 +117,8 @@ static struct size measure(struct world *w)
 
         s.running = s.ready + s.starting;
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
-                s.busy += world_state(w, i) == WORKER_READY && count_open(&w->workers[i]) > 0;
+                s.busy += world_state(w, i) == WORKER_READY &&
+                          (count_open(&w->workers[i]) > 0 || w->workers[i].paused);
         s.idle = s.ready - s.busy;
         if (s.leaving < w->settings.workers_max)
                 s.most = MAX(s.most, w->settings.workers_max - s.leaving);
@@ -152,8 +153,10 @@ void world_check_may_recycle(struct world *w, uint32_t row)
         world_expect(w, s.leaving == 0);
         world_expect(w, s.ready > w->settings.workers);
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
-                has_successor = has_successor || (world_state(w, i) == WORKER_READY &&
-                                                         w->workers[i].number > v->number);
+                has_successor =
+                        has_successor ||
+                        (world_state(w, i) == WORKER_READY && i != row &&
+                                (w->workers[i].number > v->number || i == w->pool.successor));
         world_expect(w, has_successor);
 }
 
@@ -191,8 +194,8 @@ static void check_growth(struct world *w)
                 const struct world_worker *v = &w->workers[i];
                 enum worker_state state = world_state(w, i);
 
-                if (has_credit(w, i) ||
-                        (state == WORKER_READY && v->must_list && count_open(v) < v->capacity))
+                if (has_credit(w, i) || (state == WORKER_READY && v->must_list && !v->paused &&
+                                                count_open(v) < v->capacity))
                         return;
                 if (!v->alive || w->rows[i].generation != w->state.generation)
                         continue;
@@ -238,7 +241,7 @@ static void check_worker(struct world *w, uint32_t row)
         world_expect(w, worker_state_info(state)->alive == v->alive);
         world_expect(w, (state == WORKER_DEAD) == (v->has_row && !v->alive));
         world_expect(w, p->open == count_open(v));
-        world_expect(w, p->idle == (state == WORKER_READY && p->open == 0));
+        world_expect(w, p->idle == (state == WORKER_READY && p->open == 0 && !v->paused));
         world_expect(w, in_heap == has_credit(w, row));
         if (state == WORKER_DEAD)
                 world_expect(w, p->taking_back);
@@ -248,6 +251,10 @@ static void check_worker(struct world *w, uint32_t row)
                 world_expect(w, p->question == QUESTION_PING && p->question_value == v->question);
         if (v->has_row)
                 world_expect(w, p->record->number == v->number);
+        if (v->has_row && v->capacity > 0)
+                world_expect(w, p->record->features == (v->number & WORLD_OFFERS));
+        if (v->has_row)
+                world_expect(w, pool_is_paused(&w->pool, row) == v->paused);
         if (in_heap)
                 world_expect(w, w->pool.heap[p->heap_position] == row);
 }

@@ -75,6 +75,7 @@ void world_open_pool(struct world *w)
         };
 
         world_expect(w, pool_init(&w->pool, &w->settings, &memory) == 0);
+        w->pool.offers = WORLD_OFFERS;
 }
 
 void world_deinit(struct world *w)
@@ -200,8 +201,8 @@ static void take_back(void *userdata, uint32_t row)
         world_expect(w, w->n_hand < POOL_HAND_MAX);
         world_check_is_first_to_take_back(w, row);
         while (v->n_queue > 0 && v->queue[0].id == 0) {
-                (void)take_from_queue(v);
-                pool_question_dropped(&w->pool, row);
+                if (!take_from_queue(v).drain)
+                        pool_question_dropped(&w->pool, row);
         }
         if (v->n_queue == 0) {
                 queue_empty(w, row);
@@ -256,6 +257,9 @@ static void abort_worker(void *userdata, uint32_t row)
 static void drain(void *userdata, uint32_t row, enum pool_drain reason)
 {
         struct world *w = userdata;
+        struct world_worker *v = &w->workers[row];
+        usec_t deadline;
+        bool told;
 
         world_expect(w, (reason == POOL_DRAIN_STOP) == w->pool.stopping);
         if (reason == POOL_DRAIN_RETIRE)
@@ -264,7 +268,12 @@ static void drain(void *userdata, uint32_t row, enum pool_drain reason)
                 world_check_may_recycle(w, row);
         else if (reason == POOL_DRAIN_RELOAD)
                 world_expect(w, w->rows[row].generation != w->state.generation);
-        pool_drained(&w->pool, row, w->now);
+        told = v->n_queue < WORLD_QUEUE_MAX && world_chance(w, w->told);
+        if (told)
+                v->queue[v->n_queue++] = (struct world_item){ .drain = true, .settled = true };
+        deadline = pool_get_drain_deadline(&w->pool, w->now);
+        pool_drained(&w->pool, row, told, w->now);
+        world_expect(w, w->rows[row].deadline == deadline);
         w->workers[row].shut = true;
 }
 
@@ -365,20 +374,42 @@ uint32_t world_accept(struct world *w, uint32_t burst)
         return n;
 }
 
+/* What it says stays in its channel until it was noted. */
+bool world_stays(const struct world *w, uint32_t row)
+{
+        return world_state(w, row) > WORKER_READY || w->workers[row].paused;
+}
+
+void world_is_ready(struct world *w, uint32_t row, uint32_t capacity)
+{
+        struct world_worker *v = &w->workers[row];
+
+        world_expect(w, capacity > 0 || v->capacity > 0);
+        v->paused = capacity == 0;
+        if (capacity > 0)
+                v->capacity = MIN(capacity, w->settings.connections_per_worker);
+}
+
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
+        struct world_worker *v = &w->workers[row];
+        uint32_t features = v->number & WORLD_OFFERS;
+
         world_hear_list(w, row);
         if (world_state(w, row) == WORKER_STARTING) {
                 w->workers[row].idle_since = w->now;
                 w->workers[row].answered_at = w->now;
         }
-        w->workers[row].mute = true; /* until it was heard */
-        if (pool_ready(&w->pool, row, capacity, w->now) != 0)
+        v->mute = true; /* until it was heard */
+        v->stays = world_stays(w, row);
+        v->resuming = v->paused ? capacity : 0;
+        if (pool_ready(&w->pool, row, capacity, features, w->now) != 0)
                 world_kill(w, row);
         else
-                w->workers[row].capacity = MIN(capacity, w->settings.connections_per_worker);
-        w->workers[row].blocked_until = 0;
-        w->workers[row].mute = false;
+                world_is_ready(w, row, capacity);
+        v->resuming = 0;
+        v->blocked_until = 0;
+        v->mute = false;
         world_settle(w);
 }
 
@@ -390,7 +421,8 @@ void world_receive(struct world *w, uint32_t row, size_t n)
                 struct world_item item = take_from_queue(v);
 
                 if (item.id == 0) {
-                        world_answer(w, v, &item);
+                        if (!item.drain)
+                                world_answer(w, v, &item);
                 } else if (!item.settled) {
                         v->held[v->n_held++] = item.id;
                 }
@@ -398,29 +430,44 @@ void world_receive(struct world *w, uint32_t row, size_t n)
         world_settle(w);
 }
 
-static void expect_done(struct world *w, uint32_t row, uint64_t id)
+static void expect_done(struct world *w, uint32_t row, uint64_t id, bool failed)
 {
         struct world_worker *v = &w->workers[row];
 
         w->n_finished++;
         v->saying = id;
-        v->stays = world_state(w, row) > WORKER_READY;
-        world_expect(w, pool_done(&w->pool, row, id) == 0);
+        v->saying_failed = failed;
+        v->stays = world_stays(w, row);
+        if (failed)
+                world_expect(w, pool_failed(&w->pool, row, id) == 0);
+        else
+                world_expect(w, pool_done(&w->pool, row, id) == 0);
         v->saying = 0;
-        w->expected.done++;
-        w->workers[row].served = true;
+        w->expected.done += !failed;
+        w->expected.failed += failed;
+        w->workers[row].served |= !failed;
         w->workers[row].idle_since = w->now;
         world_settle(w);
 }
 
-void world_done(struct world *w, uint32_t row, size_t k)
+static void finish(struct world *w, uint32_t row, size_t k, bool failed)
 {
         struct world_worker *v = &w->workers[row];
         uint64_t id = v->held[k];
 
         world_hear_list(w, row);
         v->held[k] = v->held[--v->n_held];
-        expect_done(w, row, id);
+        expect_done(w, row, id, failed);
+}
+
+void world_done(struct world *w, uint32_t row, size_t k)
+{
+        finish(w, row, k, false);
+}
+
+void world_failed(struct world *w, uint32_t row, size_t k)
+{
+        finish(w, row, k, true);
 }
 
 void world_done_unreceived(struct world *w, uint32_t row, size_t k)
@@ -435,7 +482,7 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
                 return;
         }
         item->settled = true;
-        expect_done(w, row, item->id);
+        expect_done(w, row, item->id, false);
 }
 
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
@@ -459,8 +506,10 @@ void world_exit(struct world *w, uint32_t row)
         world_hear_list(w, row); /* its last words */
         w->workers[row].alive = false;
         (void)pool_exited(&w->pool, row, w->now);
-        if (w->workers[row].n_queue == 0)
+        if (pool_count_waiting(&w->pool, row, (uint32_t)w->workers[row].n_queue) == 0) {
+                world_expect(w, world_count_waiting(w, row) == 0);
                 world_bury(w, row);
+        }
         world_settle(w);
 }
 
