@@ -282,7 +282,7 @@ static void test_status_127_after_service(void **state)
                 client_send(&client, i % 2 ? "127\n" : "0\n");
                 (void)client_await_end(h, &client);
         }
-        assert_int_equal(harness_await_counter(h, done, 3).failed, 3);
+        assert_int_equal(harness_await_counter(h, failed, 3).done, 3);
         harness_stop(h);
         assert_int_equal(harness_count_lines(h, "orker 2 "), 0);
 }
