@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "acceptd/command.h"
 #include "acceptd/start.h"
 #include "os/journal.h"
 #include "os/notify.h"
@@ -111,7 +112,8 @@ static int load_settings(struct settings *s, const struct arguments *a, char **r
                 return r;
 
         settings_resolve(s, count_cpus());
-        return settings_check(s, ret_message);
+        r = settings_check(s, ret_message);
+        return r < 0 ? r : command_resolve(s, ret_message);
 }
 
 /* NAME of /etc/acceptd/NAME.conf. */
@@ -140,7 +142,10 @@ static int check(const struct arguments *a)
                 return start_refuse(message, r);
 
         r = settings_print(&settings, stdout);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (r < 0)
+                return EXIT_FAILURE;
+        r = command_check(&settings, &message);
+        return r < 0 ? start_refuse(message, r) : EXIT_SUCCESS;
 }
 
 /* Returns a path for the caller to free, or NULL. Now, since a program that is replaced by a newer
