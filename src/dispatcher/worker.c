@@ -324,7 +324,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         failed = pool_exited(pool_of(w), w->row, usec_now());
         if (!failed || before != WORKER_STARTING || !streq(ret_trouble, told))
                 log_end(w, &end, words, before, had);
-        if (channel_count_queued(&w->channel) == 0)
+        if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
         else
                 channel_reclaim(&w->channel);

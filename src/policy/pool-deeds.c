@@ -26,17 +26,14 @@ static int carry_out(
                 deeds->kill(userdata, action->row);
                 return 0;
         case POOL_TAKE_BACK:
-                deeds->take_back(userdata, action->row);
-                return 0;
+                return deeds->take_back(userdata, action->row);
         case POOL_ASK:
-                deeds->ask(userdata, action->row, action->question);
-                return 0;
+                return deeds->ask(userdata, action->row, action->question);
         case POOL_SAMPLE:
                 deeds->sample(userdata);
                 return 0;
         case POOL_HAND_OVER:
-                deeds->hand_over(userdata);
-                return 0;
+                return deeds->hand_over(userdata);
         case POOL_REFUSE:
                 deeds->refuse(userdata);
                 return 0;

@@ -71,6 +71,12 @@ static inline bool pool_is_due(const struct pool *pool, const struct pool_worker
                w->record->handed_over >= pool->settings->recycle_after;
 }
 
+/* It said READY 0 last. */
+static inline bool pool_worker_is_paused(const struct pool_worker *w)
+{
+        return w->record->flags & ROW_PAUSED;
+}
+
 /* --- Deciding --- */
 
 struct census {
@@ -93,6 +99,12 @@ static inline void pool_act(struct pool *pool, struct pool_decision *d, struct p
                 d->actions[d->n_actions++] = action;
         else
                 pool->dirty = true;
+}
+
+static inline void pool_act_on(
+        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t row)
+{
+        pool_act(pool, d, (struct pool_action){ .type = type, .row = row });
 }
 
 /* The decision has to be made again at this time. */

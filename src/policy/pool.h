@@ -418,21 +418,21 @@ void pool_stop(struct pool *pool, usec_t now);
 /* --- pool-deeds.c: doing it --- */
 
 /* What whoever owns the pool does when a decision says so, each named as its action. Each tells the
- * pool what came of it. */
+ * pool what came of it. A negative return ends it all: the program itself is broken. */
 struct pool_deeds {
         void (*spawn)(void *userdata, uint32_t row); /* after pool_may_spawn() only */
         void (*drain)(void *userdata, uint32_t row, enum pool_drain reason);
         void (*terminate)(void *userdata, uint32_t row);
         void (*abort)(void *userdata, uint32_t row);
         void (*kill)(void *userdata, uint32_t row);
-        void (*take_back)(void *userdata, uint32_t row);
-        void (*ask)(void *userdata, uint32_t row, enum pool_question question);
+        int (*take_back)(void *userdata, uint32_t row);
+        int (*ask)(void *userdata, uint32_t row, enum pool_question question);
         void (*sample)(void *userdata);
-        void (*hand_over)(void *userdata);
+        int (*hand_over)(void *userdata);
         void (*refuse)(void *userdata);
-        int (*listen)(void *userdata, bool on); /* returns 0 or -errno */
+        int (*listen)(void *userdata, bool on);
 };
 
-/* Does all that was decided, in its order. Returns 0, or what `listen` returned below it. */
+/* Does all that was decided, in its order. Returns 0 or what a deed returned below it. */
 int pool_carry_out(
         const struct pool_decision *decision, const struct pool_deeds *deeds, void *userdata);

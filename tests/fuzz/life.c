@@ -64,7 +64,7 @@ void life_adopt(struct life *l, struct input *in)
         life_check(l);
 }
 
-static void hand_over(void *userdata)
+static int hand_over(void *userdata)
 {
         struct life *l = userdata;
         int64_t row;
@@ -73,10 +73,12 @@ static void hand_over(void *userdata)
                 pool_assign(&l->pool, l->hand[l->n_hand - 1], (uint32_t)row);
                 pool_sent(&l->pool, l->hand[--l->n_hand]);
         }
+
+        return 0;
 }
 
 /* The queue of that worker has one connection of its, or none. */
-static void take_back(void *userdata, uint32_t row)
+static int take_back(void *userdata, uint32_t row)
 {
         struct life *l = userdata;
 
@@ -87,14 +89,15 @@ static void take_back(void *userdata, uint32_t row)
                         continue;
                 fuzz_expect(pool_take_back(&l->pool, row, slot->id) == slot);
                 l->hand[l->n_hand++] = slot;
-                hand_over(l);
-                return;
+                return hand_over(l);
         }
 
         if (l->pool.workers[row].record->state == WORKER_DEAD)
                 (void)pool_emptied(&l->pool, row);
         else
                 (void)pool_queue_done(&l->pool, row);
+
+        return 0;
 }
 
 static void sample(void *userdata)
@@ -143,11 +146,12 @@ static void kill_worker(void *userdata, uint32_t row)
         pool_killed(&l->pool, row, l->now);
 }
 
-static void ask(void *userdata, uint32_t row, enum pool_question question)
+static int ask(void *userdata, uint32_t row, enum pool_question question)
 {
         struct life *l = userdata;
 
         pool_asked(&l->pool, row, question, pool_next_question(&l->pool), l->now);
+        return 0;
 }
 
 static void refuse(void *userdata)
@@ -222,7 +226,7 @@ void life_step(struct life *l, struct input *in)
 
         if (what < 32 && pool_may_accept(&l->pool)) {
                 l->hand[l->n_hand++] = pool_accepted(&l->pool, 0, l->now);
-                hand_over(l);
+                (void)hand_over(l);
         } else if (what < 48) {
                 l->now += 1000 * input_word(in);
                 l->pool.dirty = true;

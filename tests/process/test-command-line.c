@@ -152,8 +152,8 @@ static void test_check_of_a_missing_program(void **state)
 {
         struct harness *h = *state;
 
-        harness_start(h, .arguments = WORDS("--check", "-oCommand=/nowhere/worker"),
-                .command = WORDS());
+        harness_start(
+                h, .arguments = WORDS("--check", "-oCommand=/nowhere/worker"), .command = WORDS());
         harness_expect_exit(h, 78);
         assert_int_equal(
                 harness_count_lines(h, "Command=/nowhere/worker: No such file or directory"), 1);
