@@ -133,6 +133,8 @@ $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB)
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
+$(O)/tests/unit/test-inetd-report: $(O)/src/workers/inetd-report.o
+
 # Time passes as the test says
 $(O)/tests/unit/test-journal: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "ctl.h"
 #include "inetd-fixture.h"
 #include "procfs.h"
 
@@ -485,6 +486,44 @@ static void test_crash_of_the_dispatcher(void **state)
         harness_stop(h);
 }
 
+/* Those that run keep their program, new clients get the new one. */
+static void test_reload(void **state)
+{
+        struct harness *h = *state;
+        struct client old, new;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        ctl_write_settings(&ctl,
+                "[Pool]\nWorkers=1\n[Worker]\nCommand=acceptd-inetd sh -c 'echo 1; exec cat'\n");
+        ctl_start(h, &ctl, .command = WORDS());
+        harness_await_ready(h);
+        client_open(h, &old, 0);
+        assert_string_equal(client_await_line(h, &old), "1");
+
+        ctl_write_settings(&ctl,
+                "[Pool]\nWorkers=1\n[Worker]\nCommand=acceptd-inetd sh -c 'echo 2; exec cat'\n");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "acceptd@test.service"), 0);
+        client_open(h, &new, 0);
+        assert_string_equal(client_await_line(h, &new), "2");
+        client_send(&old, "still there?\n");
+        assert_string_equal(client_await_line(h, &old), "still there?");
+
+        /* one that cannot work is refused, and nothing changes */
+        ctl_write_settings(
+                &ctl, "[Pool]\nWorkers=1\n[Worker]\nCommand=acceptd-inetd /nowhere/program\n");
+        assert_int_not_equal(ctl_run(h, &ctl, "reload", "acceptd@test.service"), 0);
+        harness_await_line(h, "acceptd-inetd: /nowhere/program: No such file or directory");
+        client_send(&new, "still there?\n");
+        assert_string_equal(client_await_line(h, &new), "still there?");
+
+        client_close(&old);
+        client_close(&new);
+        assert_int_equal(harness_await_counter(h, done, 2).lost, 0);
+        harness_stop(h);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -512,6 +551,7 @@ int main(void)
                 HARNESS_TEST(test_killed_worker_and_a_program_of_another_user),
                 HARNESS_TEST(test_killed_guard),
                 HARNESS_TEST(test_crash_of_the_dispatcher),
+                HARNESS_TEST(test_reload),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
