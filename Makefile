@@ -279,7 +279,9 @@ install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sb
 
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
-PAGES := $(wildcard man/*.[1-8])
+# What units run
+HELPERS := check-instance pace-restarts
+PAGES   := $(wildcard man/*.[1-8])
 
 install: all
 	$(say) INSTALL $(or $(DESTDIR),/)
@@ -294,6 +296,10 @@ install: all
 	$(Q)$(INSTALL) $(O)/acceptd-echo $(O)/acceptd-inetd $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
+	done
+	$(Q)for h in $(HELPERS); do \
+	        $(call install_text,systemd/$$h,$(DESTDIR)$(LIBEXECDIR)/acceptd/$$h) && \
+	        chmod 755 $(DESTDIR)$(LIBEXECDIR)/acceptd/$$h || exit; \
 	done
 	$(Q)for p in $(PAGES); do \
 	        $(call install_text,$$p,$(DESTDIR)$(MANDIR)/man$${p##*.}/$${p#man/}) || exit; \
@@ -333,31 +339,35 @@ clean:
 
 # --- what it needs ----------------------------------------------------------
 
-# Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all.
+# Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all. What
+# the package needs stands in debian/control.
 DEPS_build := gcc libc6-dev pkgconf libsystemd-dev libinih-dev libjansson-dev libcmocka-dev
 DEPS_run   := systemd
 DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
 DEPS_chaos := mmdebstrap systemd-container
 DEPS_check := mmdebstrap systemd-container
-DEPS_deb   := dpkg-dev debhelper systemd
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
 deps_for := $(or $(filter run chaos check deb lint bench,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
+APT_GET  := DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 \
+        -o APT::Install-Recommends=false
 
 deps:
-	@missing=; \
+	@missing= control=; \
 	for p in $(DEPS); do \
 	        [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || \
 	                missing="$$missing $$p"; \
 	done; \
-	[ -n "$$missing" ] || exit 0; \
-	echo "Missing packages, to be installed with apt-get:$$missing"; \
+	$(if $(filter deb,$(deps_for)),dpkg-checkbuilddeps 2>/dev/null || control=1;) \
+	[ -n "$$missing$$control" ] || exit 0; \
+	echo "Missing packages, to be installed with apt-get:$$missing" \
+	        "$${control:+(and those that debian/control names)}"; \
 	as_root=; \
 	[ "$$(id -u)" = 0 ] || as_root=sudo; \
-	$$as_root apt-get -q -o Acquire::Retries=5 update && \
-	$$as_root env DEBIAN_FRONTEND=noninteractive \
-	        apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 --no-install-recommends install $$missing
+	$$as_root env $(APT_GET) update && \
+	{ [ -z "$$missing" ] || $$as_root env $(APT_GET) install $$missing; } && \
+	{ [ -z "$$control" ] || $$as_root env $(APT_GET) build-dep ./; }
 
 help:
 	@echo 'make all         programs and library, in build/'

@@ -160,9 +160,29 @@ static size_t count_names(const struct listener *listeners, size_t n)
         return names;
 }
 
+/* Returns what is wrong where there is no listener, or NULL without memory. `listen_pid` is for
+ * whom sockets were passed, or NULL: a shell in between has another number. */
+static char *explain_no_socket(const char *listen_pid)
+{
+        char *text;
+
+        if (listen_pid && strtol(listen_pid, NULL, 10) != getpid())
+                return asprintf(&text,
+                               "No socket was passed to this process, %d, but to process %s "
+                               "($LISTEN_PID); a script that starts acceptd has to do so "
+                               "with exec",
+                               (int)getpid(), listen_pid) < 0
+                               ? NULL
+                               : text;
+
+        return strdup("No socket was passed; allowed are listening stream and seqpacket sockets "
+                      "from a .socket unit, or, in a terminal: systemd-socket-activate -l "
+                      "127.0.0.1:7777 acceptd");
+}
+
 /* Takes the listeners out of what was inherited. Returns 0 or -errno. */
-static int collect_listeners(struct inheritance *inheritance, struct listener **ret_listeners,
-        size_t *ret_n, char **ret_message)
+static int collect_listeners(struct inheritance *inheritance, const char *listen_pid,
+        struct listener **ret_listeners, size_t *ret_n, char **ret_message)
 {
         struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
         size_t n = 0;
@@ -186,9 +206,7 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
                 r = -ENOSPC;
         }
         if (r >= 0 && n == 0) {
-                *ret_message = strdup("No socket was passed; allowed are listening stream and "
-                                      "seqpacket sockets from a .socket unit, or, in a terminal: "
-                                      "systemd-socket-activate -l 127.0.0.1:7777 acceptd");
+                *ret_message = explain_no_socket(listen_pid);
                 r = -ENOTCONN;
         }
         if (r < 0) {
@@ -355,7 +373,7 @@ int start_serving(struct start *start)
         block_signals();
         process_set_batch();
         oom_open(NULL);
-        r = collect_listeners(start->inheritance, &listeners, &n, &message);
+        r = collect_listeners(start->inheritance, start->listen_pid, &listeners, &n, &message);
         if (r >= 0)
                 r = check_room(start, listeners, n, &message);
         if (r < 0) {

@@ -50,6 +50,27 @@ static void test_unknown_key(void **state)
         check_refused(h, "Wokers=", "known", "Workers=");
 }
 
+/* The journal reads <3> as a priority; to people, in a pipe or a file, it means nothing. */
+static void test_priorities_only_where_the_journal_reads(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Wokers=2"), .environment = WORDS("JOURNAL_STREAM=1:1"));
+        check_refused(h, "Wokers=");
+        assert_int_not_equal(h->log.text[0], '<');
+}
+
+static void test_priorities_for_the_journal(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Wokers=2"));
+        check_refused(h, "Wokers=");
+        assert_memory_equal(h->log.text, "<3>", 3);
+}
+
 static void test_bad_value(void **state)
 {
         struct harness *h = *state;
@@ -199,6 +220,33 @@ static void test_check(void **state)
         assert_null(h->notify.text);
 }
 
+/* Not at the first connection, and not as an error of a worker's */
+static void check_of_command(struct harness *h, const char *command, const char *why)
+{
+        const char *path = path_of(h, "some.conf");
+        char text[256];
+
+        (void)snprintf(text, sizeof(text), "[Worker]\nCommand=%s --fast\n", command);
+        write_file(path, text);
+        harness_start(h, .arguments = WORDS("-c", path, "--check"), .command = WORDS(NULL));
+        check_refused(h, "some.conf:2: Command=", command, why);
+}
+
+static void test_check_of_a_command_that_is_missing(void **state)
+{
+        check_of_command(*state, "/nonexistent/worker", "No such file");
+}
+
+static void test_check_of_a_command_that_is_not_executable(void **state)
+{
+        check_of_command(*state, "/etc/passwd", "Permission denied");
+}
+
+static void test_check_of_a_command_that_is_a_folder(void **state)
+{
+        check_of_command(*state, "/etc", "directory");
+}
+
 static void test_check_of_bad_settings(void **state)
 {
         struct harness *h = *state;
@@ -274,6 +322,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_unknown_key),
+                HARNESS_TEST(test_priorities_only_where_the_journal_reads),
+                HARNESS_TEST(test_priorities_for_the_journal),
                 HARNESS_TEST(test_bad_value),
                 HARNESS_TEST(test_assignment_without_value),
                 HARNESS_TEST(test_settings_file_is_missing),
@@ -286,6 +336,9 @@ int main(void)
                 HARNESS_TEST(test_check_of_a_missing_program),
                 HARNESS_TEST(test_check_of_a_program_that_may_not_be_executed),
                 HARNESS_TEST(test_check),
+                HARNESS_TEST(test_check_of_a_command_that_is_missing),
+                HARNESS_TEST(test_check_of_a_command_that_is_not_executable),
+                HARNESS_TEST(test_check_of_a_command_that_is_a_folder),
                 HARNESS_TEST(test_check_of_bad_settings),
                 HARNESS_TEST(test_settings_are_in_force),
                 HARNESS_TEST(test_echo_is_the_default),
