@@ -79,7 +79,7 @@ MAIN    := $(O)/src/acceptd/acceptd.o
 ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo $(O)/acceptd-inetd
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -88,6 +88,8 @@ $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptctl: $(call objects,src/acceptctl/*.c) $(VARLINK) $(BASE)
 $(O)/acceptctl: LDLIBS = $(CTL_LIBS)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
+$(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd-*.c) \
+        $(O)/src/workers/program.o $(LIB) $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
@@ -130,6 +132,8 @@ harness        = $(call objects,$(filter-out $(1)/test-% $(1)/stub-%,$(wildcard 
 $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB)
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
+
+$(O)/tests/unit/test-inetd-report: $(O)/src/workers/inetd-report.o
 
 # Time passes as the test says
 $(O)/tests/unit/test-journal: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
@@ -289,7 +293,7 @@ install: all
 	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
-	$(Q)$(INSTALL) $(O)/acceptd-echo $(DESTDIR)$(LIBEXECDIR)/acceptd
+	$(Q)$(INSTALL) $(O)/acceptd-echo $(O)/acceptd-inetd $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
 	done

@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "acceptd/command.h"
 #include "acceptd/start.h"
 #include "os/journal.h"
 #include "os/notify.h"
@@ -114,7 +115,8 @@ static int load_settings(struct settings *s, const struct arguments *a, char **r
                 return r;
 
         settings_resolve(s, count_cpus());
-        return settings_check(s, ret_message);
+        r = settings_check(s, ret_message);
+        return r < 0 ? r : command_resolve(s, ret_message);
 }
 
 /* NAME of /etc/acceptd/NAME.conf. */
@@ -182,6 +184,9 @@ static int check(const struct arguments *a)
         r = settings_print(&settings, stdout);
         if (r < 0)
                 return EXIT_FAILURE;
+        r = command_check(&settings, &message);
+        if (r < 0)
+                return start_refuse(message, r);
 
         return ledger ? check_takeover(&settings, atoi(ledger)) : EXIT_SUCCESS;
 }

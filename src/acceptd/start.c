@@ -6,12 +6,11 @@
  */
 
 #include <inttypes.h>
-#include <libgen.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sysexits.h>
-#include <unistd.h>
 
+#include "acceptd/command.h"
 #include "acceptd/start.h"
 #include "control/control-methods.h"
 #include "dispatcher/dispatcher.h"
@@ -40,26 +39,6 @@ int start_refuse(const char *message, int error)
                 is_fault ? "%s" : "Cannot start: %s", text);
         notify_status(text);
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
-}
-
-/* The bundled echo worker: beside this program where that was not installed. Returns a string for
- * the caller to free, or NULL without memory. */
-static char *find_echo_worker(void)
-{
-        char self[4096];
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *path;
-
-        if (n > 0) {
-                self[n] = '\0';
-                if (asprintf(&path, "%s/acceptd-echo", dirname(self)) < 0)
-                        return NULL;
-                if (access(path, X_OK) == 0)
-                        return path;
-                free(path);
-        }
-
-        return strdup(ACCEPTD_LIBEXECDIR "/acceptd-echo");
 }
 
 /* The setting that says how many workers there can be. */
@@ -380,7 +359,7 @@ static int run(
 int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = find_echo_worker();
+        _cleanup_(freep) char *echo = command_find_echo();
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;

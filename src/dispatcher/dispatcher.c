@@ -26,6 +26,7 @@
  *   dispatcher.c      events, decisions, putting it together
  *   hand.c            the way of a connection, and its way back
  *   worker.c          one worker: its process, what it says, its end
+ *   worker-log.c      what the journal says of it
  *   channel.c         the socket pair to one worker
  *   health.c          what the service manager is told
  *   connection-log.c  a message for each connection

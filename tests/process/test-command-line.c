@@ -129,8 +129,65 @@ static void test_relative_command(void **state)
         struct harness *h = *state;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .command = WORDS("worker", "--fast"));
-        check_refused(h, "worker", "absolute");
+        harness_start(h, .command = WORDS("./worker", "--fast"));
+        check_refused(h, "./worker", "absolute");
+}
+
+/* A bundled worker by its name, which is beside this dispatcher; --check says where. */
+static void test_name_of_a_bundled_worker(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .command = WORDS("acceptd-inetd", "cat"));
+        harness_await_workers(h, 1);
+        client_open(h, &client, 0);
+        client_send(&client, "found\n");
+        assert_string_equal(client_await_line(h, &client), "found");
+        client_close(&client);
+        harness_stop(h);
+}
+
+static void test_name_of_another_program(void **state)
+{
+        struct harness *h = *state;
+
+        harness_start(h, .arguments = WORDS("--check", "-oCommand=cat -u"), .command = WORDS());
+        harness_expect_exit(h, 0);
+        assert_int_equal(harness_count_lines(h, "Command=/usr/bin/cat -u"), 1);
+}
+
+static void test_name_that_is_nowhere(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .command = WORDS("acceptd-nowhere", "--fast"));
+        check_refused(h, "Command=acceptd-nowhere: No such file or directory; looked for in ",
+                ":/usr/local/sbin:/usr/local/bin:");
+}
+
+/* Only --check looks: a start has its own way to say so, and to go on when it is mended. */
+static void test_check_of_a_missing_program(void **state)
+{
+        struct harness *h = *state;
+
+        harness_start(
+                h, .arguments = WORDS("--check", "-oCommand=/nowhere/worker"), .command = WORDS());
+        harness_expect_exit(h, 78);
+        assert_int_equal(
+                harness_count_lines(h, "Command=/nowhere/worker: No such file or directory"), 1);
+}
+
+static void test_check_of_a_program_that_may_not_be_executed(void **state)
+{
+        struct harness *h = *state;
+
+        harness_start(
+                h, .arguments = WORDS("--check", "-oCommand=/etc/passwd"), .command = WORDS());
+        harness_expect_exit(h, 78);
+        assert_int_equal(harness_count_lines(h, "Command=/etc/passwd: Permission denied"), 1);
 }
 
 /* What --check prints: a line that says where it comes from, and the setting. */
@@ -273,6 +330,11 @@ int main(void)
                 HARNESS_TEST(test_bad_line_in_the_file),
                 HARNESS_TEST(test_bad_line_in_a_drop_in),
                 HARNESS_TEST(test_relative_command),
+                HARNESS_TEST(test_name_of_a_bundled_worker),
+                HARNESS_TEST(test_name_of_another_program),
+                HARNESS_TEST(test_name_that_is_nowhere),
+                HARNESS_TEST(test_check_of_a_missing_program),
+                HARNESS_TEST(test_check_of_a_program_that_may_not_be_executed),
                 HARNESS_TEST(test_check),
                 HARNESS_TEST(test_check_of_a_command_that_is_missing),
                 HARNESS_TEST(test_check_of_a_command_that_is_not_executable),
