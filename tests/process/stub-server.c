@@ -208,8 +208,10 @@ static void do_deed(const char *deed)
         } else if (streq(deed, "orphan"))
                 make_orphan();
         else if (streq(deed, "replace")) {
-                pid_t pid = start_child();
+                pid_t parent = getpid(), pid = start_child();
 
+                while (pid == 0 && getppid() == parent)
+                        (void)poll(NULL, 0, 10);
                 if (pid > 0) {
                         (void)sd_notifyf(0, "MAINPID=%d", (int)pid);
                         (void)sd_notify_barrier(0, 10 * 1000000);
