@@ -11,7 +11,6 @@
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -289,51 +288,4 @@ struct process_end process_reap(pid_t pid, int pidfd)
                 return (struct process_end){};
 
         return (struct process_end){ .code = info.si_code, .status = info.si_status };
-}
-
-/* The names of sysexits.h, or NULL. */
-static const char *name_exit_status(int status)
-{
-        static const char *const names[] = {
-                "USAGE",
-                "DATAERR",
-                "NOINPUT",
-                "NOUSER",
-                "NOHOST",
-                "UNAVAILABLE",
-                "SOFTWARE",
-                "OSERR",
-                "OSFILE",
-                "CANTCREAT",
-                "IOERR",
-                "TEMPFAIL",
-                "PROTOCOL",
-                "NOPERM",
-                "CONFIG",
-        };
-        int i = status - EX__BASE;
-
-        return i >= 0 && i < (int)ELEMENTSOF(names) ? names[i] : NULL;
-}
-
-void process_end_format(const struct process_end *end, char *text)
-{
-        const char *name = name_exit_status(end->status);
-
-        switch (end->code) {
-        case CLD_EXITED:
-                (void)snprintf(text, PROCESS_END_MAX, "exited with status %d%s%s%s", end->status,
-                        name ? " (EX_" : "", name ?: "", name ? ")" : "");
-                break;
-        case CLD_KILLED:
-        case CLD_DUMPED:
-                name = sigabbrev_np(end->status);
-                (void)snprintf(text, PROCESS_END_MAX, "was ended by %s%s%s", name ? "SIG" : "",
-                        name ?: "an unknown signal",
-                        end->code == CLD_DUMPED ? ", and left a core" : "");
-                break;
-        default:
-                (void)snprintf(text, PROCESS_END_MAX, "ended in an unknown way");
-                break;
-        }
 }

@@ -3,7 +3,7 @@
 
 #include <sys/types.h>
 
-#include "base/base.h"
+#include "base/process-end.h"
 
 /*
  * Worker processes: the one place that starts any.
@@ -52,17 +52,7 @@ void process_set_batch(bool batch);
 /* Sends a signal to a process. One that is already gone is no error. */
 void process_signal(int pidfd, int signal);
 
-/* How a process ended. */
-struct process_end {
-        int code;   /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: nobody knows */
-        int status; /* exit status or signal */
-};
-
 /* Ends what is left of the process group of a process that is dead, and reaps it. A process that
  * another image's crash has left to the service manager is not reaped here: nothing is known of its
  * end, and its group cannot be ended safely, since its number may be somebody else's by now. */
 struct process_end process_reap(pid_t pid, int pidfd);
-
-/* Writes it in words that follow "Worker 3", into `text` with room for PROCESS_END_MAX. */
-#define PROCESS_END_MAX 96
-void process_end_format(const struct process_end *end, char *text);
