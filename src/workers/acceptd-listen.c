@@ -17,7 +17,6 @@
 
 #include "base/fd.h"
 #include "libacceptd/acceptd.h"
-#include "workers/family.h"
 #include "workers/server.h"
 
 #define ALLOWED                                                                                    \
@@ -130,9 +129,9 @@ static int turn(struct adapter *a)
                 return r;
         server_on_time(&a->server, usec_now());
         on_signals(a);
-        server_reap(&a->server);
-        if (a->server.ended)
-                return 0;
+        r = server_reap(&a->server);
+        if (r < 0 || a->server.ended)
+                return r;
 
         if (a->server.ready && !a->told_ready) {
                 a->told_ready = true;
@@ -164,7 +163,7 @@ static int run(struct adapter *a, const struct server_options *options)
         return server_finish(&a->server);
 
 fail:
-        family_end();
+        server_end(&a->server);
         server_say("%s", acceptd_worker_explain(a->channel, r));
         return acceptd_exit_status(r);
 }

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <sys/pidfd.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/words.h"
@@ -131,6 +132,7 @@ static void on_main_pid(struct server *server, const char *value)
         fd_close(server->pidfd);
         server->pidfd = TAKE_FD(pidfd);
         server->pid = (pid_t)pid;
+        server->guard.groups[SERVER_GROUP_OF_SUCCESSOR] = getpgid(server->pid);
 }
 
 static const struct field {

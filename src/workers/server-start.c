@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/executable.h"
 #include "base/fd.h"
 #include "workers/family.h"
 #include "workers/program.h"
@@ -138,27 +139,46 @@ static int count_listeners(bool on_stdin)
         return (int)n;
 }
 
+/* Returns how many descriptors the program has, and which, of `fds` with `n` listening sockets. */
+static size_t place_descriptors(int *places, const int *fds, unsigned n, bool on_stdin)
+{
+        places[STDIN_FILENO] = on_stdin ? fds[0] : -1;
+        places[STDOUT_FILENO] = places[STDERR_FILENO] = -1;
+        if (on_stdin)
+                return STDERR_FILENO + 1;
+
+        memcpy(places + STDERR_FILENO + 1, fds, n * sizeof(int));
+        return STDERR_FILENO + 1 + n;
+}
+
 /* The program gets what is open at `fds`; nothing of it stays open here. */
-static int start(struct server *server, int *fds, unsigned n_fds, char *notify_name)
+static int start(struct server *server, int *fds, unsigned n, const char *notify_name)
 {
         __attribute__((cleanup(environment_done))) struct environment environment = {};
+        _cleanup_(freep) char *path = NULL;
         const struct server_options *options = &server->options;
+        int places[STDERR_FILENO + 1 + LISTENERS_MAX], r;
         struct program program = {
                 .argv = options->command,
                 .own_pid = environment.own_pid,
-                .input_fd = options->on_stdin ? fds[0] : -1,
-                .fds = fds,
-                .n_fds = options->on_stdin ? 0 : n_fds,
+                .fds = places,
+                .n_fds = place_descriptors(places, fds, n, options->on_stdin),
+                .own_group = true,
         };
-        int r;
 
-        r = environment_init(&environment, options, n_fds, notify_name);
+        r = environment_init(&environment, options, n, notify_name);
+        if (r >= 0)
+                r = executable_find(options->command[0], EXECUTABLE_SEARCH_PATH, &path);
+        if (r >= 0)
+                r = guard_init(&server->guard, SERVER_GROUPS);
         if (r < 0)
                 return r;
-        program.environment = environment.strings;
 
+        program.path = path;
+        program.environment = environment.strings;
+        program.note = &server->guard.groups[SERVER_GROUP];
         r = program_start(&program, &server->pid);
-        for (unsigned i = 0; i < n_fds; i++)
+        for (unsigned i = 0; i < n; i++)
                 fd_close(fds[i]);
         if (r < 0)
                 return r;
@@ -203,6 +223,7 @@ int server_start(struct server *server, const struct server_options *options)
         if (r >= 0)
                 r = start(server, fds, (unsigned)n, notify_name);
         if (r < 0) {
+                server_end(server);
                 server_say("cannot start %s: %s", options->command[0], strerror(-r));
                 return r == -ENOENT ? 127 : 126;
         }

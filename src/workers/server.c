@@ -89,10 +89,10 @@ int server_hear(struct server *server)
         return 0;
 }
 
-void server_reap(struct server *server)
+int server_reap(struct server *server)
 {
         struct pollfd pollfd = { .fd = server->pidfd, .events = POLLIN };
-        int end;
+        int end, r = 0;
         pid_t pid;
 
         /* Asked before anything is reaped: what has ended by now is found below. */
@@ -100,11 +100,14 @@ void server_reap(struct server *server)
 
         /* A main process that the program has named (MAINPID=) may be another's child. How it ended
          * is not to be known then, and counts as exit status 0. */
-        while ((pid = waitpid(-1, &end, WNOHANG)) > 0)
+        while (r >= 0 && (pid = waitpid(-1, &end, WNOHANG)) > 0)
                 if (pid == server->pid) {
                         server->ended = true;
                         server->end = end;
-                }
+                } else if (pid == server->guard.pid)
+                        r = guard_restart(&server->guard);
+
+        return r;
 }
 
 static bool is_watched(const struct server *server)
@@ -171,13 +174,19 @@ static int end_by_signal(int signal)
         return 128 + signal;
 }
 
+void server_end(struct server *server)
+{
+        guard_done(&server->guard);
+        family_end();
+}
+
 int server_finish(struct server *server)
 {
         bool by_signal = WIFSIGNALED(server->end);
         bool as_asked = server->asked != 0 && (by_signal ? WTERMSIG(server->end) == server->asked
                                                          : WEXITSTATUS(server->end) == 0);
 
-        family_end();
+        server_end(server);
         if (as_asked)
                 return EX_OK;
 

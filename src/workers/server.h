@@ -5,6 +5,7 @@
 
 #include "base/time.h"
 #include "workers/notify-socket.h"
+#include "workers/program.h"
 
 /*
  * The one program behind acceptd-listen: a server that accepts by itself.
@@ -15,6 +16,10 @@
 #define SERVER_FIRST_LISTENER 4
 
 #define SERVER_STATUS_MAX 200 /* bytes of STATUS= that are shown */
+
+/* What the guard ends with this process: the program's process group, and that of the main process
+ * that it has named. */
+enum { SERVER_GROUP, SERVER_GROUP_OF_SUCCESSOR, SERVER_GROUPS };
 
 struct server_options {
         char **command;
@@ -29,6 +34,7 @@ struct server {
         int notify_fd;
         pid_t pid; /* the main process */
         int pidfd; /* of it */
+        struct guard guard;
         bool ready;
         bool leaving; /* it was asked to end, or said that it does */
         bool hung;
@@ -66,8 +72,8 @@ void server_ask_to_end(struct server *server, int signal);
 /* Ends it as one that does not answer; `why` follows its name. */
 void server_hang(struct server *server, const char *why);
 
-/* Reaps what has ended, and takes note of it where it is the main process. */
-void server_reap(struct server *server);
+/* Reaps what has ended, and takes note of it where it is the main process. Returns 0 or -errno. */
+int server_reap(struct server *server);
 
 /* When server_on_time() is to be called next. */
 usec_t server_get_deadline(const struct server *server);
@@ -77,6 +83,9 @@ void server_on_time(struct server *server, usec_t now);
  * returns the status to exit with. Does not return where it was ended by a signal: this process
  * then ends by the same. */
 int server_finish(struct server *server);
+
+/* Ends what there is of it. */
+void server_end(struct server *server);
 
 /* One line on stderr. */
 void server_say(const char *format, ...) _printf_(1, 2);

@@ -75,6 +75,7 @@ static pid_t start_child(void)
 
 static void stay(void)
 {
+        (void)signal(SIGTERM, SIG_DFL);
         for (;;)
                 (void)pause();
 }
@@ -96,8 +97,6 @@ static void make_orphan(void)
 /* Waits for events on `fds`, feeding the watchdog. Returns false after a signal. */
 static bool wait_for(struct pollfd *fds, nfds_t n)
 {
-        static bool caught;
-        struct sigaction action = { .sa_handler = on_signal };
         sigset_t set, before;
         bool got;
 
@@ -105,11 +104,6 @@ static bool wait_for(struct pollfd *fds, nfds_t n)
         (void)sigaddset(&set, SIGTERM);
         (void)sigaddset(&set, SIGQUIT);
         (void)sigprocmask(SIG_BLOCK, &set, &before);
-        if (!caught) {
-                caught = true;
-                (void)sigaction(SIGTERM, &action, NULL);
-                (void)sigaction(SIGQUIT, &action, NULL);
-        }
 
         while (got_signal == 0) {
                 struct timespec ts = { .tv_sec = feed_msec / 1000,
@@ -231,6 +225,10 @@ static void do_deed(const char *deed)
 
 int main(int argc, char **argv)
 {
+        const struct sigaction action = { .sa_handler = on_signal };
+
+        (void)sigaction(SIGTERM, &action, NULL);
+        (void)sigaction(SIGQUIT, &action, NULL);
         for (int i = 1; i < argc; i++)
                 if (strchr(argv[i], '='))
                         do_deed_with_value(argv[i]);

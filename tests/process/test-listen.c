@@ -255,13 +255,15 @@ static void test_signal_is_the_same(void **state)
 static void test_program_dies_with_adapter(void **state)
 {
         struct listen *l = *state;
-        pid_t pid;
+        pid_t pid, child;
 
-        listen_start(l, WORDS(), WORDS("pid", "say=READY=1", "wait"));
+        listen_start(l, WORDS(), WORDS("pid", "child", "say=READY=1", "wait"));
         pid = listen_await_number(l, "pid");
+        child = listen_await_number(l, "child");
         listen_await_ready(l);
         assert_int_equal(kill(l->pid, SIGKILL), 0);
         listen_await_death(pid);
+        listen_await_death(child);
         (void)listen_await_end(l);
 }
 
