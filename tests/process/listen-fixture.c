@@ -267,6 +267,18 @@ void listen_expect_exit(struct listen *l, int status)
         assert_int_equal(WEXITSTATUS(end), status);
 }
 
+void listen_await_stop(pid_t pid)
+{
+        usec_t deadline = usec_add(usec_now(), DEADLINE_MSEC * USEC_PER_MSEC);
+        struct procfs_stat st;
+
+        do {
+                assert_true(usec_now() < deadline);
+                (void)poll(NULL, 0, 1);
+                assert_int_equal(procfs_stat(pid, &st), 0);
+        } while (st.state != 'T');
+}
+
 void listen_await_death(pid_t pid)
 {
         usec_t deadline = usec_add(usec_now(), DEADLINE_MSEC * USEC_PER_MSEC);

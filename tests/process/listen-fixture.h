@@ -47,6 +47,9 @@ const char *listen_await(struct listen *l, const char *const *words);
 /* Waits for "WHAT N", and returns N. */
 int listen_await_number(struct listen *l, const char *what);
 
+/* Waits until a process has stopped. */
+void listen_await_stop(pid_t pid);
+
 /* How many lines so far have this in them. */
 unsigned listen_count(const struct listen *l, const char *word);
 

@@ -49,6 +49,7 @@ static void test_stranger_is_not_heard(void **state)
         pid = listen_await_number(l, "pid");
         (void)snprintf(name, sizeof(name), "%s",
                 strchr(listen_await_line(l, "env NOTIFY_SOCKET="), '=') + 1);
+        listen_await_stop(pid);
         for (int i = 0; i < 3; i++)
                 say_from_outside(name, "READY=1\nMAINPID=1\nWATCHDOG=trigger");
         listen_await_line(l, "a notification of process", "is ignored");
@@ -197,12 +198,15 @@ static void test_barrier(void **state)
 static void test_status(void **state)
 {
         struct listen *l = *state;
+        pid_t pid;
 
         listen_start(l, WORDS(),
-                WORDS("say=STATUS=one", "barrier", "sleep=100", "say=STATUS=one",
-                        "say=STATUS=t\033wo", "say=STATUS=three", "say=READY=1", "barrier",
-                        "exit=1"));
+                WORDS("pid", "say=STATUS=one", "stop", "say=STATUS=one", "say=STATUS=t\033wo",
+                        "say=STATUS=three", "say=READY=1", "barrier", "exit=1"));
+        pid = listen_await_number(l, "pid");
         listen_await_line(l, "stub-server says: one");
+        listen_await_stop(pid);
+        assert_int_equal(kill(pid, SIGCONT), 0);
         listen_await_ready(l);
         listen_await_line(l, "exited with status 1; its last status: three");
         listen_expect_exit(l, 1);

@@ -95,6 +95,7 @@ static void test_ready_when_it_says_so(void **state)
         listen_start(l, WORDS(), WORDS("pid", "stop", "say=READY=1", "wait"));
         pid_t pid = listen_await_number(l, "pid");
 
+        listen_await_stop(pid);
         listen_hear_nothing(l, 200);
         assert_int_equal(kill(pid, SIGCONT), 0);
         listen_await_ready(l);
@@ -223,18 +224,29 @@ static void test_stopped_program_is_drained(void **state)
 {
         struct listen *l = *state;
 
-        listen_start(l, WORDS(), WORDS("say=READY=1", "stop", "wait"));
+        listen_start(l, WORDS(), WORDS("pid", "say=READY=1", "stop", "wait"));
         listen_await_ready(l);
+        listen_await_stop(listen_await_number(l, "pid"));
         listen_drain(l);
         listen_expect_exit(l, 0);
+}
+
+/* One that says READY=1 and is gone before that is heard, is never ready. */
+static void go_on_when_ready(struct listen *l)
+{
+        pid_t pid = listen_await_number(l, "pid");
+
+        listen_await_ready(l);
+        listen_await_stop(pid);
+        assert_int_equal(kill(pid, SIGCONT), 0);
 }
 
 static void test_exit_status_is_the_same(void **state)
 {
         struct listen *l = *state;
 
-        listen_start(l, WORDS(), WORDS("say=READY=1", "barrier", "exit=5"));
-        listen_await_ready(l);
+        listen_start(l, WORDS(), WORDS("pid", "say=READY=1", "stop", "exit=5"));
+        go_on_when_ready(l);
         listen_await_line(l, "stub-server exited with status 5");
         listen_expect_exit(l, 5);
 }
@@ -244,8 +256,8 @@ static void test_signal_is_the_same(void **state)
         struct listen *l = *state;
         int end;
 
-        listen_start(l, WORDS(), WORDS("say=READY=1", "barrier", "abort"));
-        listen_await_ready(l);
+        listen_start(l, WORDS(), WORDS("pid", "say=READY=1", "stop", "abort"));
+        go_on_when_ready(l);
         listen_await_line(l, "stub-server was ended by SIGABRT");
         end = listen_await_end(l);
         assert_true(WIFSIGNALED(end));
