@@ -1,6 +1,6 @@
 # acceptd: build, test, install. `make help` lists the targets.
 #
-# From outside: CC CFLAGS CPPFLAGS LDFLAGS DESTDIR PREFIX, V=1 (whole commands),
+# From outside: CC OBJCOPY CFLAGS CPPFLAGS LDFLAGS DESTDIR PREFIX, V=1 (whole commands),
 # SAN=address,undefined (a sanitizer build, in a folder of its own), CI=1 (-Werror).
 
 PREFIX      ?= /usr
@@ -13,6 +13,7 @@ CATALOGDIR  ?= $(PREFIX)/lib/systemd/catalog
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 PKG_CONFIG  ?= pkg-config
 INSTALL     ?= install
+OBJCOPY     ?= objcopy
 CFLAGS      ?= -O2 -g
 
 VERSION := 0.1.0
@@ -100,7 +101,15 @@ $(PROGRAMS):
 	$(say) LD $@
 	$(Q)$(link) $(LDLIBS)
 
-$(O)/libacceptd.a: $(LIB) $(WIRE) $(BASE)
+# The public archive is one object in which every name that a program can clash with begins with
+# acceptd_: the others (fd_close, held_add, ...) are hidden, and become local. Objects for a
+# sanitizer carry names of its own, and stay as they are.
+$(O)/libacceptd.o: $(LIB) $(WIRE) $(BASE)
+	$(say) LD $@
+	$(Q)$(CC) $(CFLAGS) -r -nostdlib $(if $(is_clang),,-flinker-output=nolto-rel) -o $@ $^
+	$(Q)$(OBJCOPY) --localize-hidden $@
+
+$(O)/libacceptd.a: $(if $(SAN),$(LIB) $(WIRE) $(BASE),$(O)/libacceptd.o)
 	$(say) AR $@
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^

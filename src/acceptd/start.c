@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Begins to serve. Called by acceptd.c, with settings; what happens then is dispatcher.c's.
+ * Begins to serve, and ties together what must not know of each other: dispatcher, adoption,
+ * reload, control, signals. What happens then is dispatcher.c's.
  */
 
 #include <inttypes.h>
@@ -12,17 +13,21 @@
 #include <unistd.h>
 
 #include "acceptd/start.h"
-#include "control/control.h"
+#include "control/control-methods.h"
+#include "dispatcher/dispatcher.h"
 #include "os/journal.h"
 #include "os/notify.h"
 #include "os/oom.h"
 #include "os/store.h"
+#include "takeover/adoption.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
  * connection in hand, and some air. */
 #define FDS_OWN 32
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
+
+static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
 int start_refuse(const char *message, int error)
 {
@@ -187,15 +192,14 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
         return 0;
 }
 
-static void set_up_signals(void)
+/* The first signal must not end the program, whenever it comes. */
+static void block_signals(void)
 {
         sigset_t handled;
 
         sigemptyset(&handled);
-        sigaddset(&handled, SIGTERM);
-        sigaddset(&handled, SIGINT);
-        sigaddset(&handled, SIGHUP);
-        sigaddset(&handled, SIGUSR1);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                sigaddset(&handled, signals[i]);
         (void)sigprocmask(SIG_BLOCK, &handled, NULL);
         (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
         (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would make waitid() fail */
@@ -221,10 +225,76 @@ static void resume(struct reload *reload, const struct start *start, char **echo
                 reload_resume(reload, call, start->old, old_argv, start->trouble);
 }
 
+static int on_signal(
+        sd_event_source *source _unused_, const struct signalfd_siginfo *info, void *userdata)
+{
+        struct reload *reload = userdata;
+
+        if (info->ssi_signo == SIGUSR1) {
+                health_log_counters(&reload->dispatcher->pool, MESSAGE_COUNTERS);
+                return 0;
+        }
+        /* In a terminal it says that the terminal is gone. */
+        if (info->ssi_signo == SIGHUP && notify_is_service()) {
+                reload_run(NULL, reload);
+                return 0;
+        }
+
+        return dispatcher_stop(reload->dispatcher);
+}
+
+static int watch_signals(struct loop *loop, struct reload *reload)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(signals); i++)
+                r = loop_add_signal(loop, signals[i], on_signal, reload);
+        if (r < 0)
+                return log_error_errno(r, "Cannot watch for signals: %m");
+
+        return 0;
+}
+
+static void on_trial_end(void *userdata, const char *trouble)
+{
+        if (trouble)
+                reload_failed(userdata, trouble);
+        else
+                reload_passed(userdata);
+}
+
+/* Puts the dispatcher together, with what one before it left. */
+static int set_up(struct dispatcher *d, const struct start *start, char **echo_argv)
+{
+        int r;
+
+        d->health.is_ready = start->inheritance->from_reload; /* reload.c says so at the gate */
+        r = adoption_open_pool(d, start->inheritance);
+        if (r >= 0)
+                r = dispatcher_set_up(d, start->settings->command ?: echo_argv, start->instance);
+        if (r >= 0)
+                r = adoption_restore(d, start->inheritance);
+        if (r < 0)
+                return log_error_errno(r, "Cannot set up the dispatcher: %m");
+
+        return 0;
+}
+
+/* A start after this one is a fresh one. */
+static void leave(const struct dispatcher *d)
+{
+        adoption_forget_settings(d->pool.state->generation);
+        store_remove(STORE_LEDGER);
+        journal_flush();
+        health_log_counters(&d->pool, MESSAGE_STOPPED);
+}
+
 static int run(
         struct dispatcher *d, struct reload *reload, const struct start *start, char **echo_argv)
 {
         struct control_context context = {
+                .loop = &d->loop,
+                .run = control_run,
                 .dispatcher = d,
                 .instance = start->instance,
                 .reload = reload_run,
@@ -232,14 +302,19 @@ static int run(
         };
         int r;
 
-        d->reload = reload;
+        d->on_trial_end = on_trial_end;
+        d->userdata = reload;
         reload->dispatcher = d;
         reload->image = start->image;
         reload->control =
                 control_open(&context, inheritance_take(start->inheritance, STORE_CONTROL));
         resume(reload, start, echo_argv);
 
-        r = dispatcher_run(d);
+        r = watch_signals(&d->loop, reload);
+        if (r >= 0)
+                r = dispatcher_run(d);
+        if (r >= 0)
+                leave(d);
 
         reload_done(reload);
         control_close(reload->control);
@@ -260,7 +335,7 @@ int start_serving(struct start *start)
         if (!echo)
                 return start_refuse(NULL, -ENOMEM);
 
-        set_up_signals();
+        block_signals();
         process_set_batch(true);
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
@@ -271,14 +346,14 @@ int start_serving(struct start *start)
                 return start_refuse(message, r);
         }
 
-        r = dispatcher_init(&d, start->settings, start->old, listeners, n,
-                start->settings->command ?: echo_argv, start->instance, start->inheritance);
+        dispatcher_init(&d, start->settings, start->old, listeners, n);
+        r = set_up(&d, start, echo_argv);
         if (r >= 0) {
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);
-                dispatcher_deinit(&d);
         }
+        dispatcher_deinit(&d);
 
         free_listeners(listeners, n);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

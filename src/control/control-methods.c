@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The methods of the control socket. Called by control.c for each call; knows nothing of sockets
- * and clients.
+ * The methods of the control socket. It must not know of sockets and clients.
  */
 
-#include "control/control.h"
+#include "control/control-methods.h"
 #include "varlink/interfaces.h"
 
 static void get_status(const struct control_context *context, struct control_call *call,
@@ -15,7 +14,7 @@ static void get_status(const struct control_context *context, struct control_cal
                                     control_make_status(context->dispatcher, context->instance)));
 }
 
-static void reload(const struct control_context *context, struct control_call *call,
+static void run_reload(const struct control_context *context, struct control_call *call,
         const struct varlink_call *what _unused_)
 {
         context->reload(call, context->userdata);
@@ -50,7 +49,7 @@ static const struct method {
                 const struct varlink_call *what);
 } methods[] = {
         { VARLINK_GET_STATUS, NULL, get_status },
-        { VARLINK_RELOAD, NULL, reload },
+        { VARLINK_RELOAD, NULL, run_reload },
         { VARLINK_GET_INFO, NULL, get_info },
         { VARLINK_GET_DESCRIPTION, "interface", get_description },
 };

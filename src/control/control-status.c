@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How the instance is, as JSON: the Status of src/varlink/interfaces.c. Called by
- * control-methods.c; changes nothing.
+ * How the instance is, as JSON: the Status of src/varlink/interfaces.c. It changes nothing.
  */
 
 #include <linux/sock_diag.h>
@@ -11,8 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "control/control.h"
-#include "dispatcher/health.h"
+#include "control/control-methods.h"
+#include "dispatcher/dispatcher.h"
 
 #define INTEGER(number) ((json_int_t)(number))
 
@@ -65,13 +64,13 @@ static json_t *make_listeners(const struct dispatcher *d)
 
 static json_t *make_worker(const struct pool_worker *w)
 {
-        const struct worker_row *row = w->row;
+        const struct worker_row *row = w->record;
 
         return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "number", INTEGER(row->number),
                 "pid", INTEGER(row->pid), "state", worker_state_info(row->state)->name,
                 "generation", INTEGER(row->generation), "capacity", INTEGER(row->capacity), "open",
                 INTEGER(w->open), "handedOver", INTEGER(row->handed_over), "since",
-                INTEGER(w->started_at));
+                INTEGER(row->started_at));
 }
 
 static json_t *make_workers(const struct pool *pool)
@@ -79,7 +78,7 @@ static json_t *make_workers(const struct pool *pool)
         json_t *list = json_array();
 
         for (uint32_t i = 0; list && i < pool->n_rows; i++)
-                if (pool->workers[i].row->state != WORKER_NONE)
+                if (pool->workers[i].record->state != WORKER_NONE)
                         (void)json_array_append_new(list, make_worker(&pool->workers[i]));
 
         return list;
@@ -93,9 +92,10 @@ static json_t *make_counters(const struct counters *c, const struct pool_figures
                 (void)json_object_set_new(
                         by_reason, refusals[i], json_integer(INTEGER(c->refused[i])));
 
-        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted", INTEGER(c->accepted),
-                "open", INTEGER(figures->open), "done", INTEGER(c->done), "lost", INTEGER(c->lost),
-                "refused", INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
+        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted",
+                INTEGER(c->accepted), "open", INTEGER(figures->open), "done", INTEGER(c->done),
+                "failed", INTEGER(c->failed), "lost", INTEGER(c->lost), "refused",
+                INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
                 INTEGER(c->taken_back));
 }
 
@@ -103,10 +103,10 @@ static const char *name_state(const struct dispatcher *d, const struct pool_figu
 {
         if (d->pool.stopping)
                 return "stopping";
-        if (health_is_degraded(d, figures))
+        if (health_is_degraded(&d->health, figures))
                 return "degraded";
 
-        return d->is_ready ? "ready" : "starting";
+        return d->health.is_ready ? "ready" : "starting";
 }
 
 json_t *control_make_status(struct dispatcher *d, const char *instance)
@@ -115,7 +115,7 @@ json_t *control_make_status(struct dispatcher *d, const char *instance)
         struct pool_figures figures;
 
         pool_get_figures(&d->pool, &figures);
-        health_format(d, text);
+        health_format(&d->health, text);
 
         return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "instance",
                 varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The server behind io.acceptd.Pool: clients, their calls and answers. Called by start.c; what a
- * call does is control-methods.c's matter.
+ * The server behind io.acceptd.Pool: clients, their calls and answers. It must not know what a call
+ * does.
  *
  * Nothing here may harm the way of connections. A wake-up is one message of one client, in turn
  * with the listeners, so it is answered while they are busy and does not stop them however much it
@@ -56,16 +56,6 @@ static struct control_call *find_free(struct control *c)
                         return &c->clients[i];
 
         return NULL;
-}
-
-/* As listeners do: whoever was served goes behind all others. */
-static void go_to_the_end(struct control *c, sd_event_source *source)
-{
-        struct dispatcher *d = c->context.dispatcher;
-
-        if (d->n_listeners > 1)
-                d->listener_turn++;
-        (void)sd_event_source_set_priority(source, PRIORITY_LISTENER + d->listener_turn);
 }
 
 static void listen_on(struct control *c)
@@ -179,13 +169,14 @@ static int on_client(
         sd_event_source *source, int fd _unused_, uint32_t revents _unused_, void *userdata)
 {
         struct control_call *client = userdata;
+        struct control *c = client->control;
         json_auto_t *message = NULL;
         struct varlink_call call;
         const char *wrong;
         bool good;
         int r;
 
-        go_to_the_end(client->control, source);
+        (void)loop_go_to_the_end(c->context.loop, source);
 
         if (varlink_stream_has_output(&client->stream)) {
                 on_sent(client, varlink_stream_flush(&client->stream));
@@ -208,7 +199,7 @@ static int on_client(
         good = varlink_call_parse(message, &call, &wrong);
         client->oneway = call.oneway;
         if (good)
-                control_run(&client->control->context, client, &call);
+                c->context.run(&c->context, client, &call);
         else
                 control_fail_simply(client, VARLINK_INVALID_PARAMETER, wrong);
         return 0;
@@ -244,13 +235,15 @@ static bool is_root(int fd)
 
 static int watch(struct control *c, struct control_call *client)
 {
-        sd_event *event = c->context.dispatcher->event;
+        sd_event *event = c->context.loop->event;
         int r;
 
         r = sd_event_add_io(event, &client->source, client->stream.fd, EPOLLIN, on_client, client);
         if (r < 0)
                 return r;
-        go_to_the_end(c, client->source);
+        r = loop_go_to_the_end(c->context.loop, client->source);
+        if (r < 0)
+                return r;
         r = sd_event_add_time(
                 event, &client->timer, CLOCK_MONOTONIC, USEC_INFINITY, 0, on_client_timer, client);
         if (r < 0)
@@ -266,7 +259,7 @@ static int on_socket(
         struct control_call *client = find_free(c);
         _cleanup_(fd_closep) int peer = -1;
 
-        go_to_the_end(c, source);
+        (void)loop_go_to_the_end(c->context.loop, source);
         if (!client) {
                 (void)sd_event_source_set_enabled(c->source, SD_EVENT_OFF);
                 return 0;
@@ -329,7 +322,7 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 
 static int set_up(struct control *c)
 {
-        sd_event *event = c->context.dispatcher->event;
+        sd_event *event = c->context.loop->event;
         int r;
 
         r = fd_set_nonblock(c->fd);

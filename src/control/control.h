@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "dispatcher/dispatcher.h"
+#include "os/loop.h"
 #include "varlink/message.h"
 
 /*
@@ -12,6 +12,7 @@
  */
 
 struct control;
+struct dispatcher;
 
 /*
  * A call that waits for its answer. The one who has it gives exactly one answer, now or at any
@@ -20,14 +21,19 @@ struct control;
  */
 struct control_call;
 
-/* What the methods are about, all of it lent. */
+/* All of it is lent. */
 struct control_context {
+        struct loop *loop;
+
+        /* Does what a call asks for, and answers it. */
+        void (*run)(const struct control_context *context, struct control_call *call,
+                const struct varlink_call *what);
+
+        /* What the methods are about */
         struct dispatcher *dispatcher;
         const char *instance;
-
-        /* Reload() */
         void (*reload)(struct control_call *call, void *userdata);
-        void *userdata;
+        void *userdata; /* of `reload` */
 };
 
 /*
@@ -57,11 +63,3 @@ int control_take_fd(struct control_call *call);
 /* Takes over such a connection. Returns the call that waits on it, or NULL where there is no place
  * for it; then it is closed. NULL for `control` is fine. */
 struct control_call *control_resume(struct control *control, int fd_consume);
-
-/* --- For control.c: control-methods.c and control-status.c --- */
-
-void control_run(const struct control_context *context, struct control_call *call,
-        const struct varlink_call *what);
-
-/* The status as it goes over the socket. Returns NULL without memory. */
-json_t *control_make_status(struct dispatcher *d, const char *instance);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Channels to workers. Called by worker.c and dispatcher.c; knows nothing of pools and processes.
+ * Channels to workers. It must not know of pools and processes.
  */
 
 #include <fcntl.h>
@@ -52,6 +52,18 @@ int channel_ask(struct channel *channel, enum record_type question, uint32_t val
                 .version = RECORD_VERSION,
                 .type = (uint8_t)question,
                 .value = value,
+        };
+
+        return wire_send(channel->fd, &record, -1);
+}
+
+int channel_tell_drain(struct channel *channel, enum record_drain reason, usec_t deadline)
+{
+        struct record record = {
+                .version = RECORD_VERSION,
+                .type = RECORD_DRAIN,
+                .value = (uint32_t)reason,
+                .id = deadline,
         };
 
         return wire_send(channel->fd, &record, -1);
@@ -123,6 +135,7 @@ int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd, bo
                         *ret_fd = TAKE_FD(fd);
                         return 0;
                 }
-                *ret_dropped = true;
+                if (r != 0 || record.type != RECORD_DRAIN)
+                        *ret_dropped = true;
         }
 }

@@ -15,23 +15,25 @@ static const char *name_outcome(enum outcome outcome)
         if (outcome >= OUTCOME_REFUSED)
                 return "refused";
 
+        if (outcome == OUTCOME_FAILED)
+                return "failed";
         return outcome == OUTCOME_DONE ? "done" : "lost";
 }
 
 /* The slot may be from a dispatcher before this one. */
-static const char *name_listener(const struct dispatcher *d, uint16_t listener)
+static const char *name_listener(const struct connection_log *log, uint16_t listener)
 {
-        const struct ledger_header *h = d->ledger.header;
+        const struct ledger_header *h = log->ledger->header;
 
         return listener < h->n_names ? h->names[listener] : "";
 }
 
 static void on_ended(void *userdata, const struct slot *slot, enum outcome outcome)
 {
-        const struct dispatcher *d = userdata;
+        const struct connection_log *log = userdata;
         usec_t now = usec_now();
         uint64_t duration = now - MIN(now, slot->accepted_at);
-        const char *result = name_outcome(outcome), *listener = name_listener(d, slot->listener);
+        const char *result = name_outcome(outcome), *listener = name_listener(log, slot->listener);
         const struct worker_row *row;
 
         if (slot->worker == SLOT_NO_WORKER) {
@@ -45,7 +47,7 @@ static void on_ended(void *userdata, const struct slot *slot, enum outcome outco
                 return;
         }
 
-        row = d->pool.workers[slot->worker].row;
+        row = log->pool->workers[slot->worker].record;
         journal_event(MESSAGE_CONNECTION_ENDED,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_CONNECTION", slot->id),
                         JOURNAL_TEXT("ACCEPTD_LISTENER", listener),
@@ -54,13 +56,13 @@ static void on_ended(void *userdata, const struct slot *slot, enum outcome outco
                         JOURNAL_NUMBER("ACCEPTD_GENERATION", row->generation),
                         JOURNAL_TEXT("ACCEPTD_RESULT", result),
                         JOURNAL_NUMBER("ACCEPTD_DURATION_USEC", duration)),
-                "Connection %" PRIu64 " of %s: %s after %" PRIu64 " us with worker %" PRIu32
+                "Connection %" PRIu64 " of %s: %s after %" PRIu64 " us with worker %" PRIu64
                 " (PID %" PRIi32 ").",
                 slot->id, listener, result, duration, row->number, row->pid);
 }
 
-void connection_log_set(struct dispatcher *d)
+void connection_log_set(struct connection_log *log)
 {
-        d->pool.userdata = d;
-        d->pool.ended = d->settings->log_connections ? on_ended : NULL;
+        log->pool->userdata = log;
+        log->pool->ended = log->pool->settings->log_connections ? on_ended : NULL;
 }

@@ -8,7 +8,7 @@
  * the state itself, not a copy of it.
  */
 
-#define LEDGER_VERSION   2
+#define LEDGER_VERSION   3
 #define LEDGER_ROWS      12294     /* pool_rows_needed() of the most workers that settings allow */
 #define LEDGER_SLOTS     SLOTS_MAX /* what was never in use costs no memory */
 #define LEDGER_NAMES_MAX 64

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Workers: starting them, hearing what they say, seeing them end. Called by dispatcher.c. What
- * should happen to a worker is the pool's to decide.
+ * Workers: starting them, hearing what they say, seeing them end. What should happen to a worker is
+ * the pool's to decide; what follows from what it did is for the callbacks of its context. So it
+ * must not know of the dispatcher.
  */
 
 #include <inttypes.h>
 #include <signal.h>
-#include <sys/epoll.h>
 
 #include "base/stop-point.h"
-#include "dispatcher/dispatcher.h"
-#include "dispatcher/health.h"
+#include "dispatcher/worker.h"
 #include "os/journal.h"
 #include "os/oom.h"
 #include "os/store.h"
-#include "takeover/reload.h"
 
 static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
+static_assert((int)POOL_DRAIN_STOP == RECORD_DRAIN_STOP &&
+                      (int)POOL_DRAIN_RELOAD == RECORD_DRAIN_RELOAD &&
+                      (int)POOL_DRAIN_RECYCLE == RECORD_DRAIN_RECYCLE &&
+                      (int)POOL_DRAIN_RETIRE == RECORD_DRAIN_RETIRE,
+        "reasons go on the wire as they are");
 
 /* The fields of a message about a worker. */
 #define ABOUT(w)                                                                                   \
@@ -27,12 +30,12 @@ static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
 
 static struct pool *pool_of(struct worker *w)
 {
-        return &w->dispatcher->pool;
+        return w->context->pool;
 }
 
 static const struct worker_row *row_of(struct worker *w)
 {
-        return pool_of(w)->workers[w->row].row;
+        return pool_of(w)->workers[w->row].record;
 }
 
 static enum worker_state state_of(struct worker *w)
@@ -40,10 +43,10 @@ static enum worker_state state_of(struct worker *w)
         return row_of(w)->state;
 }
 
-void worker_init(struct worker *w, struct dispatcher *dispatcher, uint32_t row)
+void worker_init(struct worker *w, struct worker_context *context, uint32_t row)
 {
         *w = (struct worker){
-                .dispatcher = dispatcher,
+                .context = context,
                 .row = row,
                 .pidfd = -1,
                 .channel = CHANNEL_NULL,
@@ -64,7 +67,7 @@ static void log_lost(struct worker *w, uint64_t lost, const char *what, const ch
                 journal_event(MESSAGE_CONNECTIONS_LOST,
                         JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
                                 JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu32 " %s %s lost.", lost,
+                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
                         lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
 }
 
@@ -84,7 +87,7 @@ static void log_taken(struct worker *w, uint32_t taken)
         if (taken > 0)
                 journal_event(MESSAGE_QUEUE_TAKEN,
                         JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", taken)),
-                        "%" PRIu32 " connection%s that worker %" PRIu32
+                        "%" PRIu32 " connection%s that worker %" PRIu64
                         " (PID %d) did not receive in time went to others.",
                         taken, taken == 1 ? "" : "s", w->number, w->pid);
 }
@@ -94,16 +97,16 @@ void worker_queue_empty(struct worker *w)
         if (state_of(w) == WORKER_DEAD)
                 worker_bury(w);
         else
-                log_taken(w, pool_queue_taken(pool_of(w), w->row));
+                log_taken(w, pool_queue_done(pool_of(w), w->row));
 }
 
 void worker_sample(struct worker *w)
 {
         struct pool *pool = pool_of(w);
-        bool take = pool->workers[w->row].take;
+        bool take = pool->workers[w->row].taking_back;
 
         log_taken(w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
-        if (!take && pool->workers[w->row].take)
+        if (!take && pool->workers[w->row].taking_back)
                 channel_reclaim(&w->channel);
 }
 
@@ -113,22 +116,55 @@ void worker_violates(struct worker *w, const char *what)
 {
         journal_event(MESSAGE_WORKER_VIOLATED,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
-                "Worker %" PRIu32 " (PID %d) broke the protocol: %s. It is killed.", w->number,
+                "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.", w->number,
                 w->pid, what);
         worker_kill(w);
 }
 
-static void is_ready(struct worker *w)
+int worker_cannot_talk(struct worker *w, int error)
+{
+        const char *why = strerror(-error);
+
+        if (channel_is_broken(error))
+                return log_error_errno(
+                        error, "The channel of worker %" PRIu64 " cannot be used: %m", w->number);
+
+        journal_event(MESSAGE_WORKER_UNREACHABLE,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "Worker %" PRIu64 " (PID %d) cannot be reached: %s. It is killed.", w->number,
+                w->pid, why);
+        worker_kill(w);
+        return 0;
+}
+
+static void log_ready(struct worker *w)
 {
         uint32_t capacity = row_of(w)->capacity;
 
         journal_event(MESSAGE_WORKER_READY,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
-                "Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
+                "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
                 w->pid, capacity, capacity == 1 ? "" : "s");
-        health_ready(w->dispatcher);
-        if (pool_is_on_trial(pool_of(w), w->row))
-                reload_gate(w->dispatcher->reload, NULL);
+}
+
+static const char *hear_ready(struct worker *w, const struct record *record)
+{
+        uint32_t features = (uint32_t)record->id;
+
+        if (features != record->id) /* this version has no such bits */
+                return "READY names features that were not offered";
+
+        switch (pool_ready(pool_of(w), w->row, record->value, features, usec_now())) {
+        case 0:
+                return NULL;
+        case POOL_READY_FLOOD:
+                return "more than 10 READY in a second";
+        case POOL_READY_FOR_NOTHING:
+                return "the first READY with capacity 0 (allowed: 1 or more)";
+        case POOL_BAD_FEATURES:
+        default:
+                return "READY names features that were not offered, or others than the first one";
+        }
 }
 
 /* Returns what is wrong with the record, or NULL. */
@@ -136,6 +172,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
 {
         bool was_starting = state_of(w) == WORKER_STARTING;
         uint64_t lost = pool_of(w)->counters->lost;
+        const char *why;
         int r;
 
         switch ((enum record_type)record->type) {
@@ -145,12 +182,18 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "DONE for a connection that it does not have";
                 return NULL;
 
-        case RECORD_READY:
-                if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
-                        return "more than 10 READY in a second";
-                if (was_starting)
-                        is_ready(w);
+        case RECORD_FAILED:
+                if (!(row_of(w)->features & RECORD_FEATURE_FAILED))
+                        return "FAILED, a feature that it did not take";
+                if (pool_failed(pool_of(w), w->row, record->id) != 0)
+                        return "FAILED for a connection that it does not have";
                 return NULL;
+
+        case RECORD_READY:
+                why = hear_ready(w, record);
+                if (!why && was_starting)
+                        log_ready(w);
+                return why;
 
         case RECORD_PONG:
                 if (pool_pong(pool_of(w), w->row, record->value, usec_now()) != 0)
@@ -171,43 +214,55 @@ static const char *hear_record(struct worker *w, const struct record *record)
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
+        case RECORD_DRAIN:
         default:
                 return "a record that goes the other way";
         }
 }
 
-static void hear(struct worker *w)
+/* It finishes what it had, and has finished it: it may shut its end down before it exits, as some
+ * runtimes do with each socket that they close. */
+static bool may_hang_up(struct worker *w)
 {
-        struct wire_batch *batch = &w->dispatcher->batch;
-        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what
-         * it says stays in its channel until it is noted. Heard twice, it is no more than once. */
-        bool peek = state_of(w) > WORKER_READY;
+        return state_of(w) > WORKER_READY && pool_of(w)->workers[w->row].open == 0;
+}
+
+/* Nothing that it says counts any more, and it may be saying a lot. */
+static void stop_hearing(struct worker *w)
+{
+        (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+}
+
+int worker_hear(struct worker *w)
+{
+        struct wire_batch *batch = &w->context->batch;
+        bool was_starting = state_of(w) == WORKER_STARTING;
+        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has, and
+         * one that pauses says only once that it goes on: what they say stays in their channels
+         * until it is noted. A DONE that is heard again then changes nothing: its connection has
+         * ended. */
+        bool peek = state_of(w) > WORKER_READY || pool_is_paused(pool_of(w), w->row);
         const char *why = NULL;
         int r;
 
         r = peek ? wire_peek_batch(w->channel.fd, batch) : wire_receive_batch(w->channel.fd, batch);
         if (r < 0)
-                why = strerror(-r);
+                return worker_cannot_talk(w, r);
 
         for (size_t i = 0; i < batch->n_records && !why; i++)
                 why = hear_record(w, &batch->records[i]);
         if (r == WIRE_MALFORMED && !why)
                 why = batch->why;
-        if (r == WIRE_END && !why)
+        if (r == WIRE_END && may_hang_up(w))
+                stop_hearing(w);
+        else if (r == WIRE_END)
                 why = "an empty datagram, or its end of the channel is shut down";
         if (peek && r != WIRE_EMPTY)
                 wire_drop_batch(w->channel.fd);
         if (why)
                 worker_violates(w, why);
-}
 
-static int on_channel(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
-        void *userdata)
-{
-        struct worker *w = userdata;
-
-        hear(w);
-        return dispatcher_settle(w->dispatcher);
+        return was_starting && state_of(w) == WORKER_READY ? 1 : 0;
 }
 
 /* --- Its end --- */
@@ -241,19 +296,17 @@ static void log_end(struct worker *w, const struct process_end *end, const char 
                         JOURNAL_TEXT("ACCEPTD_END", words),
                         JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
                         JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
-                "Worker %" PRIu32 " (PID %d) %s%s%s.", w->number, w->pid, words,
+                "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
-static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
-        uint32_t revents _unused_, void *userdata)
+bool worker_end(struct worker *w, const char *told, char *ret_trouble)
 {
-        struct worker *w = userdata;
         struct process_end end = process_reap(w->pid, w->pidfd);
-        bool on_trial = pool_is_on_trial(pool_of(w), w->row), failed;
         enum worker_state before = state_of(w);
-        char words[PROCESS_END_MAX + 32], trouble[DISPATCHER_TROUBLE_MAX];
+        char words[PROCESS_END_MAX + 32];
         uint32_t had;
+        bool failed;
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
@@ -264,37 +317,33 @@ static int on_exit_of_process(sd_event_source *source _unused_, int fd _unused_,
                 oom_has_killed())
                 strcat(words, " (out of memory)");
         log_taken(w, pool_of(w)->workers[w->row].taken);
-        (void)snprintf(trouble, sizeof(trouble), "%s %s before it had served",
-                on_trial ? "a new worker" : "the last one", words);
+        (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
+                pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one", words);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
-        /* One start after another that fails alike is one trouble, and told once. */
-        if (!failed || before != WORKER_STARTING || !streq(trouble, w->dispatcher->trouble))
+        if (!failed || before != WORKER_STARTING || !streq(ret_trouble, told))
                 log_end(w, &end, words, before, had);
-        if (failed)
-                dispatcher_start_failed(w->dispatcher, on_trial, "%s", trouble);
-        if (channel_count_queued(&w->channel) == 0)
+        if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
         else
                 channel_reclaim(&w->channel);
 
-        return dispatcher_settle(w->dispatcher);
+        return failed;
 }
 
 /* --- What is done to it --- */
 
 static int watch(struct worker *w)
 {
-        sd_event *event = w->dispatcher->event;
+        struct worker_context *c = w->context;
         int r;
 
-        r = dispatcher_add_io(
-                event, &w->channel_source, w->channel.fd, on_channel, w, PRIORITY_CHANNEL);
+        r = loop_add_io(
+                c->loop, &w->channel_source, w->channel.fd, c->on_channel, w, PRIORITY_CHANNEL);
         if (r < 0)
                 return r;
 
-        return dispatcher_add_io(
-                event, &w->exit_source, w->pidfd, on_exit_of_process, w, PRIORITY_EXIT);
+        return loop_add_io(c->loop, &w->exit_source, w->pidfd, c->on_exit, w, PRIORITY_EXIT);
 }
 
 int worker_start(struct worker *w)
@@ -307,8 +356,7 @@ int worker_start(struct worker *w)
         if (r < 0)
                 return r;
 
-        r = process_spawn(
-                &w->dispatcher->process, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
+        r = process_spawn(&w->context->process, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
         if (r < 0) {
                 worker_deinit(w);
                 return r;
@@ -341,7 +389,7 @@ int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_co
         return watch(w);
 }
 
-void worker_ask(struct worker *w, enum pool_question question)
+int worker_ask(struct worker *w, enum pool_question question)
 {
         struct pool *pool = pool_of(w);
         uint32_t value;
@@ -349,7 +397,7 @@ void worker_ask(struct worker *w, enum pool_question question)
 
         /* The same decision may have drained it before: its channel takes nothing more. */
         if (state_of(w) != WORKER_READY)
-                return;
+                return 0;
 
         value = pool_next_question(pool);
         r = channel_ask(&w->channel, question == QUESTION_LIST ? RECORD_LIST : RECORD_PING, value);
@@ -357,42 +405,62 @@ void worker_ask(struct worker *w, enum pool_question question)
                 pool_asked(pool, w->row, question, value, usec_now());
         else if (r == WIRE_FULL)
                 pool_not_asked(pool, w->row, usec_now());
-        else
+        else if (r == WIRE_GONE)
                 worker_violates(w, "its end of the channel is shut down");
+        else
+                return worker_cannot_talk(w, r);
+
+        return 0;
 }
 
-void worker_drain(struct worker *w)
-{
-        /* In this order: who takes over after a crash in between repeats the second step. */
-        pool_drained(pool_of(w), w->row, usec_now());
-        STOP_POINT("drained");
-        channel_shutdown(&w->channel);
-}
-
-void worker_retire(struct worker *w)
-{
-        journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
-                "Worker %" PRIu32 " (PID %d) retires: it was idle, and is not needed any more.",
-                w->number, w->pid);
-        worker_drain(w);
-}
-
-void worker_recycle(struct worker *w)
+static void log_drain(struct worker *w, enum pool_drain reason)
 {
         uint64_t handed_over = row_of(w)->handed_over;
 
-        journal_event(MESSAGE_WORKER_RECYCLED,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                "Worker %" PRIu32 " (PID %d) is recycled after %" PRIu64 " connection%s.",
-                w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
-        worker_drain(w);
+        if (reason == POOL_DRAIN_RETIRE)
+                journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu64
+                        " (PID %d) retires: it was idle, and is not needed any more.",
+                        w->number, w->pid);
+        else if (reason == POOL_DRAIN_RECYCLE)
+                journal_event(MESSAGE_WORKER_RECYCLED,
+                        JOURNAL_FIELDS(
+                                ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
+                        "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
+                        w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
+}
+
+/* Returns true where the worker was told; else it sees the end of file alone. */
+static bool tell_drain(struct worker *w, enum pool_drain reason, usec_t now)
+{
+        usec_t deadline = pool_get_drain_deadline(pool_of(w), now);
+
+        if (!(row_of(w)->features & RECORD_FEATURE_DRAIN))
+                return false;
+
+        return channel_tell_drain(&w->channel, (enum record_drain)reason,
+                       deadline == USEC_INFINITY ? 0 : deadline) == 0;
+}
+
+void worker_drain(struct worker *w, enum pool_drain reason)
+{
+        usec_t now = usec_now();
+        bool told;
+
+        log_drain(w, reason);
+        told = tell_drain(w, reason, now);
+        /* In this order: after a crash, whoever takes over repeats the last step if this one was
+         * taken, else all of them. */
+        pool_drained(pool_of(w), w->row, told, now);
+        STOP_POINT("drained");
+        channel_shutdown(&w->channel);
 }
 
 void worker_terminate(struct worker *w)
 {
         if (row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu32 " (PID %d) %s in time. It gets SIGTERM.", w->number,
+                        "Worker %" PRIu64 " (PID %d) %s in time. It gets SIGTERM.", w->number,
                         w->pid,
                         state_of(w) == WORKER_STARTING ? "did not become ready"
                                                        : "did not finish its connections");
@@ -408,7 +476,7 @@ void worker_abort(struct worker *w)
 
         journal_event(MESSAGE_WORKER_HUNG,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
-                "Worker %" PRIu32 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
+                "Worker %" PRIu64 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
                 w->pid, usec_format(hung / USEC_PER_MSEC * USEC_PER_MSEC, time));
         process_signal(w->pidfd, SIGABRT);
         channel_reclaim(&w->channel);
@@ -422,10 +490,9 @@ void worker_kill(struct worker *w)
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
                 row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
+                        "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);
-        /* Nothing that it says counts any more, and it may be saying a lot. */
-        (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+        stop_hearing(w);
         process_signal(w->pidfd, SIGKILL);
         pool_killed(pool_of(w), w->row, usec_now());
 }

@@ -1,23 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <systemd/sd-event.h>
-
 #include "dispatcher/channel.h"
+#include "os/loop.h"
 #include "os/process.h"
 #include "policy/pool.h"
-
-struct dispatcher;
 
 /*
  * One worker as the dispatcher holds it: a process, its channel, and the event sources of both.
  * What state it is in and what it has is in the pool's row of the same index.
  */
 
+/* What the workers share. */
+struct worker_context {
+        struct pool *pool;
+        struct loop *loop;
+        struct process_template process;
+        struct wire_batch batch; /* what one said, while it is heard */
+
+        /* Something comes on a worker's channel: to call worker_hear(); its process has ended:
+         * worker_end(). The callbacks get the worker. */
+        sd_event_io_handler_t on_channel;
+        sd_event_io_handler_t on_exit;
+        void *userdata; /* for these two */
+};
+
 struct worker {
-        struct dispatcher *dispatcher;
+        struct worker_context *context;
         uint32_t row;
-        uint32_t number;
+        uint64_t number;
         pid_t pid;
         int pidfd;
         struct channel channel;
@@ -25,7 +36,7 @@ struct worker {
         sd_event_source *exit_source;
 };
 
-void worker_init(struct worker *w, struct dispatcher *dispatcher, uint32_t row);
+void worker_init(struct worker *w, struct worker_context *context, uint32_t row);
 
 /* Closes what the worker had here. It does not touch the process. */
 void worker_deinit(struct worker *w);
@@ -36,19 +47,30 @@ int worker_start(struct worker *w);
 /* Takes over a worker that runs already and has its row. Returns 0 or -errno. */
 int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume);
 
-void worker_ask(struct worker *w, enum pool_question question);
-void worker_sample(struct worker *w);
-void worker_drain(struct worker *w);
+/* Hears what it said: one datagram. Returns 1 where it became ready, 0 or -errno. */
+int worker_hear(struct worker *w);
 
-/* The same, and says why. */
-void worker_retire(struct worker *w);
-void worker_recycle(struct worker *w);
+/* Its process has ended. Returns true where that is a failed start; `ret_trouble`, with room for
+ * WORKER_TROUBLE_MAX, says how it ended then. One start after another that fails alike is one
+ * trouble, and logged once: `told` is the last one, or "". */
+#define WORKER_TROUBLE_MAX 128
+bool worker_end(struct worker *w, const char *told, char *ret_trouble);
+
+/* Returns 0 or -errno. */
+int worker_ask(struct worker *w, enum pool_question question);
+void worker_sample(struct worker *w);
+void worker_drain(struct worker *w, enum pool_drain reason);
 void worker_terminate(struct worker *w);
 void worker_abort(struct worker *w);
 void worker_kill(struct worker *w);
 
 /* It broke the protocol: says so, once, and kills it. */
 void worker_violates(struct worker *w, const char *what);
+
+/* Its channel gave -errno. Where a worker can have caused that, says so, kills it and returns 0.
+ * Else this program is broken: returns -errno, for the loop to end with; the next dispatcher takes
+ * over all workers, this one too. */
+int worker_cannot_talk(struct worker *w, int error);
 
 /* Nothing is left in the queue of this dead worker: forgets it. */
 void worker_bury(struct worker *w);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Listening sockets: what is one, and what accept4() says. Called by dispatcher.c; knows nothing of
- * workers.
+ * Listening sockets: what is one, and what accept4() says. It must not know of workers.
  */
 
 #include <arpa/inet.h>

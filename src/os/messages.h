@@ -20,6 +20,7 @@
         X(WORKER_RETIRED, "76193c4817624797a883f12d347788eb", LOG_INFO)                            \
         X(WORKER_DIED, "ea6cb8c1d5c1407c93c26841699f156b", LOG_WARNING)                            \
         X(WORKER_VIOLATED, "09739c7085634393bfc178a8e6236d8d", LOG_WARNING)                        \
+        X(WORKER_UNREACHABLE, "1cd7b42f3caf47ae8436fcbd4a0118ee", LOG_WARNING)                     \
         X(WORKER_TERMINATED, "0978108732ea4bc687548f62888faaa8", LOG_WARNING)                      \
         X(WORKER_KILLED, "de4391380c944d669a4a0ca0fa7a985b", LOG_WARNING)                          \
         X(WORKER_HUNG, "ea3a7d57f3684985b35e68b379e7360e", LOG_WARNING)                            \

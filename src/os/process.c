@@ -5,6 +5,7 @@
  */
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -30,6 +31,7 @@ static const char *const private_variables[] = {
         "JOURNAL_STREAM=",
         "ACCEPTD_ADOPT=",
         "ACCEPTD_CHANNEL=",
+        "ACCEPTD_FEATURES=",
         "ACCEPTD_LISTENERS=",
         "ACCEPTD_WORKER=",
         "ACCEPTD_INSTANCE=",
@@ -44,8 +46,8 @@ static bool is_private(const char *assignment)
         return false;
 }
 
-int process_template_init(
-        struct process_template *template, char **argv, const char *instance, const char *listeners)
+int process_template_init(struct process_template *template, char **argv, const char *instance,
+        const char *listeners, uint32_t features)
 {
         size_t n = 0;
         char **env;
@@ -54,7 +56,7 @@ int process_template_init(
 
         while (environ[n])
                 n++;
-        env = template->environment = calloc(n + 5, sizeof(char *));
+        env = template->environment = calloc(n + 6, sizeof(char *));
         if (!env)
                 return -ENOMEM;
 
@@ -66,6 +68,7 @@ int process_template_init(
                         goto fail;
         }
         if (asprintf(env++, "ACCEPTD_CHANNEL=%d", PROCESS_CHANNEL_FD) < 0 ||
+                asprintf(env++, "ACCEPTD_FEATURES=%" PRIu32, features) < 0 ||
                 asprintf(env++, "ACCEPTD_LISTENERS=%s", listeners) < 0 ||
                 asprintf(env++, "ACCEPTD_INSTANCE=%s", instance) < 0)
                 goto fail;
@@ -227,14 +230,14 @@ static int open_pidfd(pid_t pid)
         return pidfd;
 }
 
-int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
+int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd)
 {
-        char worker[sizeof("ACCEPTD_WORKER=4294967295")];
+        char worker[sizeof("ACCEPTD_WORKER=18446744073709551615")];
         int pidfd;
         pid_t pid;
 
-        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%u", number);
+        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%" PRIu64, number);
         template->environment[template->worker_at] = worker;
         pid = spawn_with_lower_limit(template, channel_fd);
         template->environment[template->worker_at] = NULL;

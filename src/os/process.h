@@ -21,17 +21,17 @@ struct process_template {
 /*
  * Prepares for starting `argv` (which must outlive the template). The environment of the workers is
  * this process' own, less what belongs to the service, plus the ACCEPTD_ variables; `listeners` are
- * the names, colon-separated. Returns 0 or -ENOMEM.
+ * the names, colon-separated, `features` what the protocol offers. Returns 0 or -ENOMEM.
  */
 int process_template_init(struct process_template *template, char **argv, const char *instance,
-        const char *listeners);
+        const char *listeners, uint32_t features);
 void process_template_done(struct process_template *template);
 
 /*
  * Starts a worker with `channel_fd` as its channel. Returns 0 or -errno, also where the program
  * cannot be executed. *ret_pidfd is the caller's.
  */
-int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
+int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd);
 
 /*

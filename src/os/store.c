@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The service manager's descriptor store. Called by worker.c, and at a start by start.c, setup.c
- * and adoption.c.
+ * The service manager's descriptor store.
  */
 
 #include <inttypes.h>
@@ -36,7 +35,7 @@ const char *store_name(char *text, const char *what, uint64_t number)
         return text;
 }
 
-void store_worker(uint32_t number, int pidfd, int channel_fd, int queue_fd)
+void store_worker(uint64_t number, int pidfd, int channel_fd, int queue_fd)
 {
         char name[STORE_NAME_MAX];
 
@@ -49,7 +48,7 @@ void store_worker(uint32_t number, int pidfd, int channel_fd, int queue_fd)
 }
 
 /* In the reverse order. */
-void store_forget_worker(uint32_t number)
+void store_forget_worker(uint64_t number)
 {
         char name[STORE_NAME_MAX];
 

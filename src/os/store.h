@@ -39,8 +39,8 @@ unsigned long store_get_size(void);
 void store_add(const char *name, int fd);
 void store_remove(const char *name);
 
-void store_worker(uint32_t number, int pidfd, int channel_fd, int queue_fd);
-void store_forget_worker(uint32_t number);
+void store_worker(uint64_t number, int pidfd, int channel_fd, int queue_fd);
+void store_forget_worker(uint64_t number);
 
 /* Writes the name of a descriptor into `text`, with room for STORE_NAME_MAX. */
 const char *store_name(char *text, const char *what, uint64_t number);

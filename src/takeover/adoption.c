@@ -3,7 +3,7 @@
 /*
  * Adoption: the ledger says which workers there were, the descriptors come with their names. A
  * worker whose set is complete goes on with what it has; of any other, the queue is taken back and
- * the process is ended. Called by setup.c.
+ * the process is ended.
  */
 
 #include <fcntl.h>
@@ -188,7 +188,7 @@ int adoption_open_pool(struct dispatcher *d, struct inheritance *inheritance)
         return new_pool(d);
 }
 
-static int take(struct inheritance *inheritance, const char *what, uint32_t number)
+static int take(struct inheritance *inheritance, const char *what, uint64_t number)
 {
         char name[STORE_NAME_MAX];
 
@@ -205,7 +205,7 @@ static int take_in_hand(struct inheritance *inheritance, uint64_t id)
 /* Returns 1 where the worker goes on, 0 where it is gone, or -errno. */
 static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance *inheritance)
 {
-        const struct worker_row *r = d->pool.workers[row].row;
+        const struct worker_row *r = d->pool.workers[row].record;
         _cleanup_(fd_closep) int pidfd = take(inheritance, STORE_PIDFD, r->number);
         struct channel channel = {
                 .fd = take(inheritance, STORE_CHANNEL, r->number),
@@ -293,10 +293,10 @@ static void log_adopted(const struct dispatcher *d, uint32_t n_workers)
 /* What was between accept and send: after a crash it is gone with the process that had it. */
 static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
 {
-        uint32_t in_hand = 0, lost = 0;
+        uint32_t lost = 0;
         struct slot *slot;
 
-        while ((slot = pool_get_in_hand(&d->pool, in_hand))) {
+        while ((slot = pool_get_in_hand(&d->pool, d->hand.n))) {
                 int fd = take_in_hand(inheritance, slot->id);
 
                 if (fd < 0) {
@@ -304,8 +304,7 @@ static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
                         lost++;
                         continue;
                 }
-                d->hand[in_hand].fd = fd;
-                d->hand[in_hand++].slot = slot;
+                hand_put(&d->hand, fd, slot);
         }
 
         if (lost > 0)
@@ -324,7 +323,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
         for (uint32_t i = 0; i < d->pool.n_rows; i++) {
                 int r;
 
-                if (d->pool.workers[i].row->state == WORKER_NONE)
+                if (d->pool.workers[i].record->state == WORKER_NONE)
                         continue;
                 r = restore_worker(d, i, inheritance);
                 if (r < 0)

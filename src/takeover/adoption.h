@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dispatcher/dispatcher.h"
+#include "os/inheritance.h"
 
 /*
  * Taking over from a dispatcher before this one: its ledger, its workers, its connections.

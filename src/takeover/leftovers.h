@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dispatcher/dispatcher.h"
+#include "os/inheritance.h"
 
 /*
  * Processes of the service that belong to nobody after a crash of the dispatcher: a worker that was

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Reloading: the check, the execution in place, the gate. Called by control-methods.c when somebody
- * asks for it, by acceptd.c in the program that was executed, and by worker.c and dispatcher.c when
- * it is known how the new generation starts.
+ * Reloading: the check, the execution in place, and what follows from how the trial of the new
+ * generation ends. It must not know what a trial is made of: that is the pool's.
  */
 
 #include <inttypes.h>
@@ -13,8 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/connection-log.h"
-#include "dispatcher/health.h"
+#include "dispatcher/dispatcher.h"
 #include "os/journal.h"
 #include "os/store.h"
 #include "settings/settings-change.h"
@@ -59,7 +57,7 @@ static void log_failure(const char *reason)
 static void fail(struct reload *reload, const char *reason)
 {
         log_failure(reason);
-        health_reloaded(reload->dispatcher);
+        health_reloaded(&reload->dispatcher->health);
         if (reload->call)
                 control_fail(TAKE_PTR(reload->call), VARLINK_RELOAD_FAILED,
                         json_pack("{s:o}", "reason", varlink_make_text(reason)));
@@ -101,10 +99,10 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
         for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
                 r = inheritance_add(list, d->listeners[i].fd, d->listeners[i].name);
         for (uint32_t i = 0; r >= 0 && i < d->pool.n_rows; i++)
-                if (d->pool.workers[i].row->state != WORKER_NONE)
+                if (d->pool.workers[i].record->state != WORKER_NONE)
                         r = add_worker(list, &d->workers[i]);
-        for (uint32_t i = 0; r >= 0 && i < d->pool.n_in_hand; i++)
-                r = add(list, d->hand[i].fd, STORE_IN_HAND, d->hand[i].slot->id);
+        for (uint32_t i = 0; r >= 0 && i < d->hand.n; i++)
+                r = add(list, d->hand.places[i].fd, STORE_IN_HAND, d->hand.places[i].slot->id);
 
         return r;
 }
@@ -212,17 +210,17 @@ static int start_check(struct reload *reload)
         reload->output_fd = memfd_create("acceptd-check", MFD_CLOEXEC);
         if (reload->output_fd < 0)
                 return -errno;
-        r = sd_event_add_time_relative(d->event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
+        r = sd_event_add_time_relative(d->loop.event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
                 USEC_PER_SEC, on_late, reload);
         if (r < 0)
                 return r;
-        r = process_spawn_check(&d->process, reload->image->check_argv, reload->output_fd,
+        r = process_spawn_check(&d->context.process, reload->image->check_argv, reload->output_fd,
                 &reload->pid, &reload->pidfd);
         if (r < 0)
                 return r;
 
-        return dispatcher_add_io(
-                d->event, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
+        return loop_add_io(
+                &d->loop, &reload->source, reload->pidfd, on_checked, reload, PRIORITY_TIMER);
 }
 
 /* What the service manager's store has no room for it drops without a word, and after a crash such
@@ -233,7 +231,7 @@ static const char *check_store(const struct dispatcher *d)
         uint64_t size = store_get_size(), workers = d->settings->workers_max;
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
-                workers += d->pool.workers[i].row->state != WORKER_NONE;
+                workers += d->pool.workers[i].record->state != WORKER_NONE;
         if (size == 0 || STORE_OWN + STORE_PER_WORKER * workers <= size)
                 return NULL;
 
@@ -261,7 +259,7 @@ void reload_run(struct control_call *call, void *userdata)
         }
 
         reload->call = call;
-        health_reloading(d);
+        health_reloading(&d->health);
         r = start_check(reload);
         if (r < 0) {
                 reload_done(reload);
@@ -278,9 +276,9 @@ static void roll_back(struct reload *reload)
         pool_abandon(&d->pool);
         d->settings = reload->old;
         d->pool.settings = reload->old;
-        d->process.argv = reload->old_argv;
+        d->context.process.argv = reload->old_argv;
         pool_settings_changed(&d->pool);
-        connection_log_set(d);
+        connection_log_set(&d->connection_log);
 }
 
 void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
@@ -340,7 +338,7 @@ static void succeed(struct reload *reload)
                 "Generation %" PRIu32 " of the workers is starting; older ones finish what they "
                 "have. Settings that changed: %s.",
                 generation, keys[0] ? keys : "none");
-        health_reloaded(d);
+        health_reloaded(&d->health);
         if (reload->call)
                 control_reply(TAKE_PTR(reload->call),
                         json_pack("{s:I, s:o}", "generation", (json_int_t)generation, "changed",
@@ -349,20 +347,19 @@ static void succeed(struct reload *reload)
                 json_decref(changed);
 }
 
-void reload_gate(struct reload *reload, const char *trouble)
+void reload_failed(struct reload *reload, const char *why)
 {
-        struct dispatcher *d = reload ? reload->dispatcher : NULL;
+        roll_back(reload);
+        fail(reload, why);
+}
 
-        if (!d || !d->pool.state->trial)
-                return;
+void reload_passed(struct reload *reload)
+{
+        struct dispatcher *d = reload->dispatcher;
 
         /* Before the ledger says that the generation is in force: a crash in between has either. */
-        if (!trouble && adoption_store_settings(d->settings, d->pool.state->trial) < 0)
-                trouble = "its settings cannot be kept for after a crash";
-        if (trouble) {
-                roll_back(reload);
-                fail(reload, trouble);
-        } else {
+        if (adoption_store_settings(d->settings, d->pool.state->trial) < 0)
+                reload_failed(reload, "its settings cannot be kept for after a crash");
+        else
                 succeed(reload);
-        }
 }

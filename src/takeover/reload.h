@@ -51,5 +51,7 @@ void reload_run(struct control_call *call, void *userdata);
 void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
         char **old_argv, const char *trouble);
 
-/* The first worker of the new generation is ready, or it will not be, because of `trouble`. */
-void reload_gate(struct reload *reload, const char *trouble);
+/* The trial is over: the first worker of the new generation is ready, or it is known why there will
+ * be none. */
+void reload_passed(struct reload *reload);
+void reload_failed(struct reload *reload, const char *why);

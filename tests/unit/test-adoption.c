@@ -168,24 +168,24 @@ static void test_incomplete_worker_is_known(void **state)
                 .capacity = 1,
                 .state = WORKER_READY,
         };
-        struct dispatcher d = { .ledger = LEDGER_NULL };
+        struct dispatcher d;
         struct inheritance inheritance = {};
         struct settings s;
 
         (void)state;
         settings_init(&s);
         settings_resolve(&s, 1);
-        d.settings = &s;
+        dispatcher_init(&d, &s, NULL, NULL, 0);
         add_ledger_of(&inheritance, &row);
         assert_int_equal(adoption_open_pool(&d, &inheritance), 0);
-        assert_int_equal(d.pool.workers[0].row->number, 7);
+        assert_int_equal(d.pool.workers[0].record->number, 7);
         d.workers = calloc(d.pool.n_rows, sizeof(*d.workers));
         assert_non_null(d.workers);
         for (uint32_t i = 0; i < d.pool.n_rows; i++)
-                worker_init(&d.workers[i], &d, i);
+                worker_init(&d.workers[i], &d.context, i);
 
         assert_int_equal(adoption_restore(&d, &inheritance), 0);
-        assert_int_equal(d.pool.workers[0].row->state, WORKER_NONE);
+        assert_int_equal(d.pool.workers[0].record->state, WORKER_NONE);
         assert_int_equal(d.workers[0].number, 7);
         assert_int_equal(d.workers[0].pid, 4711);
 

@@ -9,8 +9,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "control/control.h"
+#include "control/control-methods.h"
 #include "leaks.h"
+#include "os/loop.h"
 #include "varlink/client.h"
 #include "varlink/interfaces.h"
 
@@ -18,7 +19,7 @@
 
 static struct {
         char folder[40], path[80];
-        struct dispatcher dispatcher;
+        struct loop loop;
         struct control *control;
         struct control_call *call; /* that waits */
 } fixture;
@@ -46,7 +47,8 @@ static int make_socket(const char *path)
 static int set_up(void **state)
 {
         struct control_context context = {
-                .dispatcher = &fixture.dispatcher,
+                .loop = &fixture.loop,
+                .run = control_run,
                 .instance = "test",
                 .reload = on_reload,
                 .userdata = &fixture,
@@ -57,7 +59,7 @@ static int set_up(void **state)
         strcpy(fixture.folder, "/tmp/acceptd-control-XXXXXX");
         assert_non_null(mkdtemp(fixture.folder));
         (void)snprintf(fixture.path, sizeof(fixture.path), "%s/io.acceptd.Pool", fixture.folder);
-        assert_int_equal(sd_event_new(&fixture.dispatcher.event), 0);
+        assert_int_equal(loop_init(&fixture.loop, false), 0);
         fixture.control = control_open(&context, make_socket(fixture.path));
         assert_non_null(fixture.control);
 
@@ -67,7 +69,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
         control_close(fixture.control);
-        sd_event_unref(fixture.dispatcher.event);
+        loop_deinit(&fixture.loop);
         assert_int_equal(unlink(fixture.path), 0); /* it is not the dispatcher's */
         assert_int_equal(rmdir(fixture.folder), 0);
 
@@ -78,7 +80,7 @@ static void run_loop(void)
 {
         int r;
 
-        while ((r = sd_event_run(fixture.dispatcher.event, 0)) > 0)
+        while ((r = sd_event_run(fixture.loop.event, 0)) > 0)
                 ;
         assert_int_equal(r, 0);
 }

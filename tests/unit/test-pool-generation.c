@@ -3,7 +3,7 @@
 /*
  * One generation after another while the pool is larger than Workers=:
  * src/policy/pool-generation.c. One worker is replaced by one, whatever else happens; that what a
- * reload is about survives a crash is in test-pool-adopt.c.
+ * reload is about survives a crash is in test-pool-open.c.
  */
 
 #include "world-steps.h"

@@ -24,6 +24,12 @@ void world_sample(struct world *w);
 
 void world_kill(struct world *w, uint32_t row);
 
+/* The worker's READY was heard. */
+void world_is_ready(struct world *w, uint32_t row, uint32_t capacity);
+
+/* Where the dispatcher dies with what the worker just said, the next one hears it, too. */
+bool world_stays(const struct world *w, uint32_t row);
+
 /* Asks the pool, twice: the answer is the same while nothing was carried out. */
 void world_decide(struct world *w);
 

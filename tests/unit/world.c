@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The made-up world around a pool. Deeds follow dispatcher.c and worker.c; what must hold whatever
- * happens is in world-check.c. Called by test-pool.c and test-pool-random.c.
+ * The made-up world around a pool: its deeds, and its events. What must hold whatever happens is in
+ * world-check.c.
  */
 
 #include <inttypes.h>
@@ -75,6 +75,7 @@ void world_open_pool(struct world *w)
         };
 
         world_expect(w, pool_init(&w->pool, &w->settings, &memory) == 0);
+        w->pool.offers = WORLD_OFFERS;
 }
 
 void world_deinit(struct world *w)
@@ -142,8 +143,10 @@ static void hand_over(struct world *w)
                         i++;
 }
 
-static void spawn(struct world *w, uint32_t row)
+static void spawn(void *userdata, uint32_t row)
 {
+        struct world *w = userdata;
+
         if (!pool_may_spawn(&w->pool, w->now))
                 return;
         if (world_chance(w, w->spawn_fails)) {
@@ -185,11 +188,12 @@ static void queue_empty(struct world *w, uint32_t row)
         if (!w->workers[row].alive)
                 world_bury(w, row);
         else
-                (void)pool_queue_taken(&w->pool, row);
+                (void)pool_queue_done(&w->pool, row);
 }
 
-static void take_back(struct world *w, uint32_t row)
+static int take_back(void *userdata, uint32_t row)
 {
+        struct world *w = userdata;
         struct world_worker *v = &w->workers[row];
         struct world_item item;
         struct slot *slot;
@@ -197,34 +201,36 @@ static void take_back(struct world *w, uint32_t row)
         world_expect(w, w->n_hand < POOL_HAND_MAX);
         world_check_is_first_to_take_back(w, row);
         while (v->n_queue > 0 && v->queue[0].id == 0) {
-                (void)take_from_queue(v);
-                pool_question_dropped(&w->pool, row);
+                if (!take_from_queue(v).drain)
+                        pool_question_dropped(&w->pool, row);
         }
         if (v->n_queue == 0) {
                 queue_empty(w, row);
-                return;
+                return 0;
         }
         if (world_chance(w, w->no_descriptor)) {
                 pool_pause(&w->pool, w->now + PAUSE_USEC);
-                return;
+                return 0;
         }
 
-        pool_taking(&w->pool, row, true);
+        pool_set_in_transit(&w->pool, row, true);
         item = take_from_queue(v);
         slot = pool_take_back(&w->pool, row, item.id);
         world_expect(w, (slot == NULL) == item.settled);
         if (v->n_queue == 0)
                 queue_empty(w, row);
         if (!slot)
-                return;
+                return 0;
 
         w->hand[w->n_hand++] = slot;
         w->expected.taken_back++;
         hand_over(w);
+        return 0;
 }
 
-static void refuse(struct world *w)
+static void refuse(void *userdata)
 {
+        struct world *w = userdata;
         enum refusal reason = w->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED;
 
         world_expect(w, w->n_hand > 0);
@@ -236,8 +242,10 @@ static void refuse(struct world *w)
         }
 }
 
-static void abort_worker(struct world *w, uint32_t row)
+static void abort_worker(void *userdata, uint32_t row)
 {
+        struct world *w = userdata;
+
         world_expect(w, w->settings.watchdog > 0);
         world_expect(w, world_state(w, row) == WORKER_READY);
         world_expect(w, w->now - w->workers[row].answered_at >= w->settings.watchdog ||
@@ -247,65 +255,83 @@ static void abort_worker(struct world *w, uint32_t row)
         pool_aborted(&w->pool, row, w->now);
 }
 
-static void drain(struct world *w, uint32_t row)
+static void drain(void *userdata, uint32_t row, enum pool_drain reason)
 {
-        pool_drained(&w->pool, row, w->now);
+        struct world *w = userdata;
+        struct world_worker *v = &w->workers[row];
+        usec_t deadline;
+        bool told;
+
+        world_expect(w, (reason == POOL_DRAIN_STOP) == w->pool.stopping);
+        if (reason == POOL_DRAIN_RETIRE)
+                world_check_may_retire(w, row);
+        else if (reason == POOL_DRAIN_RECYCLE)
+                world_check_may_recycle(w, row);
+        else if (reason == POOL_DRAIN_RELOAD)
+                world_expect(w, w->rows[row].generation != w->state.generation);
+        told = v->n_queue < WORLD_QUEUE_MAX && world_chance(w, w->told);
+        if (told)
+                v->queue[v->n_queue++] = (struct world_item){ .drain = true, .settled = true };
+        deadline = pool_get_drain_deadline(&w->pool, w->now);
+        pool_drained(&w->pool, row, told, w->now);
+        world_expect(w, w->rows[row].deadline == deadline);
         w->workers[row].shut = true;
 }
 
-static void carry_out(struct world *w, const struct pool_action *action)
+static void terminate(void *userdata, uint32_t row)
 {
-        switch (action->type) {
-        case POOL_SPAWN:
-                spawn(w, action->worker);
-                return;
-        case POOL_DRAIN:
-                drain(w, action->worker);
-                return;
-        case POOL_RETIRE:
-                world_check_may_retire(w, action->worker);
-                drain(w, action->worker);
-                return;
-        case POOL_RECYCLE:
-                world_check_may_recycle(w, action->worker);
-                drain(w, action->worker);
-                return;
-        case POOL_TERMINATE:
-                w->workers[action->worker].signalled = true;
-                pool_terminated(&w->pool, action->worker, w->now);
-                return;
-        case POOL_ABORT:
-                abort_worker(w, action->worker);
-                return;
-        case POOL_ASK_PING:
-                world_ask(w, action->worker, false);
-                return;
-        case POOL_SAMPLE:
-                world_sample(w);
-                return;
-        case POOL_KILL:
-                world_kill(w, action->worker);
-                return;
-        case POOL_TAKE_BACK:
-                take_back(w, action->worker);
-                return;
-        case POOL_HAND_OVER:
-                world_expect(w, w->n_hand > 0);
-                hand_over(w);
-                return;
-        case POOL_REFUSE:
-                refuse(w);
-                return;
-        case POOL_ASK_LIST:
-                world_ask(w, action->worker, true);
-                return;
-        case POOL_LISTEN_ON:
-        case POOL_LISTEN_OFF:
-        default:
-                w->listening = action->type == POOL_LISTEN_ON;
-                return;
-        }
+        struct world *w = userdata;
+
+        w->workers[row].signalled = true;
+        pool_terminated(&w->pool, row, w->now);
 }
+
+static void kill_worker(void *userdata, uint32_t row)
+{
+        world_kill(userdata, row);
+}
+
+static int ask(void *userdata, uint32_t row, enum pool_question question)
+{
+        world_ask(userdata, row, question == QUESTION_LIST);
+        return 0;
+}
+
+static void sample(void *userdata)
+{
+        world_sample(userdata);
+}
+
+static int hand_over_waiting(void *userdata)
+{
+        struct world *w = userdata;
+
+        world_expect(w, w->n_hand > 0);
+        hand_over(w);
+        return 0;
+}
+
+static int listen(void *userdata, bool on)
+{
+        struct world *w = userdata;
+
+        w->listening = on;
+        return 0;
+}
+
+static const struct pool_deeds deeds = {
+        .spawn = spawn,
+        .drain = drain,
+        .terminate = terminate,
+        .abort = abort_worker,
+        .kill = kill_worker,
+        .take_back = take_back,
+        .ask = ask,
+        .sample = sample,
+        .hand_over = hand_over_waiting,
+        .refuse = refuse,
+        .listen = listen,
+};
 
 void world_settle(struct world *w)
 {
@@ -317,8 +343,7 @@ void world_settle(struct world *w)
 
         for (int i = 0; i < w->burst && w->pool.dirty; i++) {
                 world_decide(w);
-                for (size_t k = 0; k < w->decision.n_actions; k++)
-                        carry_out(w, &w->decision.actions[k]);
+                world_expect(w, pool_carry_out(&w->decision, &deeds, w) == 0);
         }
 
         w->timer = w->pool.dirty ? w->now : w->decision.wake_at;
@@ -352,20 +377,42 @@ uint32_t world_accept(struct world *w, uint32_t burst)
         return n;
 }
 
+/* What it says stays in its channel until it was noted. */
+bool world_stays(const struct world *w, uint32_t row)
+{
+        return world_state(w, row) > WORKER_READY || w->workers[row].paused;
+}
+
+void world_is_ready(struct world *w, uint32_t row, uint32_t capacity)
+{
+        struct world_worker *v = &w->workers[row];
+
+        world_expect(w, capacity > 0 || v->capacity > 0);
+        v->paused = capacity == 0;
+        if (capacity > 0)
+                v->capacity = MIN(capacity, w->settings.connections_per_worker);
+}
+
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
+        struct world_worker *v = &w->workers[row];
+        uint32_t features = v->number & WORLD_OFFERS;
+
         world_hear_list(w, row);
         if (world_state(w, row) == WORKER_STARTING) {
                 w->workers[row].idle_since = w->now;
                 w->workers[row].answered_at = w->now;
         }
-        w->workers[row].mute = true; /* until it was heard */
-        if (pool_ready(&w->pool, row, capacity, w->now) != 0)
+        v->mute = true; /* until it was heard */
+        v->stays = world_stays(w, row);
+        v->resuming = v->paused ? capacity : 0;
+        if (pool_ready(&w->pool, row, capacity, features, w->now) != 0)
                 world_kill(w, row);
         else
-                w->workers[row].capacity = MIN(capacity, w->settings.connections_per_worker);
-        w->workers[row].blocked_until = 0;
-        w->workers[row].mute = false;
+                world_is_ready(w, row, capacity);
+        v->resuming = 0;
+        v->blocked_until = 0;
+        v->mute = false;
         world_settle(w);
 }
 
@@ -377,7 +424,8 @@ void world_receive(struct world *w, uint32_t row, size_t n)
                 struct world_item item = take_from_queue(v);
 
                 if (item.id == 0) {
-                        world_answer(w, v, &item);
+                        if (!item.drain)
+                                world_answer(w, v, &item);
                 } else if (!item.settled) {
                         v->held[v->n_held++] = item.id;
                 }
@@ -385,29 +433,44 @@ void world_receive(struct world *w, uint32_t row, size_t n)
         world_settle(w);
 }
 
-static void expect_done(struct world *w, uint32_t row, uint64_t id)
+static void expect_done(struct world *w, uint32_t row, uint64_t id, bool failed)
 {
         struct world_worker *v = &w->workers[row];
 
         w->n_finished++;
         v->saying = id;
-        v->stays = world_state(w, row) > WORKER_READY;
-        world_expect(w, pool_done(&w->pool, row, id) == 0);
+        v->saying_failed = failed;
+        v->stays = world_stays(w, row);
+        if (failed)
+                world_expect(w, pool_failed(&w->pool, row, id) == 0);
+        else
+                world_expect(w, pool_done(&w->pool, row, id) == 0);
         v->saying = 0;
-        w->expected.done++;
-        w->workers[row].served = true;
+        w->expected.done += !failed;
+        w->expected.failed += failed;
+        w->workers[row].served |= !failed;
         w->workers[row].idle_since = w->now;
         world_settle(w);
 }
 
-void world_done(struct world *w, uint32_t row, size_t k)
+static void finish(struct world *w, uint32_t row, size_t k, bool failed)
 {
         struct world_worker *v = &w->workers[row];
         uint64_t id = v->held[k];
 
         world_hear_list(w, row);
         v->held[k] = v->held[--v->n_held];
-        expect_done(w, row, id);
+        expect_done(w, row, id, failed);
+}
+
+void world_done(struct world *w, uint32_t row, size_t k)
+{
+        finish(w, row, k, false);
+}
+
+void world_failed(struct world *w, uint32_t row, size_t k)
+{
+        finish(w, row, k, true);
 }
 
 void world_done_unreceived(struct world *w, uint32_t row, size_t k)
@@ -422,19 +485,18 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
                 return;
         }
         item->settled = true;
-        expect_done(w, row, item->id);
+        expect_done(w, row, item->id, false);
 }
 
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
 {
-        uint64_t serial = id >> SLOT_BITS;
         struct pool_worker *p = &w->pool.workers[row];
         uint64_t excuses;
         bool old;
 
         world_hear_list(w, row);
         excuses = p->excuses;
-        old = serial > 0 && serial <= w->pool.adopted_serial && p->adopted;
+        old = slot_id_was_given(id, w->pool.adopted_serial) && p->adopted;
         world_expect(w, pool_done(&w->pool, row, id) == (old ? 0 : POOL_FOREIGN_ID));
         p->excuses = excuses; /* for what it may honestly say */
         if (!old)
@@ -447,8 +509,10 @@ void world_exit(struct world *w, uint32_t row)
         world_hear_list(w, row); /* its last words */
         w->workers[row].alive = false;
         (void)pool_exited(&w->pool, row, w->now);
-        if (w->workers[row].n_queue == 0)
+        if (pool_count_waiting(&w->pool, row, (uint32_t)w->workers[row].n_queue) == 0) {
+                world_expect(w, world_count_waiting(w, row) == 0);
                 world_bury(w, row);
+        }
         world_settle(w);
 }
 

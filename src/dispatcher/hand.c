@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The way of a connection: accept, choose, note, send, close; and back again out of a queue. It
+ * must not know of listeners being watched, of timers, or of what else is decided.
+ *
+ * Each step is noted in the ledger before or after it, in the order in which a crash in between
+ * does no harm: the stop points say where tests let the program die.
+ */
+
+#include <assert.h>
+#include <inttypes.h>
+
+#include "base/stop-point.h"
+#include "dispatcher/hand.h"
+#include "os/journal.h"
+
+/* How long to wait when there was no descriptor or no memory for a connection. */
+#define EXHAUSTED_USEC (100 * USEC_PER_MSEC)
+
+void hand_init(struct hand *h, struct pool *pool, struct worker *workers)
+{
+        *h = (struct hand){ .pool = pool, .workers = workers };
+}
+
+void hand_deinit(struct hand *h)
+{
+        while (h->n > 0)
+                fd_close(h->places[--h->n].fd);
+}
+
+void hand_put(struct hand *h, int fd_consume, struct slot *slot)
+{
+        assert(h->n < POOL_HAND_MAX);
+
+        h->places[h->n].fd = fd_consume;
+        h->places[h->n++].slot = slot;
+}
+
+/* Closes the copy here. At once: while it is open, the client does not see the worker's close(). */
+static void drop(struct hand *h, uint32_t i)
+{
+        fd_close(h->places[i].fd);
+        h->n--;
+        memmove(&h->places[i], &h->places[i + 1], (h->n - i) * sizeof(h->places[0]));
+        assert(h->n == h->pool->n_in_hand);
+}
+
+/* Returns 1 where it was sent, 0 where nobody has credit and it stays in hand, or -errno. */
+static int send_one(struct hand *h, uint32_t i)
+{
+        struct slot *slot = h->places[i].slot;
+        int64_t row;
+
+        while ((row = pool_choose(h->pool)) >= 0) {
+                struct worker *w = &h->workers[row];
+                int r;
+
+                pool_assign(h->pool, slot, (uint32_t)row);
+                STOP_POINT("reserved");
+                r = channel_send_connection(&w->channel, slot->id, slot->listener,
+                        (uint32_t)slot->accepted_at, h->places[i].fd);
+                if (r == 0) {
+                        STOP_POINT("sent");
+                        pool_sent(h->pool, slot);
+                        drop(h, i);
+                        return 1;
+                }
+
+                pool_not_sent(h->pool, slot, usec_now());
+                if (r == WIRE_GONE)
+                        worker_violates(
+                                w, "its end of the channel is shut down, or takes no descriptors");
+                else if (r < 0)
+                        r = worker_cannot_talk(w, r);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+int hand_try_all(struct hand *h)
+{
+        assert(h->n == h->pool->n_in_hand);
+
+        for (uint32_t i = 0; i < h->n;) {
+                int r = send_one(h, i);
+
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        i++;
+        }
+
+        return 0;
+}
+
+static void pause_for_descriptors(struct hand *h, int error)
+{
+        if (!h->exhausted) {
+                errno = error;
+                journal_event(MESSAGE_EXHAUSTED,
+                        JOURNAL_FIELDS(
+                                JOURNAL_TEXT("ACCEPTD_REASON", strerrorname_np(error) ?: "")),
+                        "New connections wait: %m. LimitNOFILE= may be too low.");
+        }
+        h->exhausted = true;
+        pool_pause(h->pool, usec_add(usec_now(), EXHAUSTED_USEC));
+}
+
+int hand_accept(struct hand *h, struct listener *l)
+{
+        int fd, r = listener_accept(l, &fd);
+
+        if (r == ACCEPT_EXHAUSTED)
+                pause_for_descriptors(h, errno);
+        else
+                h->exhausted = false;
+        if (r != 0)
+                return r;
+
+        STOP_POINT("accepted");
+        hand_put(h, fd, pool_accepted(h->pool, l->index, usec_now()));
+        STOP_POINT("in-hand");
+        return hand_try_all(h);
+}
+
+int hand_take_back(struct hand *h, struct worker *w)
+{
+        struct slot *slot;
+        bool dropped;
+        uint64_t id;
+        int fd, r;
+
+        pool_set_in_transit(h->pool, w->row, true);
+        r = channel_take_back(&w->channel, &id, &fd, &dropped);
+        if (r == 0)
+                STOP_POINT("taken-back");
+        else
+                pool_set_in_transit(h->pool, w->row, false);
+        if (dropped)
+                pool_question_dropped(h->pool, w->row);
+        if (r == WIRE_EMPTY) {
+                worker_queue_empty(w);
+                return 0;
+        }
+        if (channel_is_broken(r))
+                return worker_cannot_talk(w, r);
+        if (r < 0) {
+                pause_for_descriptors(h, -r);
+                return 0;
+        }
+
+        h->exhausted = false;
+        slot = pool_take_back(h->pool, w->row, id);
+        if (channel_count_queued(&w->channel) == 0)
+                worker_queue_empty(w);
+        if (!slot) { /* the worker said DONE for it without having received it */
+                fd_close(fd);
+                return 0;
+        }
+
+        hand_put(h, fd, slot);
+        return hand_try_all(h);
+}
+
+void hand_refuse(struct hand *h)
+{
+        while (h->n > 0) {
+                pool_refused(h->pool, h->places[0].slot,
+                        h->pool->stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
+                drop(h, 0);
+                h->n_refused++;
+        }
+}
+
+void hand_log_refused(struct hand *h)
+{
+        uint32_t n = TAKE(h->n_refused, 0U);
+        const char *why = h->pool->stopping ? "no worker was left when the instance stopped"
+                                            : "workers died so fast that no other could take them";
+
+        if (n > 0)
+                journal_event(MESSAGE_CONNECTIONS_REFUSED,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", n),
+                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                        "%" PRIu32 " connection%s closed unserved: %s.", n,
+                        n == 1 ? " was" : "s were", why);
+}
