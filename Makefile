@@ -219,7 +219,7 @@ $(O)/$(PRELOAD).so: $(PRELOAD).c
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -o $@ $<
 
 bench bench-quick: all $(BENCH) $(O)/$(PRELOAD).so
-	$(Q)tests/bench/run $(if $(filter bench-quick,$@),--quick) $(O)
+	$(Q)tests/bench/run $(if $(filter bench-quick,$@),--quick) $(BEFORE:%=--before=%) $(O)
 
 check: tests
 	$(Q)tests/system/run $(subst $(space),$(comma),$(RELEASES)) --download >/dev/null 2>&1 & \
@@ -291,12 +291,13 @@ lint: | $(after_deps)
 	for cc in gcc clang; do \
 	        if command -v $$cc >/dev/null; then \
 	                echo "== $$cc -Werror"; \
+	                objects=build/lint/$$cc; \
 	                $(MAKE) -k --no-print-directory CI=1 CC=$$cc O=build/lint/$$cc tests || failed=1; \
 	        else \
 	                echo "== $$cc: not installed, left out"; \
 	        fi; \
 	done; \
-	CPPFLAGS='$(subst ','\'',$(ALL_CPPFLAGS))' tests/lint || failed=1; \
+	CPPFLAGS='$(subst ','\'',$(ALL_CPPFLAGS))' OBJECTS=$$objects tests/lint || failed=1; \
 	exit $$failed
 
 clean:
@@ -339,7 +340,8 @@ help:
 	@echo 'make check-unit  the tests that need no network, no root and no container'
 	@echo 'make fuzz        libFuzzer on what comes from outside, FUZZ_SECONDS each; needs clang'
 	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
-	@echo 'make bench       compare with direct accept and with others; bench-quick: in one minute'
+	@echo 'make bench       compare with direct accept and with others; bench-quick: in one minute;'
+	@echo '                 BEFORE=DIR: with another tree, where `make` has run, too'
 	@echo 'make install     into $$DESTDIR$$PREFIX ($(DESTDIR)$(PREFIX))'
 	@echo 'make deb         Debian packages, into build/'
 	@echo 'make clean       remove build/'

@@ -336,7 +336,7 @@ int start_serving(struct start *start)
                 return start_refuse(NULL, -ENOMEM);
 
         block_signals();
-        process_set_batch(true);
+        process_set_batch();
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
         if (r >= 0)

@@ -133,8 +133,10 @@ const char *usec_format(usec_t t, char buffer[static USEC_FORMAT_SIZE])
         };
         size_t n = 0;
 
-        if (t == USEC_INFINITY || t == 0)
-                return strcpy(buffer, t == 0 ? "0" : "infinity");
+        if (t == USEC_INFINITY || t == 0) {
+                (void)snprintf(buffer, USEC_FORMAT_SIZE, "%s", t == 0 ? "0" : "infinity");
+                return buffer;
+        }
 
         for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
                 usec_t count = t / parts[i].usec;

@@ -347,6 +347,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
         if (r < 0)
                 return r;
         d->pool.offers = RECORD_FEATURES;
+        d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
 
         d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
         if (!d->workers)

@@ -166,7 +166,7 @@ int ledger_add_name(struct ledger *ledger, const char *name)
         if (i == LEDGER_NAMES_MAX || strlen(name) >= LEDGER_NAME_SIZE)
                 return -ENOSPC;
 
-        strcpy(h->names[i], name);
+        memcpy(h->names[i], name, strlen(name) + 1);
         h->n_names++;
         return (int)i;
 }

@@ -315,7 +315,8 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         process_end_format(&end, words);
         if (end.code == CLD_KILLED && end.status == SIGKILL && before != WORKER_KILLED &&
                 oom_has_killed())
-                strcat(words, " (out of memory)");
+                (void)snprintf(
+                        words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
         log_taken(w, pool_of(w)->workers[w->row].taken);
         (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
                 pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one", words);

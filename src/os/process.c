@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Starting, signalling and reaping worker processes. Called by worker.c; knows nothing of pools.
+ * Starting, signalling and reaping worker processes. Knows nothing of pools.
  */
 
 #include <fcntl.h>
@@ -93,8 +93,10 @@ void process_template_done(struct process_template *template)
 /* Own process group, default signal handlers, empty mask. Not an own session: the scheduler would
  * take each worker for a group of its own (autogroup: sched(7)), with as much weight as all else
  * together, and let it preempt the dispatcher for every single connection. */
-static int set_attributes(posix_spawnattr_t *attributes)
+static int set_attributes(posix_spawnattr_t *attributes, bool leave_batch)
 {
+        const struct sched_param parameters = {};
+        short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
         sigset_t all, none;
         int r;
 
@@ -106,9 +108,14 @@ static int set_attributes(posix_spawnattr_t *attributes)
                 r = posix_spawnattr_setsigmask(attributes, &none);
         if (r == 0)
                 r = posix_spawnattr_setpgroup(attributes, 0);
+        if (r == 0 && leave_batch) {
+                flags |= POSIX_SPAWN_SETSCHEDULER;
+                r = posix_spawnattr_setschedpolicy(attributes, SCHED_OTHER);
+                if (r == 0)
+                        r = posix_spawnattr_setschedparam(attributes, &parameters);
+        }
         if (r == 0)
-                r = posix_spawnattr_setflags(attributes,
-                        POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+                r = posix_spawnattr_setflags(attributes, flags);
 
         return r;
 }
@@ -145,25 +152,32 @@ static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, int out
         return r;
 }
 
-static bool is_batch;
-
-void process_set_batch(bool batch)
+static bool set_batch(void)
 {
         const struct sched_param parameters = {};
-        int from = batch ? SCHED_OTHER : SCHED_BATCH;
 
-        if (batch != is_batch && sched_getscheduler(0) == from &&
-                sched_setscheduler(0, batch ? SCHED_BATCH : SCHED_OTHER, &parameters) == 0)
-                is_batch = batch;
+        return sched_setscheduler(0, SCHED_BATCH, &parameters) == 0;
+}
+
+void process_set_batch(void)
+{
+        if (sched_getscheduler(0) == SCHED_OTHER)
+                (void)set_batch();
+}
+
+/* A system call filter that forbids a change of policy would make posix_spawn() fail. To set what
+ * is set already shows whether there is one. */
+static bool can_leave_batch(void)
+{
+        return sched_getscheduler(0) == SCHED_BATCH && set_batch();
 }
 
 /* Returns the pid, or -errno. */
-static pid_t spawn(char **argv, char **environment,
+static pid_t spawn(const struct process_template *template, char **argv,
         int (*set)(posix_spawn_file_actions_t *actions, int fd), int fd)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
-        bool batch = is_batch;
         pid_t pid;
         int r;
 
@@ -176,13 +190,11 @@ static pid_t spawn(char **argv, char **environment,
                 return -r;
         }
 
-        r = set_attributes(&attributes);
+        r = set_attributes(&attributes, template->leave_batch && can_leave_batch());
         if (r == 0)
                 r = set(&actions, fd);
-        process_set_batch(false); /* it is inherited */
         if (r == 0)
-                r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, environment);
-        process_set_batch(batch);
+                r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, template->environment);
 
         posix_spawn_file_actions_destroy(&actions);
         posix_spawnattr_destroy(&attributes);
@@ -203,7 +215,7 @@ static pid_t spawn_with_lower_limit(const struct process_template *template, int
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template->argv, template->environment, set_descriptors, channel_fd);
+        pid = spawn(template, template->argv, set_descriptors, channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {
@@ -256,7 +268,7 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
 int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
         pid_t *ret_pid, int *ret_pidfd)
 {
-        pid_t pid = spawn(argv, template->environment, set_descriptors_of_check, output_fd);
+        pid_t pid = spawn(template, argv, set_descriptors_of_check, output_fd);
         int pidfd;
 
         if (pid < 0)

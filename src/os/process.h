@@ -16,6 +16,7 @@ struct process_template {
         char **argv; /* lent */
         char **environment;
         size_t worker_at; /* place of ACCEPTD_WORKER= in the environment */
+        bool leave_batch; /* SCHED_OTHER, where this process is SCHED_BATCH and may set it */
 };
 
 /*
@@ -42,12 +43,12 @@ int process_spawn_check(const struct process_template *template, char **argv, in
         pid_t *ret_pid, int *ret_pidfd);
 
 /*
- * Has the scheduler not interrupt what runs for this process (SCHED_BATCH: sched(7)), or no longer.
- * While all CPUs are busy, more connections are there then each time that it has its turn, and
- * fewer turns are needed. Workers and other images do not inherit it. Nothing happens where the
- * unit chose another policy than the default, or its system call filter does not allow it.
+ * Makes this process SCHED_BATCH (sched(7)), and with it all that it starts or executes. A
+ * SCHED_BATCH process that wakes up does not preempt the running one. On busy CPUs it then wakes
+ * less often and finds several connections each time. Nothing happens where the unit chose another
+ * policy than the default, or its system call filter does not allow it.
  */
-void process_set_batch(bool batch);
+void process_set_batch(void);
 
 /* Sends a signal to a process. One that is already gone is no error. */
 void process_signal(int pidfd, int signal);

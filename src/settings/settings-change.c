@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What a reload changed. Called by the dispatcher's reload.c; asks the system for nothing.
+ * What differs between two sets of settings. Must not know what follows from it, and asks the
+ * system for nothing.
  */
 
 #include "settings/settings-change.h"

@@ -2,9 +2,8 @@
 
 /*
  * Settings files: opening them, drop-ins, lines. inih takes a line apart into section, key and
- * value; what a value means is settings/settings.c's matter. Called at start and at reload. Files
- * are read as in systemd.syntax(7): a comment is a line of its own, a backslash at the end joins
- * the next line.
+ * value; what a value means is settings.c's matter. Files are read as in systemd.syntax(7): a
+ * comment is a line of its own, a backslash at the end joins the next line.
  */
 
 #include <dirent.h>

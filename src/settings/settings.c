@@ -2,8 +2,7 @@
 
 /*
  * The settings as a whole: finding the key, sources, messages. The keys are in settings-table.c.
- * Called by the dispatcher's start and reload; must not know where text comes from (`source` is
- * only repeated) and asks the system for nothing.
+ * Must not know where text comes from (`source` is only repeated), and asks the system for nothing.
  */
 
 #include <inttypes.h>
@@ -270,7 +269,7 @@ int settings_set_command(
         if (!list || !copy)
                 return -ENOMEM;
 
-        r = settings_table_take_command(TAKE_PTR(list), &s->command, &problem);
+        r = settings_types_take_command(TAKE_PTR(list), &s->command, &problem);
         if (r < 0)
                 return complain_of_value(NULL, &settings_table[SETTING_COMMAND],
                         words[0] ? words[0] : "", problem, ret_message);
@@ -350,8 +349,8 @@ int settings_print(const struct settings *s, FILE *f)
                 if (i == SETTING_WORKERS && s->resolved_cpus > 0)
                         fprintf(f, ": auto, %" PRIu32 " CPU%s", s->resolved_cpus,
                                 s->resolved_cpus == 1 ? "" : "s");
-                else if (!s->sources[i] && row->standard_note)
-                        fprintf(f, ": %s", row->standard_note);
+                else if (!s->sources[i] && row->default_note)
+                        fprintf(f, ": %s", row->default_note);
                 fputc('\n', f);
                 print_value(s, i, f);
                 fputc('\n', f);

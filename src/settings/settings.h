@@ -23,6 +23,12 @@ enum distribute {
         DISTRIBUTE_ROUND_ROBIN,
 };
 
+/* Which workers get where the unit has chosen neither of fifo, rr and idle. */
+enum scheduling_policy {
+        SCHEDULING_BATCH,
+        SCHEDULING_OTHER,
+};
+
 /* In the order in which they are printed; the rows of the table in settings-table.c. */
 enum setting {
         SETTING_WORKERS,
@@ -43,6 +49,7 @@ enum setting {
         SETTING_RECYCLE_AFTER,
         SETTING_RESTART,
         SETTING_RESTART_MAX_DELAY,
+        SETTING_SCHEDULING_POLICY,
         SETTING_COUNT,
 };
 
@@ -68,6 +75,7 @@ struct settings {
         uint32_t recycle_after; /* 0: never */
         usec_t restart;
         usec_t restart_max_delay;
+        enum scheduling_policy scheduling_policy;
 
         uint32_t resolved_cpus;       /* what `auto` was resolved with, or 0 */
         char *sources[SETTING_COUNT]; /* where each comes from; NULL: the default */

@@ -130,10 +130,8 @@ static int execute(struct reload *reload)
         }
         if (r >= 0) {
                 journal_flush();
-                process_set_batch(false);
                 (void)execv(reload->image->path, reload->image->argv);
                 r = -errno;
-                process_set_batch(true);
         }
 
         inheritance_keep(&list);
@@ -277,6 +275,7 @@ static void roll_back(struct reload *reload)
         d->settings = reload->old;
         d->pool.settings = reload->old;
         d->context.process.argv = reload->old_argv;
+        d->context.process.leave_batch = reload->old->scheduling_policy == SCHEDULING_OTHER;
         pool_settings_changed(&d->pool);
         connection_log_set(&d->connection_log);
 }

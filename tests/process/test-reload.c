@@ -73,6 +73,31 @@ static void test_reload(void **state)
         harness_stop(h);
 }
 
+/* The program that a reload executes is SCHED_BATCH already, and goes on from there. */
+static void test_reload_of_the_scheduling_policy(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+        int before;
+
+        begin(h, &ctl, "Workers=1", "--serve=hold\nCPUSchedulingPolicy=other");
+        before = sched_getscheduler(h->pid);
+        for (int i = 0; i < 4; i++) {
+                client_open_served(h, &client, 0);
+                if (before == SCHED_BATCH)
+                        assert_int_equal(sched_getscheduler(client.pid),
+                                i % 2 == 0 ? SCHED_OTHER : SCHED_BATCH);
+                assert_int_equal(sched_getscheduler(h->pid), before);
+                client_close(&client);
+                write_settings(&ctl, "Workers=1",
+                        i % 2 == 0 ? "--serve=hold" : "--serve=hold\nCPUSchedulingPolicy=other");
+                assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+                assert_non_null(strstr(ctl_out, "Settings that changed: CPUSchedulingPolicy=\n"));
+        }
+        harness_stop(h);
+}
+
 /* A crash at any moment leaves those of the generation that the ledger says is in force. */
 static void test_settings_are_stored_before_they_count(void **state)
 {
@@ -456,6 +481,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_reload),
+                HARNESS_TEST(test_reload_of_the_scheduling_policy),
                 HARNESS_TEST(test_settings_are_stored_before_they_count),
                 HARNESS_TEST(test_many_reloads),
                 HARNESS_TEST(test_reloads_with_a_client_of_each_generation),

@@ -140,21 +140,35 @@ static void test_environment(void **state)
         }
 }
 
-/* The dispatcher interrupts nobody; workers are scheduled as the unit is. */
-static void test_scheduling(void **state)
+static void expect_scheduling(struct harness *h, const char *setting, int dispatcher, int worker)
 {
-        struct harness *h = *state;
         struct client client;
-        int of_the_unit = sched_getscheduler(0);
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold"));
+        harness_start(h, .options = WORDS("Workers=1", setting), .stub = WORDS("--serve=hold"));
         client_open_served(h, &client, 0);
-        assert_int_equal(
-                sched_getscheduler(h->pid), of_the_unit == SCHED_OTHER ? SCHED_BATCH : of_the_unit);
-        assert_int_equal(sched_getscheduler(client.pid), of_the_unit);
+        assert_int_equal(sched_getscheduler(h->pid), dispatcher);
+        assert_int_equal(sched_getscheduler(client.pid), worker);
         client_close(&client);
         harness_stop(h);
+}
+
+/* The dispatcher interrupts nobody, and neither do workers, but where the unit says otherwise. */
+static void test_scheduling(void **state)
+{
+        int of_the_unit = sched_getscheduler(0);
+        int batch = of_the_unit == SCHED_OTHER ? SCHED_BATCH : of_the_unit;
+
+        expect_scheduling(*state, "CPUSchedulingPolicy=", batch, batch);
+}
+
+static void test_scheduling_as_set(void **state)
+{
+        int of_the_unit = sched_getscheduler(0);
+        bool is_free = of_the_unit == SCHED_OTHER || of_the_unit == SCHED_BATCH;
+
+        expect_scheduling(*state, "CPUSchedulingPolicy=other", is_free ? SCHED_BATCH : of_the_unit,
+                is_free ? SCHED_OTHER : of_the_unit);
 }
 
 /* The instance has the name of its settings file. */
@@ -288,6 +302,7 @@ int main(void)
                 HARNESS_TEST(test_process_group_and_signals),
                 HARNESS_TEST(test_environment),
                 HARNESS_TEST(test_scheduling),
+                HARNESS_TEST(test_scheduling_as_set),
                 HARNESS_TEST(test_instance),
                 HARNESS_TEST(test_numbers_count_up),
                 HARNESS_TEST(test_watchdog),

@@ -60,6 +60,37 @@ test_worker_of_another_instance_does_not_reach_the_dispatcher() {
         not grep ALLOWED.*io_uring /root/report
 }
 
+# policy PID: its scheduling policy, 0 other, 3 batch: proc_pid_stat(5)
+policy() {
+        awk '{ print $41 }' "/proc/$1/stat"
+}
+
+# policies DISPATCHER WORKER
+policies() {
+        local pid
+        ask 127.0.0.1 7
+        pid=$(main_pid)
+        [ "$(policy "$pid")" = "$1" ]
+        [ "$(policy "$(workers "$pid" | head -n 1)")" = "$2" ]
+}
+
+test_scheduling_policy() {
+        policies 3 3
+        # what the strict profile does not let it change stays, and workers start all the same
+        settings '[Worker]
+CPUSchedulingPolicy=other'
+        systemctl restart acceptd@echo.service
+        policies 3 3
+        profile generic
+        systemctl restart acceptd@echo.service
+        policies 3 0
+        # 5: idle
+        unit_settings '[Service]
+CPUSchedulingPolicy=idle'
+        systemctl restart acceptd@echo.service
+        policies 5 5
+}
+
 # Otherwise the above would show nothing
 test_probe_reaches_everything_where_nothing_is_closed() {
         profile generic

@@ -137,7 +137,9 @@ static void prints_defaults_in_full(void **state)
                                   "# default\n"
                                   "RestartSec=100ms\n"
                                   "# default\n"
-                                  "RestartMaxDelaySec=30s\n");
+                                  "RestartMaxDelaySec=30s\n"
+                                  "# default\n"
+                                  "CPUSchedulingPolicy=batch\n");
         settings_done(&s);
 }
 
@@ -166,7 +168,7 @@ static void printed_settings_read_back_as_the_same(void **state)
         static const char *const assignments[] = { "Workers=3", "WorkersSpare=2", "WorkersMax=9",
                 "LogConnections=yes", "RecycleAfter=1000", "Distribute=round-robin",
                 "Command=/bin/a 'b\\n#' \"\\\\\" ; \"it's\"", "DrainTimeoutSec=infinity",
-                "RestartSec=1d 1us", "RestartMaxDelaySec=7w" };
+                "RestartSec=1d 1us", "RestartMaxDelaySec=7w", "CPUSchedulingPolicy=other" };
         _cleanup_(freep) char *text = NULL;
         struct settings a, b;
 
@@ -197,6 +199,7 @@ static void printed_settings_read_back_as_the_same(void **state)
         assert_int_equal(a.timeout_stop, b.timeout_stop);
         assert_int_equal(a.restart, b.restart);
         assert_int_equal(a.restart_max_delay, b.restart_max_delay);
+        assert_int_equal(a.scheduling_policy, b.scheduling_policy);
         settings_done(&a);
         settings_done(&b);
 }

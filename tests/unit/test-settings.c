@@ -19,7 +19,8 @@
 #define ALL_KEYS                                                                                   \
         "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
         "WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, "               \
-        "TimeoutStopSec=, RecycleAfter=, RestartSec=, RestartMaxDelaySec=)"
+        "TimeoutStopSec=, RecycleAfter=, RestartSec=, RestartMaxDelaySec=, "                       \
+        "CPUSchedulingPolicy=)"
 
 static void has_the_defaults_of_the_manual(void **state)
 {
@@ -45,6 +46,7 @@ static void has_the_defaults_of_the_manual(void **state)
         assert_int_equal(s.timeout_stop, 5 * USEC_PER_SEC);
         assert_int_equal(s.restart, 100 * USEC_PER_MSEC);
         assert_int_equal(s.restart_max_delay, 30 * USEC_PER_SEC);
+        assert_int_equal(s.scheduling_policy, SCHEDULING_BATCH);
         settings_done(&s);
 }
 
@@ -103,6 +105,8 @@ static void takes_good_values(void **state)
                 { "RestartSec=1.5ms", "RestartSec=1ms 500us" },
                 { "RestartSec=30s", "RestartSec=30s" },
                 { "RestartMaxDelaySec=2min", "RestartMaxDelaySec=2min" },
+                { "CPUSchedulingPolicy=batch", "CPUSchedulingPolicy=batch" },
+                { "CPUSchedulingPolicy=other", "CPUSchedulingPolicy=other" },
         };
 
         (void)state;
@@ -182,6 +186,10 @@ static void refuses_bad_values_and_changes_nothing(void **state)
                 { "RestartSec=infinity", "RestartSec=infinity: too long" FINITE },
                 { "RestartMaxDelaySec=soon", "RestartMaxDelaySec=soon: not a time span" FINITE },
                 { "RestartMaxDelaySec=infinity", "RestartMaxDelaySec=infinity: too long" FINITE },
+                { "CPUSchedulingPolicy=fifo",
+                        "CPUSchedulingPolicy=fifo: unknown (allowed: batch, other)" },
+                { "CPUSchedulingPolicy=Batch",
+                        "CPUSchedulingPolicy=Batch: unknown (allowed: batch, other)" },
                 { "Wrokers=3", "there is no key Wrokers= " ALL_KEYS },
                 { "workers=3", "there is no key workers= " ALL_KEYS },
                 { "=3", "there is no key = " ALL_KEYS },
@@ -219,7 +227,8 @@ static void knows_which_key_belongs_to_which_section(void **state)
                 { "Worker", "X",
                         "[Worker] has no key X= (known: Command=, ConnectionsPerWorker=, "
                         "TimeoutStartSec=, WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, "
-                        "TimeoutStopSec=, RecycleAfter=, RestartSec=, RestartMaxDelaySec=)" },
+                        "TimeoutStopSec=, RecycleAfter=, RestartSec=, RestartMaxDelaySec=, "
+                        "CPUSchedulingPolicy=)" },
                 { "pool", "Workers", "there is no section [pool] (known: [Pool], [Worker])" },
                 { "Po\nol", "X", "there is no section [Po\\x0aol] (known: [Pool], [Worker])" },
                 { "", "Workers", "Workers= is in no section, it belongs to [Pool]" },
@@ -264,9 +273,9 @@ static void empty_value_means_the_default_again(void **state)
                 "WorkerIdleTimeoutSec", "MaxConnections", "Distribute", "LogConnections", "Command",
                 "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
                 "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter",
-                "RestartSec", "RestartMaxDelaySec" };
+                "RestartSec", "RestartMaxDelaySec", "CPUSchedulingPolicy" };
         static const char *const values[] = { "2", "2", "2", "2", "2", "round-robin", "yes",
-                "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2", "2", "2" };
+                "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2", "2", "2", "other" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
         struct settings s;
 
