@@ -141,6 +141,12 @@ static void log_ready(struct worker *w)
 {
         uint32_t capacity = row_of(w)->capacity;
 
+        if (!pool_of(w)->settings->accept) {
+                journal_event(MESSAGE_WORKER_READY, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu64 " (PID %d) is ready.", w->number, w->pid);
+                return;
+        }
+
         journal_event(MESSAGE_WORKER_READY,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
                 "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,

@@ -225,7 +225,7 @@ static void do_deed(const char *deed)
 
 int main(int argc, char **argv)
 {
-        const struct sigaction action = { .sa_handler = on_signal };
+        const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 
         (void)sigaction(SIGTERM, &action, NULL);
         (void)sigaction(SIGQUIT, &action, NULL);

@@ -31,6 +31,7 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
         w->settings = (struct settings){
                 .workers = workers,
                 .workers_max = workers,
+                .accept = true,
                 .worker_idle_timeout = 60 * USEC_PER_SEC,
                 .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
@@ -319,9 +320,16 @@ static int listen(void *userdata, bool on)
         return 0;
 }
 
+/* The world's pools accept. */
+static void pass(void *userdata, uint32_t row _unused_)
+{
+        world_expect(userdata, false);
+}
+
 static const struct pool_deeds deeds = {
         .spawn = spawn,
         .drain = drain,
+        .pass = pass,
         .terminate = terminate,
         .abort = abort_worker,
         .kill = kill_worker,
