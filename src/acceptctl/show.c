@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is printed of a status. Called by acceptctl.c; the members are those of
+ * What is printed of a status. The members are those of
  * varlink/interfaces.c.
  */
 

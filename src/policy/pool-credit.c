@@ -34,7 +34,7 @@ static void heap_place(struct pool *pool, uint32_t position, uint32_t row)
         pool->workers[row].heap_position = position;
 }
 
-/* Puts `worker`, for which `position` is vacant, where it belongs above or below. */
+/* Puts `row`, for which `position` is vacant, where it belongs above or below. */
 static void heap_sift(struct pool *pool, uint32_t position, uint32_t row)
 {
         uint32_t parent, child;
@@ -60,21 +60,16 @@ static void heap_sift(struct pool *pool, uint32_t position, uint32_t row)
 
 /* --- Credit --- */
 
-static bool is_paused(const struct pool_worker *w)
-{
-        return w->record->flags & ROW_PAUSED;
-}
-
 static bool has_credit(const struct pool_worker *w)
 {
         return w->record->state == WORKER_READY && w->open < w->record->capacity &&
-               w->blocked_until == 0 && !is_paused(w) && !w->must_list && !w->taking_back &&
-               !w->ignores_queue;
+               w->blocked_until == 0 && !pool_worker_is_paused(w) && !w->must_list &&
+               !w->taking_back && !w->ignores_queue;
 }
 
 static void update_idle(struct pool *pool, struct pool_worker *w)
 {
-        bool idle = w->record->state == WORKER_READY && w->open == 0 && !is_paused(w);
+        bool idle = w->record->state == WORKER_READY && w->open == 0 && !pool_worker_is_paused(w);
         bool was_short = pool->n_idle < pool->idle_floor;
 
         if (idle == w->idle)

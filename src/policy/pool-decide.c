@@ -16,7 +16,7 @@ static bool has_room(const struct pool_worker *w)
 {
         const struct worker_row *record = w->record;
         bool may_turn_out = w->must_list && record->state == WORKER_READY &&
-                            !(record->flags & ROW_PAUSED) && w->open < record->capacity;
+                            !pool_worker_is_paused(w) && w->open < record->capacity;
 
         return w->heap_position != POOL_NOT_IN_HEAP || may_turn_out;
 }
@@ -87,8 +87,7 @@ static void decide_waiting(
                 return;
 
         if (row >= 0 && pool->n_in_hand < POOL_HAND_MAX && pool->paused_until == 0)
-                pool_act(pool, d,
-                        (struct pool_action){ .type = POOL_TAKE_BACK, .row = (uint32_t)row });
+                pool_act_on(pool, d, POOL_TAKE_BACK, (uint32_t)row);
         else if (pool->n_in_hand > 0)
                 pool_act(pool, d,
                         (struct pool_action){ .type = hopeless ? POOL_REFUSE : POOL_HAND_OVER });
@@ -100,7 +99,7 @@ static void decide_questions(struct pool *pool, uint32_t row, usec_t now, struct
         usec_t wake_at;
 
         if (pool_is_hung(pool, row, now, &wake_at)) {
-                pool_act(pool, d, (struct pool_action){ .type = POOL_ABORT, .row = row });
+                pool_act_on(pool, d, POOL_ABORT, row);
                 return;
         }
 
@@ -182,13 +181,13 @@ static void decide_worker(
                                 .drain = pool->stopping ? POOL_DRAIN_STOP : POOL_DRAIN_RELOAD });
         } else if ((drain && record->state == WORKER_STARTING) || starts_in_vain(pool, row)) {
                 /* It holds nothing, so there is nothing to wait for. */
-                pool_act(pool, d, (struct pool_action){ .type = POOL_TERMINATE, .row = row });
+                pool_act_on(pool, d, POOL_TERMINATE, row);
         } else if (now < record->deadline) {
                 pool_wake(d, record->deadline);
         } else if (state->overdue == STEP_TERMINATE) {
-                pool_act(pool, d, (struct pool_action){ .type = POOL_TERMINATE, .row = row });
+                pool_act_on(pool, d, POOL_TERMINATE, row);
         } else if (state->overdue == STEP_KILL) {
-                pool_act(pool, d, (struct pool_action){ .type = POOL_KILL, .row = row });
+                pool_act_on(pool, d, POOL_KILL, row);
         }
 }
 

@@ -71,6 +71,12 @@ static inline bool pool_is_due(const struct pool *pool, const struct pool_worker
                w->record->handed_over >= pool->settings->recycle_after;
 }
 
+/* It said READY 0 last. */
+static inline bool pool_worker_is_paused(const struct pool_worker *w)
+{
+        return w->record->flags & ROW_PAUSED;
+}
+
 /* Nobody but the workers sees connections with Accept=no. There, one is of use when it has been
  * ready for some time. Returns when that will be, or USEC_INFINITY. */
 usec_t pool_get_proof_time(const struct pool *pool, uint32_t row);
@@ -100,6 +106,12 @@ static inline void pool_act(struct pool *pool, struct pool_decision *d, struct p
                 d->actions[d->n_actions++] = action;
         else
                 pool->dirty = true;
+}
+
+static inline void pool_act_on(
+        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t row)
+{
+        pool_act(pool, d, (struct pool_action){ .type = type, .row = row });
 }
 
 /* The decision has to be made again at this time. */

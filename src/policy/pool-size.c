@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How many workers there should be, and which. Nothing here runs on
- * the way of a connection: the pool gets dirty when credits run out, when too few workers are idle,
- * when a worker has had RecycleAfter= connections; idle workers are looked for by time.
+ * How many workers there should be, and which. Nothing here runs on the way of a connection: the
+ * pool gets dirty when credits run out, when too few workers are idle, when a worker has had
+ * RecycleAfter= connections; idle workers are looked for by time.
  */
 
 #include "policy/pool-inside.h"
@@ -117,7 +117,7 @@ static void decide_recycle(
                 !backoff_is_failing(&pool->backoff))
                 pool_act(pool, d,
                         (struct pool_action){
-                                POOL_DRAIN, .row = due, .drain = POOL_DRAIN_RECYCLE });
+                                .type = POOL_DRAIN, .row = due, .drain = POOL_DRAIN_RECYCLE });
 }
 
 /* --- Starting --- */
@@ -150,7 +150,7 @@ static void decide_spawn(struct pool *pool, const struct census *census, uint32_
         for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
                 if (pool->workers[i].record->state != WORKER_NONE)
                         continue;
-                pool_act(pool, d, (struct pool_action){ .type = POOL_SPAWN, .row = i });
+                pool_act_on(pool, d, POOL_SPAWN, i);
                 running++;
                 if (succeeds)
                         pool->successor = i;
@@ -233,7 +233,7 @@ static void decide_retire(
                         w->idle_mark == w->record->handed_over) {
                         pool_act(pool, d,
                                 (struct pool_action){
-                                        POOL_DRAIN, .row = i, .drain = POOL_DRAIN_RETIRE });
+                                        .type = POOL_DRAIN, .row = i, .drain = POOL_DRAIN_RETIRE });
                         surplus--;
                 } else {
                         w->retires = false; /* until the next look */

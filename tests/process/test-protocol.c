@@ -331,6 +331,35 @@ static void test_no_drain_with_other_features(void **state)
         check_silence(*state, "--features=3");
 }
 
+/* A DRAIN that the dead worker did not read is no connection: what is in its queue before that goes
+ * to the new worker, and nothing is said to have died with it. */
+static void test_drain_in_a_dead_workers_queue(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct stub_id old;
+        struct ctl ctl;
+
+        ctl_start_pool(h, &ctl, "Workers=1",
+                "--features=7 --serve=obey --capacity=4 --never-receive\n"
+                "QueueTimeoutSec=infinity");
+        old = harness_await_stub(h, "ready");
+        client_open(h, &client, 0);
+        (void)harness_await_counter(h, open, 1);
+        ctl_write_pool(&ctl, "Workers=1", "--features=7 --serve=obey --capacity=4");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        (void)harness_await_stub(h, "ready");
+        (void)harness_counters(h);
+        assert_int_equal(kill(old.pid, SIGKILL), 0);
+        client_await_greeting(h, &client);
+        assert_int_equal(client.worker, 2);
+        harness_await_line(h, "Worker 1 ", "was ended by SIGKILL");
+        assert_int_equal(harness_count_lines(h, "Worker 1 ", "with 1 connection"), 0);
+        client_finish(h, &client);
+        assert_int_equal(harness_await_counter(h, done, 1).lost, 0);
+        harness_stop(h);
+}
+
 /* --- Dispatchers come and go --- */
 
 static void start(struct harness *h, const char *features)
@@ -501,6 +530,7 @@ int main(void)
                 HARNESS_TEST(test_told_of_retirement),
                 HARNESS_TEST(test_nothing_new_without_features),
                 HARNESS_TEST(test_no_drain_with_other_features),
+                HARNESS_TEST(test_drain_in_a_dead_workers_queue),
                 HARNESS_TEST(test_adopted_worker_keeps_its_features),
                 HARNESS_TEST(test_adopted_worker_without_features),
                 HARNESS_TEST(test_adopted_worker_takes_none_later),

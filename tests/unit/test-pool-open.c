@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Adoption and generations, one matter a test: src/policy/pool-open.c, pool-generation.c. */
+/* A pool on what another process left, one matter a test: src/policy/pool-open.c. */
 
 #include "world-crash.h"
 #include "world-steps.h"
@@ -432,37 +432,6 @@ static void test_contradictions(void **state)
 
 /* --- Generations --- */
 
-static void test_generation_comes_into_force(void **state)
-{
-        (void)state;
-        begin_ready(2, 4);
-        accept_all(2);
-        world_try(w);
-        assert_int_equal(world_count(w, WORKER_STARTING), 1);
-        assert_true(w->listening);
-        world_ready(w, world_find(w, WORKER_STARTING), 4);
-        world_end_trial(w, true);
-        assert_int_equal(w->state.generation, 2);
-        /* one of the old went for the one that came; the other with the second */
-        assert_int_equal(world_count(w, WORKER_DRAINING), 1);
-        assert_int_equal(world_count(w, WORKER_READY), 2);
-        all_ready(4);
-        assert_int_equal(world_count(w, WORKER_DRAINING), 2);
-        assert_int_equal(world_count(w, WORKER_READY), 2);
-}
-
-static void test_generation_is_abandoned(void **state)
-{
-        (void)state;
-        begin_ready(2, 4);
-        world_try(w);
-        world_end_trial(w, false);
-        assert_int_equal(w->state.generation, 1);
-        assert_int_equal(world_count(w, WORKER_TERMINATING), 1);
-        assert_int_equal(world_count(w, WORKER_READY), 2);
-        assert_true(w->listening);
-}
-
 /* A trial ends with the process that made it, READY or not. */
 static void test_trial_ends_in_a_crash(void **state)
 {
@@ -514,8 +483,6 @@ int main(void)
                 IN_A_WORLD(test_grows_after_a_reload),
                 IN_A_WORLD(test_grows_after_a_death),
                 IN_A_WORLD(test_contradictions),
-                IN_A_WORLD(test_generation_comes_into_force),
-                IN_A_WORLD(test_generation_is_abandoned),
                 IN_A_WORLD(test_trial_ends_in_a_crash),
                 IN_A_WORLD(test_crash_while_the_old_go),
         };

@@ -126,43 +126,6 @@ static enum event pick_event(struct world *w, const struct weather *weather)
         return PASS_TIME;
 }
 
-/* --- Changes by the administrator --- */
-
-void world_change_settings(struct world *w)
-{
-        struct settings *s = &w->settings;
-
-        s->distribute =
-                world_chance(w, 128) ? DISTRIBUTE_ROUND_ROBIN : DISTRIBUTE_LEAST_CONNECTIONS;
-        s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
-        s->queue_timeout = world_chance(w, 64) ? USEC_INFINITY : 10000 + world_random(w, 1000000);
-        s->watchdog = world_chance(w, 128) ? 0 : 20000 + world_random(w, 1000000);
-        s->restart = 1000 + world_random(w, 100000);
-        s->restart_max_delay = s->restart + world_random(w, 1000000);
-        s->workers_spare = world_random(w, 5);
-        s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
-        s->worker_idle_timeout = 1000 + world_random(w, 1000000);
-        s->reload_drain_timeout = world_chance(w, 128) ? USEC_INFINITY : world_random(w, 1000000);
-        pool_settings_changed(&w->pool);
-        world_settle(w);
-}
-
-void world_try(struct world *w)
-{
-        w->generations = true;
-        pool_try(&w->pool);
-        world_settle(w);
-}
-
-void world_end_trial(struct world *w, bool commit)
-{
-        if (commit)
-                pool_commit(&w->pool);
-        else
-                pool_abandon(&w->pool);
-        world_settle(w);
-}
-
 /* --- The storm --- */
 
 /* A worker that runs and may still be heard, or -1. */
