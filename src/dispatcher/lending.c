@@ -6,11 +6,12 @@
  *
  * Two things that one of them does to a socket are done to all.
  *
- * O_NONBLOCK. Programs with an event loop set it when they start, and would stop for the next
- * client without it, in an accept() that finds nothing. The service manager sets or clears it
- * (NonBlocking=) whenever it starts the dispatcher, also after a crash, when the programs go on.
- * So what they have set is noted in the ledger when one is ready, and set again by the next
- * dispatcher. In between are some milliseconds; a unit with NonBlocking=yes has not even these.
+ * O_NONBLOCK. Programs with an event loop set it when they start. Without it they would stop in an
+ * accept() that finds nobody, until the next client comes. The service manager sets or clears it
+ * (NonBlocking=) whenever it starts the dispatcher, also after a crash, when the programs go on. So
+ * the unit has NonBlocking=yes, which is what most of them set anyway. For the others: when a
+ * worker is ready, it is noted in the ledger what it is like, and the next dispatcher makes it so
+ * again. In between are some milliseconds.
  *
  * shutdown(2). It closes the port for all, though every descriptor stays open. A TCP socket can be
  * told to listen again, a UNIX one cannot.
@@ -50,7 +51,7 @@ int lending_set_up(
         return process_template_lend(process, fds, n_listeners, names);
 }
 
-void lending_note(uint64_t *nonblocking, const struct listener *listeners, size_t n_listeners)
+void lending_note(struct pool_state *state, const struct listener *listeners, size_t n_listeners)
 {
         uint64_t bits = 0;
 
@@ -60,14 +61,20 @@ void lending_note(uint64_t *nonblocking, const struct listener *listeners, size_
                 if (flags >= 0 && flags & O_NONBLOCK)
                         bits |= UINT64_C(1) << listeners[i].index;
         }
-        *nonblocking = bits;
+        state->nonblocking = bits;
+        state->noted = true;
 }
 
-void lending_restore(uint64_t nonblocking, const struct listener *listeners, size_t n_listeners)
+void lending_restore(
+        const struct pool_state *state, const struct listener *listeners, size_t n_listeners)
 {
-        for (size_t i = 0; i < n_listeners; i++)
-                if (nonblocking & UINT64_C(1) << listeners[i].index)
-                        (void)fd_set_nonblock(listeners[i].fd);
+        for (size_t i = 0; state->noted && i < n_listeners; i++) {
+                int flags = fcntl(listeners[i].fd, F_GETFL);
+                bool on = state->nonblocking & UINT64_C(1) << listeners[i].index;
+
+                if (flags >= 0 && !(flags & O_NONBLOCK) == on)
+                        (void)fcntl(listeners[i].fd, F_SETFL, flags ^ O_NONBLOCK);
+        }
 }
 
 /* Those who are ending, as far as there are some: servers do it when they stop. Else all. */

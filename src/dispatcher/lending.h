@@ -15,10 +15,11 @@ int lending_set_up(
 
 /* A worker is ready: notes which listeners are non-blocking now, in memory that outlives this
  * process. */
-void lending_note(uint64_t *nonblocking, const struct listener *listeners, size_t n_listeners);
+void lending_note(struct pool_state *state, const struct listener *listeners, size_t n_listeners);
 
-/* Makes those non-blocking again that were noted so. */
-void lending_restore(uint64_t nonblocking, const struct listener *listeners, size_t n_listeners);
+/* Makes them so again as they were noted. */
+void lending_restore(
+        const struct pool_state *state, const struct listener *listeners, size_t n_listeners);
 
 /* The listener has hung up: says so, and who may have done it, and has it listen again. Returns
  * whether it does. */

@@ -205,9 +205,9 @@ struct pool_state {
         uint32_t ending;          /* enum outcome of the slot that is being released */
         uint32_t stopping;        /* bool; then nobody is to take over from here */
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
-        uint32_t unused;
-        uint64_t nonblocking; /* listeners that workers have made so, by their index: lending.c */
-        uint64_t reserved[7]; /* zeros, for later versions */
+        uint32_t noted;           /* bool: what follows is */
+        uint64_t nonblocking;     /* listeners that workers have left so, by their index */
+        uint64_t reserved[7];     /* zeros, for later versions */
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */

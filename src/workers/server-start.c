@@ -6,6 +6,7 @@
  * start.
  */
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
@@ -151,6 +152,16 @@ static size_t place_descriptors(int *places, const int *fds, unsigned n, bool on
         return STDERR_FILENO + 1 + n;
 }
 
+/* FastCGI programs wait in accept(), and end when they cannot. Where it is not possible it shows.
+ */
+static void set_blocking(int fd)
+{
+        int flags = fcntl(fd, F_GETFL);
+
+        if (flags >= 0 && flags & O_NONBLOCK)
+                (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
 /* The program gets what is open at `fds`; nothing of it stays open here. */
 static int start(struct server *server, int *fds, unsigned n, const char *notify_name)
 {
@@ -177,6 +188,8 @@ static int start(struct server *server, int *fds, unsigned n, const char *notify
         program.path = path;
         program.environment = environment.strings;
         program.note = &server->guard.groups[SERVER_GROUP];
+        if (options->on_stdin)
+                set_blocking(fds[0]);
         r = program_start(&program, &server->pid);
         for (unsigned i = 0; i < n; i++)
                 fd_close(fds[i]);

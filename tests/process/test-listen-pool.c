@@ -299,7 +299,27 @@ static void test_crashes_under_load(void **state)
         harness_stop(h);
 }
 
-/* The service manager clears it at each start, under the feet of programs that rely on it. */
+/* The service manager sets it at each start, or clears it, under the feet of programs that rely on
+ * what it was. */
+static void test_blocking_sockets_stay_so(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "web");
+        assert_int_equal(fcntl(h->sockets[0], F_SETFL, 0), 0);
+        write_settings(&ctl, "Workers=1", PROOF, "say=READY=1 wait");
+        ctl_start(h, &ctl, .store = 64, .command = WORDS());
+        harness_await_line(h, "Worker 1 ", "is ready");
+        harness_crash(h);
+        assert_int_equal(fcntl(h->sockets[0], F_SETFL, O_NONBLOCK), 0);
+        start_again(h, &ctl);
+        harness_await_line(h, "Took over");
+        assert_int_equal(fcntl(h->sockets[0], F_GETFL) & O_NONBLOCK, 0);
+        harness_stop(h);
+}
+
 static void test_nonblocking_sockets_stay_so(void **state)
 {
         struct harness *h = *state;
@@ -408,6 +428,7 @@ int main(void)
                 HARNESS_TEST(test_reloads_that_fail_under_load),
                 HARNESS_TEST(test_accept_cannot_be_reloaded),
                 HARNESS_TEST(test_crashes_under_load),
+                HARNESS_TEST(test_blocking_sockets_stay_so),
                 HARNESS_TEST(test_nonblocking_sockets_stay_so),
                 HARNESS_TEST(test_killed_adapter),
                 HARNESS_TEST(test_degraded_until_one_has_proved_itself),

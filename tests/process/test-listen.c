@@ -56,6 +56,7 @@ static void test_stdin(void **state)
         struct listen *l = *state;
         char path[512];
 
+        assert_int_equal(fd_set_nonblock(l->listeners[0]), 0);
         (void)snprintf(path, sizeof(path), "%s", harness_path("stub-server"));
         listen_start_command(l, WORDS("--stdin", path, "print", "exit=0"), 1);
         listen_await_line(l, "printed");
