@@ -26,6 +26,7 @@
  *   dispatcher.c      events, decisions, putting it together
  *   hand.c            the way of a connection, and its way back
  *   worker.c          one worker: its process, what it says, its end
+ *   worker-log.c      what the journal says of it
  *   channel.c         the socket pair to one worker
  *   lending.c         listening sockets that the workers have, with Accept=no
  *   health.c          what the service manager is told
@@ -396,6 +397,7 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
         *d = (struct dispatcher){
                 .settings = settings,
                 .rows_needed = MAX(rows, old_rows),
+                .slots_needed = MAX(settings->max_connections, old ? old->max_connections : 0U),
                 .listeners = listeners,
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,

@@ -31,6 +31,7 @@ struct worker {
         uint64_t number;
         pid_t pid;
         int pidfd;
+        bool has_old_names; /* in the descriptor store: store_forget_old_worker() */
         struct channel channel;
         sd_event_source *channel_source;
         sd_event_source *exit_source;

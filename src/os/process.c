@@ -30,6 +30,7 @@ static const char *const private_variables[] = {
         "SYSTEMD_EXEC_PID=",
         "JOURNAL_STREAM=",
         "ACCEPTD_ADOPT=",
+        "ACCEPTD_CHECK_LEDGER=",
         "ACCEPTD_CHANNEL=",
         "ACCEPTD_FEATURES=",
         "ACCEPTD_LISTENERS=",
@@ -160,14 +161,14 @@ static int set_attributes(posix_spawnattr_t *attributes, bool leave_batch)
 /* 0 from /dev/null, 1 and 2 as they are, the channel, listeners that are lent, nothing else. The
  * channel goes first: it may be where a listener goes. */
 static int set_descriptors(posix_spawn_file_actions_t *actions,
-        const struct process_template *template, int channel_fd)
+        const struct process_template *template, const int *channel_fd)
 {
         int n = (int)template->n_listeners, r;
 
         r = posix_spawn_file_actions_addopen(
                 actions, STDIN_FILENO, "/dev/null", O_RDONLY | O_NOCTTY, 0);
         if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, channel_fd, PROCESS_CHANNEL_FD);
+                r = posix_spawn_file_actions_adddup2(actions, *channel_fd, PROCESS_CHANNEL_FD);
         for (int i = 0; r == 0 && i < n; i++)
                 r = posix_spawn_file_actions_adddup2(
                         actions, template->listeners[i], PROCESS_LISTEN_FD + i);
@@ -177,9 +178,10 @@ static int set_descriptors(posix_spawn_file_actions_t *actions,
         return r;
 }
 
-/* Nothing but its messages. */
+/* Its messages, the ledger, and nothing else. */
+#define CHECK_LEDGER_FD 3
 static int set_descriptors_of_check(posix_spawn_file_actions_t *actions,
-        const struct process_template *template _unused_, int output_fd)
+        const struct process_template *template _unused_, const int *fds)
 {
         int r;
 
@@ -188,9 +190,11 @@ static int set_descriptors_of_check(posix_spawn_file_actions_t *actions,
         if (r == 0)
                 r = posix_spawn_file_actions_adddup2(actions, STDIN_FILENO, STDOUT_FILENO);
         if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, output_fd, STDERR_FILENO);
+                r = posix_spawn_file_actions_adddup2(actions, fds[0], STDERR_FILENO);
         if (r == 0)
-                r = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+                r = posix_spawn_file_actions_adddup2(actions, fds[1], CHECK_LEDGER_FD);
+        if (r == 0)
+                r = posix_spawn_file_actions_addclosefrom_np(actions, CHECK_LEDGER_FD + 1);
 
         return r;
 }
@@ -218,8 +222,8 @@ static bool can_leave_batch(void)
 /* Returns the pid, or -errno. */
 static pid_t spawn(const struct process_template *template, char **argv,
         int (*set)(posix_spawn_file_actions_t *actions, const struct process_template *template,
-                int fd),
-        int fd)
+                const int *fds),
+        const int *fds)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
@@ -237,7 +241,7 @@ static pid_t spawn(const struct process_template *template, char **argv,
 
         r = set_attributes(&attributes, template->leave_batch && can_leave_batch());
         if (r == 0)
-                r = set(&actions, template, fd);
+                r = set(&actions, template, fds);
         if (r == 0)
                 r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, template->environment);
 
@@ -260,7 +264,7 @@ static pid_t spawn_with_lower_limit(const struct process_template *template, int
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template, template->argv, set_descriptors, channel_fd);
+        pid = spawn(template, template->argv, set_descriptors, &channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {
@@ -311,11 +315,16 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
 }
 
 int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
-        pid_t *ret_pid, int *ret_pidfd)
+        int ledger_fd, pid_t *ret_pid, int *ret_pidfd)
 {
-        pid_t pid = spawn(template, argv, set_descriptors_of_check, output_fd);
+        const int fds[] = { output_fd, ledger_fd };
+        char ledger[] = PROCESS_CHECK_LEDGER "=3";
         int pidfd;
+        pid_t pid;
 
+        template->environment[template->worker_at] = ledger;
+        pid = spawn(template, argv, set_descriptors_of_check, fds);
+        template->environment[template->worker_at] = NULL;
         if (pid < 0)
                 return pid;
         pidfd = open_pidfd(pid);
@@ -325,6 +334,21 @@ int process_spawn_check(const struct process_template *template, char **argv, in
         *ret_pid = pid;
         *ret_pidfd = pidfd;
         return 0;
+}
+
+pid_t process_get_pid(int pidfd)
+{
+        char path[48], line[128];
+        _cleanup_(fclosep) FILE *f = NULL;
+        int pid = 0;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+        f = fopen(path, "re");
+        while (f && fgets(line, sizeof(line), f))
+                if (sscanf(line, "Pid: %d", &pid) == 1)
+                        break;
+
+        return MAX(pid, 0);
 }
 
 void process_signal(int pidfd, int signal)

@@ -46,9 +46,14 @@ struct worker_row {
         uint32_t vanished;   /* connections that dispatchers took out of its queue and died */
         uint32_t in_transit; /* while one is taken out: `vanished`, if it crashes now; else 0 */
         uint32_t unused;
+#ifdef LEDGER_TEST_GROWN /* what a later program may have: tests/process/test-upgrade.c */
+        uint64_t grown[3];
+#endif
 };
 
+#ifndef LEDGER_TEST_GROWN
 static_assert(sizeof(struct worker_row) == 72, "no holes");
+#endif
 
 /* Connections in the dispatcher's hand. The second place is for one that is taken back while the
  * first cannot be sent: too many descriptors are in flight, perhaps just those in that queue. */
@@ -208,6 +213,9 @@ struct pool_state {
         uint32_t noted;           /* bool: what follows is */
         uint64_t nonblocking;     /* listeners that workers have left so, by their index */
         uint64_t reserved[7];     /* zeros, for later versions */
+#ifdef LEDGER_TEST_GROWN
+        uint64_t grown[5];
+#endif
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */

@@ -98,7 +98,7 @@ int program_start(const struct program *program, pid_t *ret_pid)
         (void)sigprocmask(SIG_SETMASK, &all, &before);
         pid = vfork(); /* NOLINT: the child does what is said above and no more */
         if (pid == 0) {
-                failed = execute(program, parent);
+                failed = execute(program, parent); /* NOLINT: the same */
                 _exit(127);
         }
         if (pid < 0)

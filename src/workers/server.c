@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
-#include "base/fd.h"
+#include "base/process-end.h"
 #include "workers/family.h"
 #include "workers/server.h"
 
@@ -148,17 +148,19 @@ void server_on_time(struct server *server, usec_t now)
 
 static void say_end(const struct server *server)
 {
-        const char *when = server->ready ? "" : " before it was ready";
-        const char *name = server->options.command[0];
-        bool has_status = server->status[0] != '\0';
+        bool by_signal = WIFSIGNALED(server->end);
+        const struct process_end end = {
+                .code = !by_signal               ? CLD_EXITED
+                        : WCOREDUMP(server->end) ? CLD_DUMPED
+                                                 : CLD_KILLED,
+                .status = by_signal ? WTERMSIG(server->end) : WEXITSTATUS(server->end),
+        };
+        char words[PROCESS_END_MAX];
 
-        if (WIFSIGNALED(server->end))
-                server_say("%s was ended by SIG%s%s%s%s", name,
-                        sigabbrev_np(WTERMSIG(server->end)) ?: "?", when,
-                        has_status ? "; its last status: " : "", server->status);
-        else
-                server_say("%s exited with status %d%s%s%s", name, WEXITSTATUS(server->end), when,
-                        has_status ? "; its last status: " : "", server->status);
+        process_end_format(&end, words);
+        server_say("%s %s%s%s%s", server->options.command[0], words,
+                server->ready ? "" : " before it was ready",
+                server->status[0] ? "; its last status: " : "", server->status);
 }
 
 /* Without a core: the program has left one, where it was to. */
