@@ -79,7 +79,7 @@ MAIN    := $(O)/src/acceptd/acceptd.o
 ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo $(O)/acceptd-inetd
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo $(O)/acceptd-inetd $(O)/acceptd-listen
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -90,6 +90,8 @@ $(O)/acceptctl: LDLIBS = $(CTL_LIBS)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 $(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd-*.c) \
         $(O)/src/workers/program.o $(LIB) $(WIRE) $(BASE)
+$(O)/acceptd-listen: $(patsubst %,$(O)/src/workers/%.o,acceptd-listen server server-start server-notify \
+        notify-socket family program) $(LIB) $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
@@ -145,7 +147,7 @@ $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WI
 $(O)/tests/process/stub-worker: $(call objects,tests/process/stub-worker-*.c)
 $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
-	$(Q)$(link)
+	$(Q)$(link) $(DAEMON_LIBS)
 
 # The dispatcher with the stop points of src/base/stop-point.h. What has none is as in the program.
 STOP_POINTS := $(O)/tests/process/acceptd-stop-points
@@ -293,7 +295,8 @@ install: all
 	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
-	$(Q)$(INSTALL) $(O)/acceptd-echo $(O)/acceptd-inetd $(DESTDIR)$(LIBEXECDIR)/acceptd
+	$(Q)$(INSTALL) $(O)/acceptd-echo $(O)/acceptd-inetd \
+	        $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
 	done
