@@ -237,6 +237,10 @@ install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sb
         -e 's|/usr/libexec/|$(LIBEXECDIR)/|g' $(1) > $(2) && \
         chmod 644 $(2)
 
+# What runs a program that it cannot read cannot be traced: execve(2), and so keeps its memory and
+# descriptors from others of the same user from its first instruction on.
+UNREADABLE := 711
+
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
 PAGES := $(wildcard man/*.[1-8])
@@ -248,10 +252,10 @@ install: all
 	        $(addprefix $(DESTDIR)$(UNITDIR)/,$(sort $(dir $(UNITS)))) \
 	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
 	        $(DESTDIR)$(SYSCONFDIR)/acceptd
-	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
-	$(Q)$(INSTALL) $(O)/acceptd-echo $(DESTDIR)$(LIBEXECDIR)/acceptd
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-echo $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
 	done
