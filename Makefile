@@ -78,7 +78,7 @@ MAIN    := $(O)/src/acceptd/acceptd.o
 ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -86,6 +86,7 @@ $(O)/acceptd: $(MAIN) $(DAEMON)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptctl: $(call objects,src/acceptctl/*.c) $(VARLINK) $(BASE)
 $(O)/acceptctl: LDLIBS = $(CTL_LIBS)
+$(O)/acceptd-confine: $(O)/src/confine/acceptd-confine.o $(WIRE) $(BASE)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
@@ -255,7 +256,8 @@ install: all
 	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
-	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-echo $(DESTDIR)$(LIBEXECDIR)/acceptd
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo \
+	        $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
 	done

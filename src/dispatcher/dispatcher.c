@@ -97,13 +97,12 @@ static void start_failed(struct dispatcher *d, bool on_trial, const char *troubl
 
 static void start_worker(struct dispatcher *d, struct worker *w)
 {
-        char trouble[HEALTH_TROUBLE_MAX];
+        char trouble[WORKER_TROUBLE_MAX];
         int r = worker_start(w);
 
         if (r < 0) {
                 pool_spawn_failed(&d->pool, usec_now());
-                (void)snprintf(trouble, sizeof(trouble), "cannot start %s: %s",
-                        d->context.process.argv[0], strerror(-r));
+                worker_format_not_started(&d->context, -r, trouble);
                 start_failed(d, d->pool.state->trial, trouble);
         }
 }

@@ -15,6 +15,8 @@
 /* To the dispatcher, one datagram carries 1 to RECORD_BATCH_MAX records; to a worker, one. */
 #define RECORD_BATCH_MAX 64
 
+#define RECORD_ERRNO_MAX 4095 /* the kernel's own bound */
+
 enum record_type {
         /* dispatcher to worker */
         RECORD_CONNECTION = 1, /* with one descriptor */
@@ -25,6 +27,8 @@ enum record_type {
         RECORD_DONE = 17,
         RECORD_PONG = 18,
         RECORD_HELD = 19,
+        /* 20 and 21 are reserved */
+        RECORD_NOT_STARTED = 22, /* before READY; value: errno */
 };
 
 /* In the machine's byte order: both ends run on one machine. */
