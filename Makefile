@@ -1,6 +1,6 @@
 # acceptd: build, test, install. `make help` lists the targets.
 #
-# From outside: CC CFLAGS CPPFLAGS LDFLAGS DESTDIR PREFIX, V=1 (whole commands),
+# From outside: CC OBJCOPY CFLAGS CPPFLAGS LDFLAGS DESTDIR PREFIX, V=1 (whole commands),
 # SAN=address,undefined (a sanitizer build, in a folder of its own), CI=1 (-Werror).
 
 PREFIX      ?= /usr
@@ -13,6 +13,7 @@ CATALOGDIR  ?= $(PREFIX)/lib/systemd/catalog
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 PKG_CONFIG  ?= pkg-config
 INSTALL     ?= install
+OBJCOPY     ?= objcopy
 CFLAGS      ?= -O2 -g
 
 VERSION := 0.1.0
@@ -98,7 +99,15 @@ $(PROGRAMS):
 	$(say) LD $@
 	$(Q)$(link) $(LDLIBS)
 
-$(O)/libacceptd.a: $(LIB) $(WIRE) $(BASE)
+# The public archive is one object in which every name that a program can clash with begins with
+# acceptd_: the others (fd_close, held_add, ...) are hidden, and become local. Objects for a
+# sanitizer carry names of its own, and stay as they are.
+$(O)/libacceptd.o: $(LIB) $(WIRE) $(BASE)
+	$(say) LD $@
+	$(Q)$(CC) $(CFLAGS) -r -nostdlib $(if $(is_clang),,-flinker-output=nolto-rel) -o $@ $^
+	$(Q)$(OBJCOPY) --localize-hidden $@
+
+$(O)/libacceptd.a: $(if $(SAN),$(LIB) $(WIRE) $(BASE),$(O)/libacceptd.o)
 	$(say) AR $@
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
@@ -150,6 +159,33 @@ $(STOP_POINTS): $(WITH_POINTS:%=$(stop_o)/%) $(filter-out $(WITH_POINTS:%=$(O)/%
 	$(Q)mkdir -p $(@D)
 	$(Q)$(link) $(DAEMON_LIBS)
 
+# An earlier revision, and one whose ledger has larger parts, for upgrades in place. Without history
+# (a shallow clone, an archive) the old one is an empty file, and its tests are skipped.
+OLD_REVISION := ee7335acf83ee950443a8f933dcca9946efb4c14
+OLD          := build/old/acceptd
+GROWN        := $(O)/tests/process/acceptd-grown
+grown_o      := $(O)/tests/grown
+
+$(OLD):
+	$(say) OLD $@
+	$(Q)rm -rf build/old && mkdir -p build/old/tree
+	$(Q)if git archive $(OLD_REVISION) src Makefile 2>/dev/null | tar -xf - -C build/old/tree 2>/dev/null; then \
+	        env -u MAKEFLAGS -u MAKEOVERRIDES -u MFLAGS -u MAKELEVEL $(MAKE) -s -C build/old/tree \
+	                build/acceptd && cp build/old/tree/build/acceptd $@; \
+	else \
+	        : >$@; \
+	fi
+
+$(grown_o)/%.o: %.c Makefile | $(after_deps)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) -DLEDGER_TEST_GROWN $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GROWN): $(patsubst $(O)/%,$(grown_o)/%,$(MAIN) $(DAEMON))
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(link) $(DAEMON_LIBS)
+
 # Fuzzers: each tests/fuzz/fuzz-NAME.c with its corpus. `make check-unit` runs the corpus, `make
 # fuzz` lets libFuzzer work for FUZZ_SECONDS on each of FUZZERS.
 FUZZERS      ?= $(patsubst tests/fuzz/fuzz-%.c,%,$(wildcard tests/fuzz/fuzz-*.c))
@@ -192,7 +228,7 @@ $(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 
 system-programs: $(SYSTEM) $(STUBS)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(BENCH) $(SYSTEM) $(REPLAYS)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(GROWN) $(OLD) $(BENCH) $(SYSTEM) $(REPLAYS)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Finding instances by their files and sockets. Called by acceptctl.c. Only the control socket is
+ * Finding instances by their files and sockets. Only the control socket is
  * ever connected to: the listening sockets would start the instance.
  */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is printed of a status. Called by acceptctl.c; the members are those of
+ * What is printed of a status. The members are those of
  * varlink/interfaces.c.
  */
 
@@ -151,10 +151,11 @@ int show_status(const char *name, const json_t *status)
         printf(", generation %lld)\n", number_of(status, "generation"));
         printf("  Connections: %lld open of at most %lld\n", number_of(counters, "open"),
                 number_of(status, "maxConnections"));
-        printf("        Total: %lld accepted, %lld done, %lld lost, %lld refused, %lld taken back\n",
+        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost, %lld refused, "
+               "%lld taken back\n",
                 number_of(counters, "accepted"), number_of(counters, "done"),
-                number_of(counters, "lost"), number_of(counters, "refused"),
-                number_of(counters, "takenBack"));
+                number_of(counters, "failed"), number_of(counters, "lost"),
+                number_of(counters, "refused"), number_of(counters, "takenBack"));
 
         r = show_listeners(json_object_get(status, "listeners"));
         if (r < 0)

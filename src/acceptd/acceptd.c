@@ -16,6 +16,7 @@
 #include "os/notify.h"
 #include "settings/settings-file.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 
 struct arguments {
         const char *file;
@@ -127,9 +128,20 @@ static char *name_instance(const char *file)
         return strndup(name, n);
 }
 
+/* The running dispatcher asks whether this program could go on in its place. Returns the exit
+ * status. */
+static int check_takeover(const struct settings *settings, int ledger_fd)
+{
+        _cleanup_(freep) char *message = NULL;
+        int r = adoption_check(ledger_fd, settings, &message);
+
+        return r < 0 ? start_refuse(message, r) : RELOAD_TAKES_OVER;
+}
+
 /* Returns the exit status. */
 static int check(const struct arguments *a)
 {
+        const char *ledger = getenv(PROCESS_CHECK_LEDGER);
         _cleanup_(settings_done) struct settings settings = {};
         _cleanup_(freep) char *message = NULL;
         int r;
@@ -140,7 +152,10 @@ static int check(const struct arguments *a)
                 return start_refuse(message, r);
 
         r = settings_print(&settings, stdout);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (r < 0)
+                return EXIT_FAILURE;
+
+        return ledger ? check_takeover(&settings, atoi(ledger)) : EXIT_SUCCESS;
 }
 
 /* Returns a path for the caller to free, or NULL. Now, since a program that is replaced by a newer
@@ -170,15 +185,17 @@ static char **make_check_argv(int argc, char **argv)
 }
 
 /*
- * Which settings to begin with. After a crash those that were in force: an edit that nobody
- * reloaded changes nothing. After a reload the new ones, with those in force as `old`; where the
- * new ones cannot be read after all, those in force, and `trouble` says why; where it is those in
- * force that cannot be read, the new ones are the only ones to go back to. Returns 0 or -errno.
+ * Which settings to begin with. Returns 0 or -errno.
+ *
+ *   After a crash: those in force, so an edit that nobody reloaded changes nothing.
+ *   After a reload: the new ones, `old` are those in force.
+ *   After a reload, new ones unreadable: those in force, no trial, `trouble` says why.
+ *   After a reload, those in force unreadable: the new ones serve as `old`, too.
  */
 static int choose_settings(struct start *start, struct settings *s, struct settings *old,
         const struct arguments *a, char **ret_message)
 {
-        bool had = adoption_load_settings(old, start->inheritance);
+        bool had = kept_settings_load(old, start->inheritance);
         int r = 0;
 
         if (had && !start->inheritance->from_reload) {

@@ -20,6 +20,7 @@
 #include "os/oom.h"
 #include "os/store.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
  * connection in hand, and some air. */
@@ -105,25 +106,50 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
         return -ENOSPC;
 }
 
-/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
- * one that is recycled: what does not fit would be killed after a crash of the dispatcher. */
-static int check_store(const struct settings *s, char **ret_message)
+static size_t count_bytes(const struct listener *listeners, size_t n)
 {
-        uint64_t needed =
-                STORE_OWN + (uint64_t)STORE_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
-        uint64_t size = store_get_size();
+        size_t bytes = 0;
 
-        if (size == 0 || needed <= size)
+        for (size_t i = 0; i < n; i++)
+                bytes += strlen(listeners[i].name) + 1;
+
+        return bytes + sizeof(STORE_CONTROL);
+}
+
+/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
+ * one that is recycled: what does not fit would be killed after a crash of the dispatcher. And all
+ * names go through one string of the environment: beyond its limit there is no start at all. */
+static int check_store(
+        const struct settings *s, const struct listener *listeners, size_t n, char **ret_message)
+{
+        uint64_t workers = 2 * (uint64_t)s->workers_max + 1;
+        uint64_t needed = STORE_OWN + STORE_PER_WORKER * workers;
+        uint64_t size = store_get_size();
+        size_t bytes = store_count_bytes(workers, 2 * (uint64_t)pool_rows_needed(s)) +
+                       count_bytes(listeners, n);
+        int r = 0;
+
+        if (size == 0)
                 return 0;
 
-        if (asprintf(ret_message,
-                    "%s=%" PRIu32 " need room for %" PRIu64
-                    " descriptors in the descriptor store, and FDSTORE is %" PRIu64
-                    "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
-                    "lower %s=",
-                    name_of_most(s), s->workers_max, needed, size, name_of_most(s)) < 0)
+        if (needed > size)
+                r = asprintf(ret_message,
+                        "%s=%" PRIu32 " need room for %" PRIu64
+                        " descriptors in the descriptor store, and FDSTORE is %" PRIu64
+                        "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
+                        "lower %s=",
+                        name_of_most(s), s->workers_max, needed, size, name_of_most(s));
+        else if (bytes > STORE_BYTES_MAX)
+                r = asprintf(ret_message,
+                        "%s=%" PRIu32 " and %zu sockets need %zu bytes of names in the descriptor "
+                        "store, and the environment takes %zu; lower %s= or write shorter "
+                        "FileDescriptorName=",
+                        name_of_most(s), s->workers_max, n, bytes, STORE_BYTES_MAX,
+                        name_of_most(s));
+        if (r < 0)
                 return -ENOMEM;
-        return -ENOSPC;
+
+        return r > 0 ? -ENOSPC : 0;
 }
 
 /*
@@ -131,12 +157,15 @@ static int check_store(const struct settings *s, char **ret_message)
  * instead, `start` comes back with them, and with what keeps the new ones from being tried: that
  * the program was executed for them must not end the pool.
  */
-static int check_room(struct start *start, size_t n_listeners, char **ret_message)
+static int check_room(
+        struct start *start, const struct listener *listeners, size_t n, char **ret_message)
 {
-        int r = check_limit(start->settings, n_listeners, ret_message);
+        int r = check_limit(start->settings, n, ret_message);
 
         if (r >= 0)
-                r = check_store(start->settings, ret_message);
+                r = check_store(start->settings, listeners, n, ret_message);
+        if (r >= 0)
+                r = adoption_check_room(start->settings, ret_message);
         if (r >= 0 || !start->old)
                 return r;
 
@@ -173,11 +202,12 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
 {
         struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
         size_t n = 0;
-        int r = 0;
+        int r;
 
         if (!listeners)
                 return -ENOMEM;
 
+        r = inheritance_check(inheritance, ret_message);
         for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
                 const char *name = inheritance_get_listener(inheritance, i);
 
@@ -216,6 +246,7 @@ static void block_signals(void)
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 sigaddset(&handled, signals[i]);
         (void)sigprocmask(SIG_BLOCK, &handled, NULL);
+        (void)signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE: an error, and no end */
         (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
         (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would make waitid() fail */
 }
@@ -229,10 +260,17 @@ static void log_listeners(const struct listener *listeners, size_t n)
                         "Listening on %s (%s).", listeners[i].address, listeners[i].name);
 }
 
+static int take_caller(struct inheritance *inheritance)
+{
+        int fd = inheritance_take_numbered(inheritance, STORE_CALLER, 0);
+
+        return fd >= 0 ? fd : inheritance_take_old(inheritance, STORE_CALLER, 0);
+}
+
 /* Goes on with a reload, if this is the program that was executed for one. */
 static void resume(struct reload *reload, const struct start *start, char **echo_argv)
 {
-        int caller = inheritance_take(start->inheritance, STORE_CALLER);
+        int caller = take_caller(start->inheritance);
         struct control_call *call = caller >= 0 ? control_resume(reload->control, caller) : NULL;
         char **old_argv = start->old && start->old->command ? start->old->command : echo_argv;
 
@@ -298,8 +336,8 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
 /* A start after this one is a fresh one. */
 static void leave(const struct dispatcher *d)
 {
-        adoption_forget_settings(d->pool.state->generation);
-        store_remove(STORE_LEDGER);
+        kept_settings_forget(d->pool.state->generation);
+        adoption_forget_ledger(d);
         journal_flush();
         health_log_counters(&d->pool, MESSAGE_STOPPED);
 }
@@ -355,7 +393,7 @@ int start_serving(struct start *start)
         oom_open(NULL);
         r = collect_listeners(start->inheritance, &listeners, &n, &message);
         if (r >= 0)
-                r = check_room(start, n, &message);
+                r = check_room(start, listeners, n, &message);
         if (r < 0) {
                 free_listeners(listeners, n);
                 return start_refuse(message, r);

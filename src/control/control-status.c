@@ -64,13 +64,13 @@ static json_t *make_listeners(const struct dispatcher *d)
 
 static json_t *make_worker(const struct pool_worker *w)
 {
-        const struct worker_row *row = w->row;
+        const struct worker_row *row = w->record;
 
         return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "number", INTEGER(row->number),
                 "pid", INTEGER(row->pid), "state", worker_state_info(row->state)->name,
                 "generation", INTEGER(row->generation), "capacity", INTEGER(row->capacity), "open",
                 INTEGER(w->open), "handedOver", INTEGER(row->handed_over), "since",
-                INTEGER(w->started_at));
+                INTEGER(row->started_at));
 }
 
 static json_t *make_workers(const struct pool *pool)
@@ -78,7 +78,7 @@ static json_t *make_workers(const struct pool *pool)
         json_t *list = json_array();
 
         for (uint32_t i = 0; list && i < pool->n_rows; i++)
-                if (pool->workers[i].row->state != WORKER_NONE)
+                if (pool->workers[i].record->state != WORKER_NONE)
                         (void)json_array_append_new(list, make_worker(&pool->workers[i]));
 
         return list;
@@ -92,9 +92,10 @@ static json_t *make_counters(const struct counters *c, const struct pool_figures
                 (void)json_object_set_new(
                         by_reason, refusals[i], json_integer(INTEGER(c->refused[i])));
 
-        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted", INTEGER(c->accepted),
-                "open", INTEGER(figures->open), "done", INTEGER(c->done), "lost", INTEGER(c->lost),
-                "refused", INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
+        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted",
+                INTEGER(c->accepted), "open", INTEGER(figures->open), "done", INTEGER(c->done),
+                "failed", INTEGER(c->failed), "lost", INTEGER(c->lost), "refused",
+                INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
                 INTEGER(c->taken_back));
 }
 

@@ -57,6 +57,18 @@ int channel_ask(struct channel *channel, enum record_type question, uint32_t val
         return wire_send(channel->fd, &record, -1);
 }
 
+int channel_tell_drain(struct channel *channel, enum record_drain reason, usec_t deadline)
+{
+        struct record record = {
+                .version = RECORD_VERSION,
+                .type = RECORD_DRAIN,
+                .value = (uint32_t)reason,
+                .id = deadline,
+        };
+
+        return wire_send(channel->fd, &record, -1);
+}
+
 void channel_shutdown(struct channel *channel)
 {
         (void)shutdown(channel->fd, SHUT_WR); /* cannot fail on a connected socket */
@@ -123,6 +135,7 @@ int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd, bo
                         *ret_fd = TAKE_FD(fd);
                         return 0;
                 }
-                *ret_dropped = true;
+                if (r != 0 || record.type != RECORD_DRAIN)
+                        *ret_dropped = true;
         }
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/fd.h"
+#include "base/time.h"
 #include "wire/wire.h"
 
 /*
@@ -36,6 +37,10 @@ int channel_send_connection(struct channel *channel, uint64_t id, uint16_t liste
 /* Sends PING or LIST. Returns 0, WIRE_FULL, WIRE_GONE or -errno. */
 int channel_ask(struct channel *channel, enum record_type question, uint32_t value);
 
+/* Tells a worker that took RECORD_FEATURE_DRAIN why channel_shutdown() comes next, and when SIGTERM
+ * does: `deadline`, or 0. Returns 0, WIRE_FULL, WIRE_GONE or -errno. */
+int channel_tell_drain(struct channel *channel, enum record_drain reason, usec_t deadline);
+
 /* Asks the worker to drain: it reads end of file after what is queued. */
 void channel_shutdown(struct channel *channel);
 
@@ -49,7 +54,7 @@ void channel_reclaim(struct channel *channel);
  * Receives one connection from the worker's queue, after channel_reclaim(). The worker may live and
  * receive at the same time: each record goes to one of the two. Returns 0 (*ret_fd is the
  * caller's), WIRE_EMPTY, or -EMFILE and the like where there is no descriptor to receive it with:
- * then it stays where it is. Questions before it are dropped; *ret_dropped says so, whatever is
- * returned.
+ * then it stays where it is. What else is in there is dropped; *ret_dropped: a question was,
+ * whatever is returned.
  */
 int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd, bool *ret_dropped);

@@ -15,6 +15,8 @@ static const char *name_outcome(enum outcome outcome)
         if (outcome >= OUTCOME_REFUSED)
                 return "refused";
 
+        if (outcome == OUTCOME_FAILED)
+                return "failed";
         return outcome == OUTCOME_DONE ? "done" : "lost";
 }
 
@@ -45,7 +47,7 @@ static void on_ended(void *userdata, const struct slot *slot, enum outcome outco
                 return;
         }
 
-        row = log->pool->workers[slot->worker].row;
+        row = log->pool->workers[slot->worker].record;
         journal_event(MESSAGE_CONNECTION_ENDED,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_CONNECTION", slot->id),
                         JOURNAL_TEXT("ACCEPTD_LISTENER", listener),
@@ -54,7 +56,7 @@ static void on_ended(void *userdata, const struct slot *slot, enum outcome outco
                         JOURNAL_NUMBER("ACCEPTD_GENERATION", row->generation),
                         JOURNAL_TEXT("ACCEPTD_RESULT", result),
                         JOURNAL_NUMBER("ACCEPTD_DURATION_USEC", duration)),
-                "Connection %" PRIu64 " of %s: %s after %" PRIu64 " us with worker %" PRIu32
+                "Connection %" PRIu64 " of %s: %s after %" PRIu64 " us with worker %" PRIu64
                 " (PID %" PRIi32 ").",
                 slot->id, listener, result, duration, row->number, row->pid);
 }

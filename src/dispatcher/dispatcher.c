@@ -56,22 +56,108 @@ static void touch(struct dispatcher *d)
         health_touch(&d->health);
 }
 
-static void sample(struct dispatcher *d)
-{
-        for (uint32_t i = 0; i < d->pool.n_rows; i++)
-                if (pool_is_in_doubt(&d->pool, i))
-                        worker_sample(&d->workers[i]);
-        pool_sampling_done(&d->pool);
-}
-
 static void trial_ends(struct dispatcher *d, const char *trouble)
 {
         if (d->pool.state->trial)
                 d->on_trial_end(d->userdata, trouble);
 }
 
-static int listen_on_off(struct dispatcher *d, bool on)
+static void start_failed(struct dispatcher *d, bool on_trial, const char *trouble)
 {
+        if (on_trial)
+                trial_ends(d, trouble);
+        else
+                health_failing(&d->health, trouble);
+}
+
+/* When one could not be started, the rest of the decision is not tried either. */
+static void do_spawn(void *userdata, uint32_t row)
+{
+        struct dispatcher *d = userdata;
+        char trouble[WORKER_TROUBLE_MAX];
+        int r;
+
+        if (!pool_may_spawn(&d->pool, usec_now()))
+                return;
+
+        r = worker_start(&d->workers[row]);
+        if (r < 0) {
+                pool_spawn_failed(&d->pool, usec_now());
+                worker_format_not_started(&d->context, -r, trouble);
+                start_failed(d, d->pool.state->trial, trouble);
+        }
+}
+
+static void do_drain(void *userdata, uint32_t row, enum pool_drain reason)
+{
+        struct dispatcher *d = userdata;
+
+        worker_drain(&d->workers[row], reason);
+}
+
+static void do_terminate(void *userdata, uint32_t row)
+{
+        struct dispatcher *d = userdata;
+
+        worker_terminate(&d->workers[row]);
+}
+
+static void do_abort(void *userdata, uint32_t row)
+{
+        struct dispatcher *d = userdata;
+
+        worker_abort(&d->workers[row]);
+}
+
+static void do_kill(void *userdata, uint32_t row)
+{
+        struct dispatcher *d = userdata;
+
+        worker_kill(&d->workers[row]);
+}
+
+static int do_take_back(void *userdata, uint32_t row)
+{
+        struct dispatcher *d = userdata;
+
+        return hand_take_back(&d->hand, &d->workers[row]);
+}
+
+static int do_ask(void *userdata, uint32_t row, enum pool_question question)
+{
+        struct dispatcher *d = userdata;
+
+        return worker_ask(&d->workers[row], question);
+}
+
+static void do_sample(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                if (pool_is_in_doubt(&d->pool, i))
+                        worker_sample(&d->workers[i]);
+        pool_sampling_done(&d->pool);
+}
+
+static int do_hand_over(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        return hand_try_all(&d->hand);
+}
+
+static void do_refuse(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        hand_refuse(&d->hand);
+}
+
+static int do_listen(void *userdata, bool on)
+{
+        struct dispatcher *d = userdata;
+
         if (d->listening == on)
                 return 0;
 
@@ -87,74 +173,19 @@ static int listen_on_off(struct dispatcher *d, bool on)
         return 0;
 }
 
-static void start_failed(struct dispatcher *d, bool on_trial, const char *trouble)
-{
-        if (on_trial)
-                trial_ends(d, trouble);
-        else
-                health_failing(&d->health, trouble);
-}
-
-static void start_worker(struct dispatcher *d, struct worker *w)
-{
-        char trouble[WORKER_TROUBLE_MAX];
-        int r = worker_start(w);
-
-        if (r < 0) {
-                pool_spawn_failed(&d->pool, usec_now());
-                worker_format_not_started(&d->context, -r, trouble);
-                start_failed(d, d->pool.state->trial, trouble);
-        }
-}
-
-static int do_action(struct dispatcher *d, const struct pool_action *action)
-{
-        struct worker *w = &d->workers[action->worker];
-
-        switch (action->type) {
-        case POOL_SPAWN:
-                /* When one could not be started, the rest of the list is not tried either. */
-                if (pool_may_spawn(&d->pool, usec_now()))
-                        start_worker(d, w);
-                return 0;
-        case POOL_DRAIN:
-                worker_drain(w);
-                return 0;
-        case POOL_RETIRE:
-                worker_retire(w);
-                return 0;
-        case POOL_RECYCLE:
-                worker_recycle(w);
-                return 0;
-        case POOL_TERMINATE:
-                worker_terminate(w);
-                return 0;
-        case POOL_ABORT:
-                worker_abort(w);
-                return 0;
-        case POOL_KILL:
-                worker_kill(w);
-                return 0;
-        case POOL_TAKE_BACK:
-                return hand_take_back(&d->hand, w);
-        case POOL_ASK_LIST:
-                return worker_ask(w, QUESTION_LIST);
-        case POOL_ASK_PING:
-                return worker_ask(w, QUESTION_PING);
-        case POOL_SAMPLE:
-                sample(d);
-                return 0;
-        case POOL_HAND_OVER:
-                return hand_try_all(&d->hand);
-        case POOL_REFUSE:
-                hand_refuse(&d->hand);
-                return 0;
-        case POOL_LISTEN_ON:
-        case POOL_LISTEN_OFF:
-        default:
-                return listen_on_off(d, action->type == POOL_LISTEN_ON);
-        }
-}
+static const struct pool_deeds deeds = {
+        .spawn = do_spawn,
+        .drain = do_drain,
+        .terminate = do_terminate,
+        .abort = do_abort,
+        .kill = do_kill,
+        .take_back = do_take_back,
+        .ask = do_ask,
+        .sample = do_sample,
+        .hand_over = do_hand_over,
+        .refuse = do_refuse,
+        .listen = do_listen,
+};
 
 static int set_timer(struct dispatcher *d, usec_t at)
 {
@@ -181,11 +212,9 @@ int dispatcher_carry_out(struct dispatcher *d)
 
         for (int i = 0; i < DECIDE_BURST && d->pool.dirty; i++) {
                 pool_decide(&d->pool, usec_now(), &decision);
-                for (size_t k = 0; k < decision.n_actions; k++) {
-                        r = do_action(d, &decision.actions[k]);
-                        if (r < 0)
-                                return r;
-                }
+                r = pool_carry_out(&decision, &deeds, d);
+                if (r < 0)
+                        return r;
         }
 
         hand_log_refused(&d->hand);
@@ -313,10 +342,11 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
 
         if (!names)
                 return -ENOMEM;
-        r = process_template_init(&d->context.process, argv, instance, names);
+        r = process_template_init(&d->context.process, argv, instance, names, RECORD_FEATURES);
         if (r < 0)
                 return r;
         d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
+        d->pool.offers = RECORD_FEATURES;
 
         d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
         if (!d->workers)
@@ -336,6 +366,7 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
         *d = (struct dispatcher){
                 .settings = settings,
                 .rows_needed = MAX(rows, old_rows),
+                .slots_needed = MAX(settings->max_connections, old ? old->max_connections : 0U),
                 .listeners = listeners,
                 .n_listeners = n_listeners,
                 .ledger = LEDGER_NULL,

@@ -133,12 +133,12 @@ int hand_take_back(struct hand *h, struct worker *w)
         uint64_t id;
         int fd, r;
 
-        pool_taking(h->pool, w->row, true);
+        pool_set_in_transit(h->pool, w->row, true);
         r = channel_take_back(&w->channel, &id, &fd, &dropped);
         if (r == 0)
                 STOP_POINT("taken-back");
         else
-                pool_taking(h->pool, w->row, false);
+                pool_set_in_transit(h->pool, w->row, false);
         if (dropped)
                 pool_question_dropped(h->pool, w->row);
         if (r == WIRE_EMPTY) {

@@ -53,9 +53,10 @@ void health_format(const struct health *h, char *text)
                 format_trouble(h, &f, trouble);
         (void)snprintf(text, STATUS_MAX,
                 "%s%" PRIu32 "/%" PRIu32 " workers ready; connections: %" PRIu32 " open, %" PRIu64
-                " done, %" PRIu64 " lost%s",
+                " done, %" PRIu64 " failed, %" PRIu64 " lost%s",
                 h->pool->stopping ? "Stopping: " : "", f.workers_ready,
-                MAX(f.workers, h->pool->settings->workers), f.open, c->done, c->lost, trouble);
+                MAX(f.workers, h->pool->settings->workers), f.open, c->done, c->failed, c->lost,
+                trouble);
 }
 
 static void send_status(struct health *h)
@@ -161,13 +162,14 @@ void health_log_counters(const struct pool *pool, enum message message)
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_ACCEPTED", c->accepted),
                         JOURNAL_NUMBER("ACCEPTD_OPEN", f.open),
                         JOURNAL_NUMBER("ACCEPTD_DONE", c->done),
+                        JOURNAL_NUMBER("ACCEPTD_FAILED", c->failed),
                         JOURNAL_NUMBER("ACCEPTD_LOST", c->lost),
                         JOURNAL_NUMBER("ACCEPTD_REFUSED", f.refused),
                         JOURNAL_NUMBER("ACCEPTD_TAKEN_BACK", c->taken_back)),
-                "%scounters: accepted=%" PRIu64 " open=%" PRIu32 " done=%" PRIu64 " lost=%" PRIu64
-                " refused=%" PRIu64 " taken-back=%" PRIu64,
+                "%scounters: accepted=%" PRIu64 " open=%" PRIu32 " done=%" PRIu64 " failed=%" PRIu64
+                " lost=%" PRIu64 " refused=%" PRIu64 " taken-back=%" PRIu64,
                 message == MESSAGE_STOPPED ? "Stopped; " : "", c->accepted, f.open, c->done,
-                c->lost, f.refused, c->taken_back);
+                c->failed, c->lost, f.refused, c->taken_back);
 }
 
 /* --- Timers --- */

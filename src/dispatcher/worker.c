@@ -16,6 +16,11 @@
 #include "os/store.h"
 
 static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
+static_assert((int)POOL_DRAIN_STOP == RECORD_DRAIN_STOP &&
+                      (int)POOL_DRAIN_RELOAD == RECORD_DRAIN_RELOAD &&
+                      (int)POOL_DRAIN_RECYCLE == RECORD_DRAIN_RECYCLE &&
+                      (int)POOL_DRAIN_RETIRE == RECORD_DRAIN_RETIRE,
+        "reasons go on the wire as they are");
 
 /* The fields of a message about a worker. */
 #define ABOUT(w)                                                                                   \
@@ -30,7 +35,7 @@ static struct pool *pool_of(struct worker *w)
 
 static const struct worker_row *row_of(struct worker *w)
 {
-        return pool_of(w)->workers[w->row].row;
+        return pool_of(w)->workers[w->row].record;
 }
 
 static enum worker_state state_of(struct worker *w)
@@ -62,7 +67,7 @@ static void log_lost(struct worker *w, uint64_t lost, const char *what, const ch
                 journal_event(MESSAGE_CONNECTIONS_LOST,
                         JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
                                 JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu32 " %s %s lost.", lost,
+                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
                         lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
 }
 
@@ -70,7 +75,10 @@ void worker_bury(struct worker *w)
 {
         uint32_t lost = pool_emptied(pool_of(w), w->row);
 
-        store_forget_worker(w->number);
+        if (w->has_old_names)
+                store_forget_old_worker(w->number);
+        else
+                store_forget_worker(w->row);
         worker_deinit(w);
         log_lost(w, lost, "had received and not finished", "the worker died with them");
 }
@@ -82,7 +90,7 @@ static void log_taken(struct worker *w, uint32_t taken)
         if (taken > 0)
                 journal_event(MESSAGE_QUEUE_TAKEN,
                         JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", taken)),
-                        "%" PRIu32 " connection%s that worker %" PRIu32
+                        "%" PRIu32 " connection%s that worker %" PRIu64
                         " (PID %d) did not receive in time went to others.",
                         taken, taken == 1 ? "" : "s", w->number, w->pid);
 }
@@ -92,16 +100,16 @@ void worker_queue_empty(struct worker *w)
         if (state_of(w) == WORKER_DEAD)
                 worker_bury(w);
         else
-                log_taken(w, pool_queue_taken(pool_of(w), w->row));
+                log_taken(w, pool_queue_done(pool_of(w), w->row));
 }
 
 void worker_sample(struct worker *w)
 {
         struct pool *pool = pool_of(w);
-        bool take = pool->workers[w->row].take;
+        bool take = pool->workers[w->row].taking_back;
 
         log_taken(w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
-        if (!take && pool->workers[w->row].take)
+        if (!take && pool->workers[w->row].taking_back)
                 channel_reclaim(&w->channel);
 }
 
@@ -111,7 +119,7 @@ void worker_violates(struct worker *w, const char *what)
 {
         journal_event(MESSAGE_WORKER_VIOLATED,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
-                "Worker %" PRIu32 " (PID %d) broke the protocol: %s. It is killed.", w->number,
+                "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.", w->number,
                 w->pid, what);
         worker_kill(w);
 }
@@ -122,11 +130,11 @@ int worker_cannot_talk(struct worker *w, int error)
 
         if (channel_is_broken(error))
                 return log_error_errno(
-                        error, "The channel of worker %" PRIu32 " cannot be used: %m", w->number);
+                        error, "The channel of worker %" PRIu64 " cannot be used: %m", w->number);
 
         journal_event(MESSAGE_WORKER_UNREACHABLE,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                "Worker %" PRIu32 " (PID %d) cannot be reached: %s. It is killed.", w->number,
+                "Worker %" PRIu64 " (PID %d) cannot be reached: %s. It is killed.", w->number,
                 w->pid, why);
         worker_kill(w);
         return 0;
@@ -138,8 +146,28 @@ static void log_ready(struct worker *w)
 
         journal_event(MESSAGE_WORKER_READY,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
-                "Worker %" PRIu32 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
+                "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
                 w->pid, capacity, capacity == 1 ? "" : "s");
+}
+
+static const char *hear_ready(struct worker *w, const struct record *record)
+{
+        uint32_t features = (uint32_t)record->id;
+
+        if (features != record->id) /* this version has no such bits */
+                return "READY names features that were not offered";
+
+        switch (pool_ready(pool_of(w), w->row, record->value, features, usec_now())) {
+        case 0:
+                return NULL;
+        case POOL_READY_FLOOD:
+                return "more than 10 READY in a second";
+        case POOL_READY_FOR_NOTHING:
+                return "the first READY with capacity 0 (allowed: 1 or more)";
+        case POOL_BAD_FEATURES:
+        default:
+                return "READY names features that were not offered, or others than the first one";
+        }
 }
 
 /* Returns what is wrong with the record, or NULL. */
@@ -147,6 +175,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
 {
         bool was_starting = state_of(w) == WORKER_STARTING;
         uint64_t lost = pool_of(w)->counters->lost;
+        const char *why;
         int r;
 
         switch ((enum record_type)record->type) {
@@ -156,12 +185,18 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "DONE for a connection that it does not have";
                 return NULL;
 
-        case RECORD_READY:
-                if (pool_ready(pool_of(w), w->row, record->value, usec_now()) != 0)
-                        return "more than 10 READY in a second";
-                if (was_starting)
-                        log_ready(w);
+        case RECORD_FAILED:
+                if (!(row_of(w)->features & RECORD_FEATURE_FAILED))
+                        return "FAILED, a feature that it did not take";
+                if (pool_failed(pool_of(w), w->row, record->id) != 0)
+                        return "FAILED for a connection that it does not have";
                 return NULL;
+
+        case RECORD_READY:
+                why = hear_ready(w, record);
+                if (!why && was_starting)
+                        log_ready(w);
+                return why;
 
         case RECORD_PONG:
                 if (pool_pong(pool_of(w), w->row, record->value, usec_now()) != 0)
@@ -188,16 +223,17 @@ static const char *hear_record(struct worker *w, const struct record *record)
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
+        case RECORD_DRAIN:
         default:
                 return "a record that goes the other way";
         }
 }
 
-/* It finishes what it had, and has finished it: it may shut its end down before it exits, as some
- * runtimes do with each socket that they close. */
+/* One that leaves may shut its end down before it exits, as some runtimes do with each socket that
+ * they close. What it holds and said nothing of is lost when it ends, as with any other death. */
 static bool may_hang_up(struct worker *w)
 {
-        return state_of(w) > WORKER_READY && pool_of(w)->workers[w->row].open == 0;
+        return state_of(w) > WORKER_READY;
 }
 
 /* Nothing that it says counts any more, and it may be saying a lot. */
@@ -210,10 +246,11 @@ int worker_hear(struct worker *w)
 {
         struct wire_batch *batch = &w->context->batch;
         bool was_starting = state_of(w) == WORKER_STARTING;
-        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has: what
-         * it says stays in its channel until it is noted. A DONE that is heard again then changes
-         * nothing: its connection has ended. */
-        bool peek = state_of(w) > WORKER_READY;
+        /* After a crash, a worker that is on its way out cannot be asked to LIST what it has, and
+         * one that pauses says only once that it goes on: what they say stays in their channels
+         * until it is noted. A DONE that is heard again then changes nothing: its connection has
+         * ended. */
+        bool peek = state_of(w) > WORKER_READY || pool_is_paused(pool_of(w), w->row);
         const char *why = NULL;
         int r;
 
@@ -268,7 +305,7 @@ static void log_end(struct worker *w, const struct process_end *end, const char 
                         JOURNAL_TEXT("ACCEPTD_END", words),
                         JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
                         JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
-                "Worker %" PRIu32 " (PID %d) %s%s%s.", w->number, w->pid, words,
+                "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
@@ -313,7 +350,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         if (!was_not_started(w, before) &&
                 (!failed || before != WORKER_STARTING || !streq(ret_trouble, told)))
                 log_end(w, &end, words, before, had);
-        if (channel_count_queued(&w->channel) == 0)
+        if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
         else
                 channel_reclaim(&w->channel);
@@ -343,6 +380,7 @@ int worker_start(struct worker *w)
 
         w->number = pool_next_number(pool);
         w->start_error = 0;
+        w->has_old_names = false;
         r = channel_open(&w->channel);
         if (r < 0)
                 return r;
@@ -364,7 +402,7 @@ int worker_start(struct worker *w)
         STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
-        store_worker(w->number, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
         return 0;
 }
 
@@ -404,38 +442,54 @@ int worker_ask(struct worker *w, enum pool_question question)
         return 0;
 }
 
-void worker_drain(struct worker *w)
-{
-        /* In this order: who takes over after a crash in between repeats the second step. */
-        pool_drained(pool_of(w), w->row, usec_now());
-        STOP_POINT("drained");
-        channel_shutdown(&w->channel);
-}
-
-void worker_retire(struct worker *w)
-{
-        journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
-                "Worker %" PRIu32 " (PID %d) retires: it was idle, and is not needed any more.",
-                w->number, w->pid);
-        worker_drain(w);
-}
-
-void worker_recycle(struct worker *w)
+static void log_drain(struct worker *w, enum pool_drain reason)
 {
         uint64_t handed_over = row_of(w)->handed_over;
 
-        journal_event(MESSAGE_WORKER_RECYCLED,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                "Worker %" PRIu32 " (PID %d) is recycled after %" PRIu64 " connection%s.",
-                w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
-        worker_drain(w);
+        if (reason == POOL_DRAIN_RETIRE)
+                journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu64
+                        " (PID %d) retires: it was idle, and is not needed any more.",
+                        w->number, w->pid);
+        else if (reason == POOL_DRAIN_RECYCLE)
+                journal_event(MESSAGE_WORKER_RECYCLED,
+                        JOURNAL_FIELDS(
+                                ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
+                        "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
+                        w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
+}
+
+/* Returns true where the worker was told; else it sees the end of file alone. */
+static bool tell_drain(struct worker *w, enum pool_drain reason, usec_t now)
+{
+        usec_t deadline = pool_get_drain_deadline(pool_of(w), now);
+
+        if (!(row_of(w)->features & RECORD_FEATURE_DRAIN))
+                return false;
+
+        return channel_tell_drain(&w->channel, (enum record_drain)reason,
+                       deadline == USEC_INFINITY ? 0 : deadline) == 0;
+}
+
+void worker_drain(struct worker *w, enum pool_drain reason)
+{
+        usec_t now = usec_now();
+        bool told;
+
+        log_drain(w, reason);
+        told = tell_drain(w, reason, now);
+        /* In this order: after a crash, whoever takes over repeats the last step if this one was
+         * taken, else all of them. */
+        pool_drained(pool_of(w), w->row, told, now);
+        STOP_POINT("drained");
+        channel_shutdown(&w->channel);
 }
 
 void worker_terminate(struct worker *w)
 {
         if (row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu32 " (PID %d) %s in time. It gets SIGTERM.", w->number,
+                        "Worker %" PRIu64 " (PID %d) %s in time. It gets SIGTERM.", w->number,
                         w->pid,
                         state_of(w) == WORKER_STARTING ? "did not become ready"
                                                        : "did not finish its connections");
@@ -451,7 +505,7 @@ void worker_abort(struct worker *w)
 
         journal_event(MESSAGE_WORKER_HUNG,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
-                "Worker %" PRIu32 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
+                "Worker %" PRIu64 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
                 w->pid, usec_format(hung / USEC_PER_MSEC * USEC_PER_MSEC, time));
         process_signal(w->pidfd, SIGABRT);
         channel_reclaim(&w->channel);
@@ -465,7 +519,7 @@ void worker_kill(struct worker *w)
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
                 row_of(w)->deadline <= usec_now())
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu32 " (PID %d) did not end in time. It gets SIGKILL.",
+                        "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);
         stop_hearing(w);
         process_signal(w->pidfd, SIGKILL);

@@ -28,10 +28,11 @@ struct worker_context {
 struct worker {
         struct worker_context *context;
         uint32_t row;
-        uint32_t number;
+        uint64_t number;
         pid_t pid;
         int pidfd;
-        int start_error; /* errno: its program could not be executed */
+        int start_error;    /* errno: its program could not be executed */
+        bool has_old_names; /* in the descriptor store: store_forget_old_worker() */
         struct channel channel;
         sd_event_source *channel_source;
         sd_event_source *exit_source;
@@ -63,11 +64,7 @@ void worker_format_not_started(const struct worker_context *context, int error, 
 /* Returns 0 or -errno. */
 int worker_ask(struct worker *w, enum pool_question question);
 void worker_sample(struct worker *w);
-void worker_drain(struct worker *w);
-
-/* The same, and says why. */
-void worker_retire(struct worker *w);
-void worker_recycle(struct worker *w);
+void worker_drain(struct worker *w, enum pool_drain reason);
 void worker_terminate(struct worker *w);
 void worker_abort(struct worker *w);
 void worker_kill(struct worker *w);

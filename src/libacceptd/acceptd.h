@@ -72,10 +72,29 @@ enum acceptd_result {
         ACCEPTD_DRAIN = 2,      /* no connection will ever come; finish those held and exit */
 };
 
+/* Why a connection was not served: acceptd_worker_failed(). */
+enum acceptd_failure {
+        ACCEPTD_FAILURE_OTHER = 0,
+        ACCEPTD_FAILURE_START = 1,      /* what was to serve it could not be started */
+        ACCEPTD_FAILURE_SIGNAL = 2,     /* what served it was ended by a signal */
+        ACCEPTD_FAILURE_DESCRIPTOR = 3, /* it came without its descriptor: the library says so */
+        ACCEPTD_FAILURE_REFUSED = 4,    /* this program would not serve it */
+};
+
+/* Why nothing will come any more: acceptd_worker_get_drain(). More may be added. */
+enum acceptd_drain_reason {
+        ACCEPTD_DRAIN_UNKNOWN = 0, /* acceptd did not say, or there is no drain yet */
+        ACCEPTD_DRAIN_STOP = 1,    /* the instance stops */
+        ACCEPTD_DRAIN_RELOAD = 2,  /* new settings or a new program */
+        ACCEPTD_DRAIN_RECYCLE = 3, /* RecycleAfter= */
+        ACCEPTD_DRAIN_RETIRE = 4,  /* WorkerIdleTimeoutSec= */
+};
+
 /*
  * Takes the channel from $ACCEPTD_CHANNEL, which it removes from the environment, sets its
- * close-on-exec flag, and takes the listeners' names from $ACCEPTD_LISTENERS. On success *ret is
- * the caller's, for acceptd_worker_free(), and owns the channel.
+ * close-on-exec flag, takes the listeners' names from $ACCEPTD_LISTENERS, and from
+ * $ACCEPTD_FEATURES what this acceptd can do beyond the first version. On success *ret is the
+ * caller's, for acceptd_worker_free(), and owns the channel.
  *
  * Errors, after which nothing is changed:
  *   -ENXIO       $ACCEPTD_CHANNEL is not set: the process was not started by acceptd
@@ -101,11 +120,13 @@ static inline void acceptd_worker_freep(struct acceptd_worker **worker)
  * RLIMIT_NOFILE leaves beside those now open and a few to spare.
  *
  * May be called again to change the capacity for later connections; acceptd allows 10 a second.
+ * Then 0 is a pause: nothing new comes until the next call, but what is in the channel already.
  *
- * Returns the capacity that was announced, which is 1 or more.
+ * Returns the capacity that was announced, which is 1 or more, or 0 for a pause.
  * Errors:
- *   -EINVAL  `capacity` is 0
- *   -EMFILE  the limit does not leave one descriptor
+ *   -EINVAL      `capacity` is 0, and no READY with another was sent yet
+ *   -EOPNOTSUPP  `capacity` is 0, and this acceptd offers no pause
+ *   -EMFILE      the limit does not leave one descriptor
  *   -ENOMEM
  */
 int acceptd_worker_ready(struct acceptd_worker *worker, unsigned capacity);
@@ -117,7 +138,8 @@ int acceptd_worker_ready(struct acceptd_worker *worker, unsigned capacity);
  * caller's choice, as long as its event loop is level-triggered.
  *
  * A connection whose descriptor could not be received because the process is at its RLIMIT_NOFILE
- * is lost to its client. The library reports it done: acceptd_worker_get_n_fd_lost().
+ * is lost to its client. The library reports it as acceptd_worker_failed() does:
+ * acceptd_worker_get_n_fd_lost().
  *
  * Returns a value of enum acceptd_result; ACCEPTD_DRAIN again at every later call.
  * Errors, after which the process should exit with acceptd_exit_status():
@@ -146,6 +168,13 @@ int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection
 int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id);
 
 /*
+ * As acceptd_worker_done(), but the connection was not served: acceptd counts it as failed. The
+ * `reason` is one of enum acceptd_failure. Where this acceptd has no such counter, it is reported
+ * done.
+ */
+int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned reason);
+
+/*
  * Sends what is queued, as far as there is room, without blocking. To be called once in each turn
  * of an event loop, before it waits. What does not fit stays queued, and
  * acceptd_worker_get_events() then asks for room.
@@ -170,7 +199,15 @@ uint32_t acceptd_worker_get_events(const struct acceptd_worker *worker);
  * 0 before. */
 int acceptd_worker_is_finished(const struct acceptd_worker *worker);
 
-/* How many connections are held: received, and not yet said to be done. */
+/*
+ * Why the drain came, as one of enum acceptd_drain_reason or a number that was added later. From
+ * *ret_deadline_us on (microseconds of CLOCK_MONOTONIC; 0: for ever) the process may be sent
+ * SIGTERM. Where acceptd did not say, because it is gone, the channel was full or it does not offer
+ * that, both are 0.
+ */
+unsigned acceptd_worker_get_drain(const struct acceptd_worker *worker, uint64_t *ret_deadline_us);
+
+/* How many connections are held: received, and not yet said to be done or failed. */
 unsigned acceptd_worker_get_n_held(const struct acceptd_worker *worker);
 
 /* How many connections came without their descriptor, because of RLIMIT_NOFILE. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What the process was started with, as far as it makes a worker: variables and limits. Called by
- * worker.c only.
+ * What the process was started with, as far as it makes a worker: variables and limits. It knows
+ * no channel and no connections.
  */
 
 #include <fcntl.h>
@@ -84,6 +84,21 @@ int environment_get_names(char **ret_names, unsigned *ret_n)
         *ret_names = names;
         *ret_n = n;
         return 0;
+}
+
+uint64_t environment_get_features(void)
+{
+        const char *variable = getenv("ACCEPTD_FEATURES") ?: "";
+        unsigned long long features;
+        char *end;
+
+        /* strtoull also takes white space and signs */
+        if (*variable < '0' || *variable > '9')
+                return 0;
+
+        errno = 0;
+        features = strtoull(variable, &end, 10);
+        return errno == 0 && *end == '\0' ? features : 0;
 }
 
 /* Returns how many descriptors are open below `limit`, or more. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A hash table with chains through an array of slots, and a queue of the settled ones through the
+ * A hash table with chains through an array of slots, and a queue of the finished ones through the
  * same slots: what the dispatcher may hand over is bounded by what it has been told is done, so one
- * array of the announced capacity has room for both. Called by worker.c only; knows no channel.
+ * array of the announced capacity has room for both. It knows no channel.
  */
 
 #include "libacceptd/held.h"
@@ -62,7 +62,7 @@ int held_grow(struct held *held, uint32_t size)
         held->n_buckets = n_buckets;
 
         for (uint32_t index = 1; index <= held->n_touched; index++)
-                if (get_slot(held, index)->id != 0 && !get_slot(held, index)->settled)
+                if (get_slot(held, index)->id != 0 && get_slot(held, index)->end == 0)
                         link_slot(held, index);
 
         return 0;
@@ -109,35 +109,52 @@ int held_add(struct held *held, uint64_t id, uint32_t value)
         return 0;
 }
 
-int held_settle(struct held *held, uint64_t id)
+/* Returns the slot, or NULL. */
+static struct held_slot *finish(struct held *held, uint64_t id, enum record_type end)
 {
         uint32_t *at = find(held, id), index;
         struct held_slot *slot;
 
         if (!at)
-                return -ENOENT;
+                return NULL;
 
         index = *at;
         slot = get_slot(held, index);
         *at = slot->next;
         slot->next = 0;
-        slot->settled = true;
+        slot->end = (uint8_t)end;
 
-        if (held->first_settled == 0)
-                held->first_settled = index;
+        if (held->first_finished == 0)
+                held->first_finished = index;
         else
-                get_slot(held, held->last_settled)->next = index;
-        held->last_settled = index;
+                get_slot(held, held->last_finished)->next = index;
+        held->last_finished = index;
 
         assert(held->n_held > 0);
         held->n_held--;
-        held->n_settled++;
+        held->n_finished++;
+        return slot;
+}
+
+int held_finish(struct held *held, uint64_t id)
+{
+        return finish(held, id, RECORD_DONE) ? 0 : -ENOENT;
+}
+
+int held_fail(struct held *held, uint64_t id, uint32_t reason)
+{
+        struct held_slot *slot = finish(held, id, RECORD_FAILED);
+
+        if (!slot)
+                return -ENOENT;
+
+        slot->value = reason;
         return 0;
 }
 
-size_t held_get_settled(const struct held *held, struct record *records, size_t max)
+size_t held_get_finished(const struct held *held, struct record *records, size_t max)
 {
-        uint32_t index = held->first_settled;
+        uint32_t index = held->first_finished;
         size_t n;
 
         for (n = 0; n < max && index != 0; n++) {
@@ -145,7 +162,7 @@ size_t held_get_settled(const struct held *held, struct record *records, size_t 
 
                 records[n] = (struct record){
                         .version = RECORD_VERSION,
-                        .type = RECORD_DONE,
+                        .type = slot->end,
                         .value = slot->value,
                         .id = slot->id,
                 };
@@ -155,16 +172,16 @@ size_t held_get_settled(const struct held *held, struct record *records, size_t 
         return n;
 }
 
-void held_drop_settled(struct held *held, size_t n)
+void held_drop_finished(struct held *held, size_t n)
 {
-        assert(n <= held->n_settled);
+        assert(n <= held->n_finished);
 
         for (; n > 0; n--) {
-                uint32_t index = held->first_settled;
+                uint32_t index = held->first_finished;
                 struct held_slot *slot = get_slot(held, index);
 
-                held->first_settled = slot->next;
-                held->n_settled--;
+                held->first_finished = slot->next;
+                held->n_finished--;
                 *slot = (struct held_slot){ .next = held->first_free };
                 held->first_free = index;
         }
@@ -177,7 +194,7 @@ size_t held_list(const struct held *held, uint32_t *place, struct record *record
         while (n < max && *place < held->n_touched) {
                 const struct held_slot *slot = &held->slots[(*place)++];
 
-                if (slot->id == 0 || slot->settled)
+                if (slot->id == 0 || slot->end != 0)
                         continue;
 
                 records[n++] = (struct record){

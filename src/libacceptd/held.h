@@ -4,16 +4,16 @@
 #include "wire/record.h"
 
 /*
- * The connections that a worker holds, and those that it has settled and not yet reported. Each has
- * one slot from its receipt until its DONE is sent; slots never move, so that a listing can be
+ * The connections that a worker holds, and those that it has finished and not yet reported. Each
+ * has one slot from its receipt until its end is told; slots never move, so that a listing can be
  * interrupted.
  */
 
 struct held_slot {
         uint64_t id;    /* 0: free */
-        uint32_t value; /* of its DONE */
-        uint32_t next;  /* in its bucket, among the settled or among the free */
-        bool settled;
+        uint32_t value; /* of the record that says its end */
+        uint32_t next;  /* in its bucket, among the finished or among the free */
+        uint8_t end;    /* type of that record; 0: it is held */
 };
 
 /* Indices are 1 more than the place, so that zeroed memory is an empty table and pages that were
@@ -25,8 +25,8 @@ struct held {
         uint32_t n_buckets; /* a power of 2 */
         uint32_t n_touched; /* slots beyond were never used */
         uint32_t first_free;
-        uint32_t first_settled, last_settled;
-        uint32_t n_held, n_settled;
+        uint32_t first_finished, last_finished;
+        uint32_t n_held, n_finished;
 };
 
 #define HELD_NULL                                                                                  \
@@ -47,14 +47,16 @@ void held_done(struct held *held);
 /* Returns 0, -ENOSPC (no free slot) or -EEXIST. */
 int held_add(struct held *held, uint64_t id, uint32_t value);
 
-/* Moves a held connection to the end of the settled ones. Returns 0 or -ENOENT. */
-int held_settle(struct held *held, uint64_t id);
+/* Moves a held connection to the end of the finished ones, to be told as DONE, or as FAILED for a
+ * reason. Returns 0 or -ENOENT. */
+int held_finish(struct held *held, uint64_t id);
+int held_fail(struct held *held, uint64_t id, uint32_t reason);
 
-/* Writes DONE records for the first settled ones, at most `max`. Returns how many. */
-size_t held_get_settled(const struct held *held, struct record *records, size_t max);
+/* Writes the records for the first finished ones, at most `max`. Returns how many. */
+size_t held_get_finished(const struct held *held, struct record *records, size_t max);
 
-/* Frees the slots of the first `n` settled ones. */
-void held_drop_settled(struct held *held, size_t n);
+/* Frees the slots of the first `n` finished ones. */
+void held_drop_finished(struct held *held, size_t n);
 
 /* Writes HELD records from *place on, at most `max`, and moves *place, in the end to HELD_LIST_END.
  * Returns how many. */

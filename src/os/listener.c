@@ -40,6 +40,11 @@ static int get_option(int fd, int option)
         return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
 }
 
+bool listener_listens(int fd)
+{
+        return get_option(fd, SO_ACCEPTCONN) == 1;
+}
+
 /* Returns what is wrong with it as a listener, or NULL. */
 static const char *find_fault(int fd)
 {
@@ -56,7 +61,7 @@ static const char *find_fault(int fd)
                 return "a datagram socket";
         if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
                 return "a socket of an unsuitable type";
-        if (get_option(fd, SO_ACCEPTCONN) != 1)
+        if (!listener_listens(fd))
                 return "a socket that does not listen (a connected one: Accept=yes?)";
 
         switch (get_option(fd, SO_DOMAIN)) {

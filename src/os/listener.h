@@ -30,6 +30,9 @@ struct listener {
 int listener_init(struct listener *listener, int fd_consume, const char *name, char **ret_message);
 void listener_done(struct listener *listener);
 
+/* True for a socket that listens, of whatever kind. */
+bool listener_listens(int fd);
+
 /* What to make of a failed accept. */
 enum accept_result {
         ACCEPT_EMPTY = 1,     /* nobody waits */

@@ -5,6 +5,7 @@
  */
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -30,7 +31,9 @@ static const char *const private_variables[] = {
         "SYSTEMD_EXEC_PID=",
         "JOURNAL_STREAM=",
         "ACCEPTD_ADOPT=",
+        PROCESS_CHECK_LEDGER "=",
         "ACCEPTD_CHANNEL=",
+        "ACCEPTD_FEATURES=",
         "ACCEPTD_LISTENERS=",
         "ACCEPTD_WORKER=",
         "ACCEPTD_INSTANCE=",
@@ -45,8 +48,8 @@ static bool is_private(const char *assignment)
         return false;
 }
 
-int process_template_init(
-        struct process_template *template, char **argv, const char *instance, const char *listeners)
+int process_template_init(struct process_template *template, char **argv, const char *instance,
+        const char *listeners, uint32_t features)
 {
         size_t n = 0;
         char **env;
@@ -55,7 +58,7 @@ int process_template_init(
 
         while (environ[n])
                 n++;
-        env = template->environment = calloc(n + 5, sizeof(char *));
+        env = template->environment = calloc(n + 6, sizeof(char *));
         if (!env)
                 return -ENOMEM;
 
@@ -67,6 +70,7 @@ int process_template_init(
                         goto fail;
         }
         if (asprintf(env++, "ACCEPTD_CHANNEL=%d", PROCESS_CHANNEL_FD) < 0 ||
+                asprintf(env++, "ACCEPTD_FEATURES=%" PRIu32, features) < 0 ||
                 asprintf(env++, "ACCEPTD_LISTENERS=%s", listeners) < 0 ||
                 asprintf(env++, "ACCEPTD_INSTANCE=%s", instance) < 0)
                 goto fail;
@@ -119,22 +123,23 @@ static int set_attributes(posix_spawnattr_t *attributes, bool leave_batch)
 }
 
 /* 0 from /dev/null, 1 and 2 as they are, the channel, and nothing else. */
-static int set_descriptors(posix_spawn_file_actions_t *actions, int channel_fd)
+static int set_descriptors(posix_spawn_file_actions_t *actions, const int *channel_fd)
 {
         int r;
 
         r = posix_spawn_file_actions_addopen(
                 actions, STDIN_FILENO, "/dev/null", O_RDONLY | O_NOCTTY, 0);
         if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, channel_fd, PROCESS_CHANNEL_FD);
+                r = posix_spawn_file_actions_adddup2(actions, *channel_fd, PROCESS_CHANNEL_FD);
         if (r == 0)
                 r = posix_spawn_file_actions_addclosefrom_np(actions, PROCESS_CHANNEL_FD + 1);
 
         return r;
 }
 
-/* Nothing but its messages. */
-static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, int output_fd)
+/* Its messages, the ledger, and nothing else. */
+#define CHECK_LEDGER_FD 3
+static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, const int *fds)
 {
         int r;
 
@@ -143,9 +148,11 @@ static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, int out
         if (r == 0)
                 r = posix_spawn_file_actions_adddup2(actions, STDIN_FILENO, STDOUT_FILENO);
         if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, output_fd, STDERR_FILENO);
+                r = posix_spawn_file_actions_adddup2(actions, fds[0], STDERR_FILENO);
         if (r == 0)
-                r = posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+                r = posix_spawn_file_actions_adddup2(actions, fds[1], CHECK_LEDGER_FD);
+        if (r == 0)
+                r = posix_spawn_file_actions_addclosefrom_np(actions, CHECK_LEDGER_FD + 1);
 
         return r;
 }
@@ -172,7 +179,7 @@ static bool can_leave_batch(void)
 
 /* Returns the pid, or -errno. */
 static pid_t spawn(const struct process_template *template, char **argv,
-        int (*set)(posix_spawn_file_actions_t *actions, int fd), int fd)
+        int (*set)(posix_spawn_file_actions_t *actions, const int *fds), const int *fds)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
@@ -190,7 +197,7 @@ static pid_t spawn(const struct process_template *template, char **argv,
 
         r = set_attributes(&attributes, template->leave_batch && can_leave_batch());
         if (r == 0)
-                r = set(&actions, fd);
+                r = set(&actions, fds);
         if (r == 0)
                 r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, template->environment);
 
@@ -237,7 +244,7 @@ static pid_t spawn_with_lower_limit(const struct process_template *template, int
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template, confined ?: template->argv, set_descriptors, channel_fd);
+        pid = spawn(template, confined ?: template->argv, set_descriptors, &channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {
@@ -264,14 +271,14 @@ static int open_pidfd(pid_t pid)
         return pidfd;
 }
 
-int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
+int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd)
 {
-        char worker[sizeof("ACCEPTD_WORKER=4294967295")];
+        char worker[sizeof("ACCEPTD_WORKER=18446744073709551615")];
         int pidfd;
         pid_t pid;
 
-        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%u", number);
+        (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%" PRIu64, number);
         template->environment[template->worker_at] = worker;
         pid = spawn_with_lower_limit(template, channel_fd);
         template->environment[template->worker_at] = NULL;
@@ -288,11 +295,16 @@ int process_spawn(const struct process_template *template, uint32_t number, int 
 }
 
 int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
-        pid_t *ret_pid, int *ret_pidfd)
+        int ledger_fd, pid_t *ret_pid, int *ret_pidfd)
 {
-        pid_t pid = spawn(template, argv, set_descriptors_of_check, output_fd);
+        const int fds[] = { output_fd, ledger_fd };
+        char ledger[] = PROCESS_CHECK_LEDGER "=3";
         int pidfd;
+        pid_t pid;
 
+        template->environment[template->worker_at] = ledger;
+        pid = spawn(template, argv, set_descriptors_of_check, fds);
+        template->environment[template->worker_at] = NULL;
         if (pid < 0)
                 return pid;
         pidfd = open_pidfd(pid);
@@ -302,6 +314,21 @@ int process_spawn_check(const struct process_template *template, char **argv, in
         *ret_pid = pid;
         *ret_pidfd = pidfd;
         return 0;
+}
+
+pid_t process_get_pid(int pidfd)
+{
+        char path[48], line[128];
+        _cleanup_(fclosep) FILE *f = NULL;
+        int pid = 0;
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+        f = fopen(path, "re");
+        while (f && fgets(line, sizeof(line), f))
+                if (sscanf(line, "Pid: %d", &pid) == 1)
+                        break;
+
+        return MAX(pid, 0);
 }
 
 void process_signal(int pidfd, int signal)

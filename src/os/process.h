@@ -23,10 +23,10 @@ struct process_template {
 /*
  * Prepares for starting `argv` (which must outlive the template). The environment of the workers is
  * this process' own, less what belongs to the service, plus the ACCEPTD_ variables; `listeners` are
- * the names, colon-separated. Returns 0 or -ENOMEM.
+ * the names, colon-separated, `features` what the protocol offers. Returns 0 or -ENOMEM.
  */
 int process_template_init(struct process_template *template, char **argv, const char *instance,
-        const char *listeners);
+        const char *listeners, uint32_t features);
 void process_template_done(struct process_template *template);
 
 /*
@@ -34,15 +34,17 @@ void process_template_done(struct process_template *template);
  * cannot be executed; behind `confine` that comes over the channel: RECORD_NOT_STARTED.
  * *ret_pidfd is the caller's.
  */
-int process_spawn(const struct process_template *template, uint32_t number, int channel_fd,
+int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd);
 
 /*
  * Starts a program that checks something and tells on stderr, which is `output_fd`, with the
- * workers' environment. Returns as process_spawn() does.
+ * workers' environment, and with `ledger_fd` as the descriptor whose number is in
+ * $ACCEPTD_CHECK_LEDGER. Returns as process_spawn() does.
  */
+#define PROCESS_CHECK_LEDGER "ACCEPTD_CHECK_LEDGER"
 int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
-        pid_t *ret_pid, int *ret_pidfd);
+        int ledger_fd, pid_t *ret_pid, int *ret_pidfd);
 
 /*
  * Makes this process SCHED_BATCH (sched(7)), and with it all that it starts or executes. A
@@ -51,6 +53,9 @@ int process_spawn_check(const struct process_template *template, char **argv, in
  * policy than the default, or its system call filter does not allow it.
  */
 void process_set_batch(void);
+
+/* Returns the number of a pidfd's process, or 0 where it is gone and reaped, or not known. */
+pid_t process_get_pid(int pidfd);
 
 /* Sends a signal to a process. One that is already gone is no error. */
 void process_signal(int pidfd, int signal);

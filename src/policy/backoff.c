@@ -2,7 +2,7 @@
 
 /*
  * Delay after failed starts: RestartSec=, doubled at each further failure up to
- * RestartMaxDelaySec=. Called by pool.c only.
+ * RestartMaxDelaySec=.
  */
 
 #include "policy/backoff.h"

@@ -2,19 +2,23 @@
 
 /*
  * What is to be done about the pool: everything is recomputed from its state, nothing is remembered
- * from the last decision. Called by the dispatcher whenever the pool is dirty or a deadline passed.
+ * from the last decision.
  */
 
 #include <assert.h>
 
 #include "policy/pool-inside.h"
 
-/* True where it has credit, or will when it has said what it holds. One that is full by the ledger
- * may not answer for as long as its connection lasts, and one that leaves takes nothing more. */
+/* True if the worker has a free place, or (adopted, has not answered LIST yet) may turn out to have
+ * one. Not if the ledger says that it is full: a worker that serves one connection at a time
+ * answers only when that one ends. */
 static bool has_room(const struct pool_worker *w)
 {
-        return w->heap_position != POOL_NOT_IN_HEAP ||
-               (w->must_list && w->row->state == WORKER_READY && w->open < w->row->capacity);
+        const struct worker_row *record = w->record;
+        bool may_turn_out = w->must_list && record->state == WORKER_READY &&
+                            !pool_worker_is_paused(w) && w->open < record->capacity;
+
+        return w->heap_position != POOL_NOT_IN_HEAP || may_turn_out;
 }
 
 static struct census count_workers(const struct pool *pool)
@@ -22,7 +26,7 @@ static struct census count_workers(const struct pool *pool)
         struct census census = {};
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
-                enum worker_state state = pool->workers[i].row->state;
+                enum worker_state state = pool->workers[i].record->state;
 
                 enum pool_age age = pool_age(pool, i);
 
@@ -41,20 +45,6 @@ static struct census count_workers(const struct pool *pool)
         }
 
         return census;
-}
-
-void pool_act(
-        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker)
-{
-        if (d->n_actions < POOL_ACTIONS_MAX - 1) /* the last place is for LISTEN_ON or LISTEN_OFF */
-                d->actions[d->n_actions++] = (struct pool_action){ type, worker };
-        else
-                pool->dirty = true;
-}
-
-void pool_wake(struct pool_decision *d, usec_t at)
-{
-        d->wake_at = MIN(d->wake_at, at);
 }
 
 /* Ends the waits whose time has come. */
@@ -91,42 +81,42 @@ static void decide_waiting(
         struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
 {
         bool hopeless = is_hopeless(pool, census, now);
-        int64_t row = pool_get_queue_to_take(pool);
+        int64_t row = pool_next_queue(pool);
 
         if (pool->n_heap == 0 && !hopeless)
                 return;
 
         if (row >= 0 && pool->n_in_hand < POOL_HAND_MAX && pool->paused_until == 0)
-                pool_act(pool, d, POOL_TAKE_BACK, (uint32_t)row);
+                pool_act_on(pool, d, POOL_TAKE_BACK, (uint32_t)row);
         else if (pool->n_in_hand > 0)
-                pool_act(pool, d, hopeless ? POOL_REFUSE : POOL_HAND_OVER, 0);
+                pool_act(pool, d,
+                        (struct pool_action){ .type = hopeless ? POOL_REFUSE : POOL_HAND_OVER });
 }
 
-static void decide_questions(
-        struct pool *pool, uint32_t worker, usec_t now, struct pool_decision *d)
+static void decide_questions(struct pool *pool, uint32_t row, usec_t now, struct pool_decision *d)
 {
         enum pool_question question;
         usec_t wake_at;
 
-        if (pool_is_hung(pool, worker, now, &wake_at)) {
-                pool_act(pool, d, POOL_ABORT, worker);
+        if (pool_is_hung(pool, row, now, &wake_at)) {
+                pool_act_on(pool, d, POOL_ABORT, row);
                 return;
         }
 
         pool_wake(d, wake_at);
-        question = pool_get_question(pool, worker, now);
+        question = pool_get_question(pool, row, now);
         if (question != QUESTION_NONE)
-                pool_act(
-                        pool, d, question == QUESTION_LIST ? POOL_ASK_LIST : POOL_ASK_PING, worker);
+                pool_act(pool, d,
+                        (struct pool_action){ .type = POOL_ASK, .row = row, .question = question });
 }
 
 /* True for a ready worker that the current generation replaces. */
-static bool is_surplus(const struct pool *pool, uint32_t worker, uint32_t *surplus)
+static bool is_surplus(const struct pool *pool, uint32_t row, uint32_t *surplus)
 {
-        if (pool->workers[worker].row->state != WORKER_READY)
+        if (pool->workers[row].record->state != WORKER_READY)
                 return false;
 
-        switch (pool_age(pool, worker)) {
+        switch (pool_age(pool, row)) {
         case POOL_ABANDONED:
                 return true;
         case POOL_OLD:
@@ -139,12 +129,12 @@ static bool is_surplus(const struct pool *pool, uint32_t worker, uint32_t *surpl
 
 /* True for a worker that is starting and will not be needed. Those of the generation in force go on
  * until the next one has taken its place. */
-static bool starts_in_vain(const struct pool *pool, uint32_t worker)
+static bool starts_in_vain(const struct pool *pool, uint32_t row)
 {
-        if (pool->workers[worker].row->state != WORKER_STARTING)
+        if (pool->workers[row].record->state != WORKER_STARTING)
                 return false;
 
-        switch (pool_age(pool, worker)) {
+        switch (pool_age(pool, row)) {
         case POOL_ABANDONED:
                 return true;
         case POOL_OLD:
@@ -156,29 +146,32 @@ static bool starts_in_vain(const struct pool *pool, uint32_t worker)
 }
 
 static void decide_worker(
-        struct pool *pool, uint32_t worker, bool drain, usec_t now, struct pool_decision *d)
+        struct pool *pool, uint32_t row, bool drain, usec_t now, struct pool_decision *d)
 {
-        const struct worker_row *row = pool->workers[worker].row;
-        const struct worker_state_info *state = worker_state_info(row->state);
+        const struct worker_row *record = pool->workers[row].record;
+        const struct worker_state_info *state = worker_state_info(record->state);
 
         if (!state->alive)
                 return;
 
         /* Before the drain: after it, nothing can be asked. */
-        if (row->state == WORKER_READY)
-                decide_questions(pool, worker, now, d);
+        if (record->state == WORKER_READY)
+                decide_questions(pool, row, now, d);
 
-        if (drain && row->state == WORKER_READY) {
-                pool_act(pool, d, POOL_DRAIN, worker);
-        } else if ((drain && row->state == WORKER_STARTING) || starts_in_vain(pool, worker)) {
+        if (drain && record->state == WORKER_READY) {
+                pool_act(pool, d,
+                        (struct pool_action){ .type = POOL_DRAIN,
+                                .row = row,
+                                .drain = pool->stopping ? POOL_DRAIN_STOP : POOL_DRAIN_RELOAD });
+        } else if ((drain && record->state == WORKER_STARTING) || starts_in_vain(pool, row)) {
                 /* It holds nothing, so there is nothing to wait for. */
-                pool_act(pool, d, POOL_TERMINATE, worker);
-        } else if (now < row->deadline) {
-                pool_wake(d, row->deadline);
+                pool_act_on(pool, d, POOL_TERMINATE, row);
+        } else if (now < record->deadline) {
+                pool_wake(d, record->deadline);
         } else if (state->overdue == STEP_TERMINATE) {
-                pool_act(pool, d, POOL_TERMINATE, worker);
+                pool_act_on(pool, d, POOL_TERMINATE, row);
         } else if (state->overdue == STEP_KILL) {
-                pool_act(pool, d, POOL_KILL, worker);
+                pool_act_on(pool, d, POOL_KILL, row);
         }
 }
 
@@ -189,7 +182,7 @@ static void decide_sample(struct pool *pool, usec_t now, struct pool_decision *d
         if (now < at)
                 pool_wake(d, at);
         else
-                pool_act(pool, d, POOL_SAMPLE, 0);
+                pool_act(pool, d, (struct pool_action){ .type = POOL_SAMPLE });
 }
 
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
@@ -222,7 +215,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         decide_sample(pool, now, ret);
         pool->listening = pool_may_accept(pool);
         ret->actions[ret->n_actions++] =
-                (struct pool_action){ pool->listening ? POOL_LISTEN_ON : POOL_LISTEN_OFF, 0 };
+                (struct pool_action){ .type = pool->listening ? POOL_LISTEN_ON : POOL_LISTEN_OFF };
         ret->finished = pool->stopping && census.in_use == 0 && pool->n_in_hand == 0;
 }
 
@@ -238,10 +231,10 @@ void pool_stop(struct pool *pool, usec_t now)
 
         /* Those that were on their way out already have no more time than all. */
         for (uint32_t i = 0; i < pool->n_rows; i++) {
-                struct worker_row *row = pool->workers[i].row;
+                struct worker_row *record = pool->workers[i].record;
 
-                if (row->state == WORKER_DRAINING)
-                        row->deadline = MIN(row->deadline, pool->stop_deadline);
+                if (record->state == WORKER_DRAINING)
+                        record->deadline = MIN(record->deadline, pool->stop_deadline);
         }
 
         pool->dirty = true;

@@ -2,7 +2,6 @@
 
 /*
  * Generations: workers started with the same program and settings, and how one follows another.
- * Called when a reload begins and ends, and by pool-decide.c.
  */
 
 #include <assert.h>
@@ -27,12 +26,13 @@ void pool_commit(struct pool *pool)
         assert(pool->state->trial);
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
-                const struct worker_row *row = pool->workers[i].row;
+                const struct worker_row *record = pool->workers[i].record;
 
-                old += row->state == WORKER_READY && row->generation <= pool->state->generation;
+                old += record->state == WORKER_READY &&
+                       record->generation <= pool->state->generation;
         }
 
-        pool->state->floor = old;
+        pool->state->before_reload = old;
         pool->state->generation = pool->state->trial;
         pool->state->trial = 0;
         pool->dirty = true;
@@ -46,15 +46,15 @@ void pool_abandon(struct pool *pool)
         pool->dirty = true;
 }
 
-bool pool_is_on_trial(const struct pool *pool, uint32_t worker)
+bool pool_is_on_trial(const struct pool *pool, uint32_t row)
 {
         return pool->state->trial != 0 &&
-               pool->workers[worker].row->generation == pool->state->trial;
+               pool->workers[row].record->generation == pool->state->trial;
 }
 
-enum pool_age pool_age(const struct pool *pool, uint32_t worker)
+enum pool_age pool_age(const struct pool *pool, uint32_t row)
 {
-        uint32_t generation = pool->workers[worker].row->generation;
+        uint32_t generation = pool->workers[row].record->generation;
 
         if (generation == pool_get_generation(pool))
                 return POOL_CURRENT;
@@ -64,7 +64,7 @@ enum pool_age pool_age(const struct pool *pool, uint32_t worker)
 
 uint32_t pool_count_due(const struct pool *pool)
 {
-        uint32_t before = MIN(pool->state->floor, pool->settings->workers_max);
+        uint32_t before = MIN(pool->state->before_reload, pool->settings->workers_max);
 
         return MAX(pool->settings->workers, before);
 }
@@ -76,5 +76,7 @@ uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_
         if (n_new >= pool_count_due(pool))
                 return n_old;
 
-        return n_new + n_old > pool->state->floor ? n_new + n_old - pool->state->floor : 0;
+        return n_new + n_old > pool->state->before_reload
+                       ? n_new + n_old - pool->state->before_reload
+                       : 0;
 }

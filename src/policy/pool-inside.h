@@ -17,7 +17,7 @@ static inline uint32_t pool_get_generation(const struct pool *pool)
         return pool->state->trial ?: pool->state->generation;
 }
 
-enum pool_age pool_age(const struct pool *pool, uint32_t worker);
+enum pool_age pool_age(const struct pool *pool, uint32_t row);
 
 /* Returns how many workers of the current generation take the place of all older ones: as many as
  * there were, where the pool had grown. */
@@ -27,56 +27,54 @@ uint32_t pool_count_due(const struct pool *pool);
  * `n_new` of the current one are ready: capacity never falls below what it was. */
 uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old);
 
-/* Looks at a state that another process left: recounts it, and mends what a crash in the middle of
- * a step leaves. Returns 0 or -EBADMSG. */
-int pool_recount(struct pool *pool);
-
 /* Call after each change of what makes a worker's credit. */
-void pool_update_credit(struct pool *pool, uint32_t worker);
+void pool_update_credit(struct pool *pool, uint32_t row);
 
 /* The worker said something that is wrong unless a process before this one made it say so. Returns
  * whether that may be. */
-bool pool_excuse(struct pool *pool, uint32_t worker);
+bool pool_excuse(struct pool *pool, uint32_t row);
 
 /* The worker said something of a connection that it does not have. Returns 0 or POOL_FOREIGN_ID. */
-int pool_is_foreign(struct pool *pool, uint32_t worker, uint64_t id);
+int pool_is_foreign(struct pool *pool, uint32_t row, uint64_t id);
 
 /* Releases the slot and counts what became of it. */
-void pool_settle(struct pool *pool, struct slot *slot, enum outcome outcome);
+void pool_end(struct pool *pool, struct slot *slot, enum outcome outcome);
 
 /* Frees what a connection held of its worker. */
-void pool_forget(struct pool *pool, uint32_t worker);
+void pool_forget(struct pool *pool, uint32_t row);
 
 /* The connection in `slot` is with no worker: it waits in the dispatcher's hand. */
 void pool_into_hand(struct pool *pool, struct slot *slot);
 
 /* The queue of this worker goes to others from now on, or no more. */
-void pool_set_take(struct pool *pool, uint32_t worker, bool take);
+void pool_set_taking_back(struct pool *pool, uint32_t row, bool taking_back);
 
 /* It said something, which shows that it reads its channel. */
-void pool_heard(struct pool *pool, uint32_t worker);
+void pool_heard(struct pool *pool, uint32_t row);
 
 /* Returns what the worker is to be asked now. */
-enum pool_question pool_get_question(const struct pool *pool, uint32_t worker, usec_t now);
+enum pool_question pool_get_question(const struct pool *pool, uint32_t row, usec_t now);
 
 /* Returns true where the worker hangs. *ret_wake_at: when to ask for that again. */
-bool pool_is_hung(struct pool *pool, uint32_t worker, usec_t now, usec_t *ret_wake_at);
+bool pool_is_hung(struct pool *pool, uint32_t row, usec_t now, usec_t *ret_wake_at);
 
 /* Returns when to look at the queues, or USEC_INFINITY. */
 usec_t pool_get_sample_time(struct pool *pool, usec_t now);
 
 /* Returns the row whose queue is to be taken first, or -1. */
-int64_t pool_get_queue_to_take(const struct pool *pool);
-
-/* The worker is asked to list what it holds, and has done so. */
-void pool_begin_list(struct pool *pool, uint32_t worker);
-void pool_settle_unlisted(struct pool *pool, uint32_t worker);
+int64_t pool_next_queue(const struct pool *pool);
 
 /* True where the worker has had RecycleAfter= connections. */
 static inline bool pool_is_due(const struct pool *pool, const struct pool_worker *w)
 {
         return pool->settings->recycle_after > 0 &&
-               w->row->handed_over >= pool->settings->recycle_after;
+               w->record->handed_over >= pool->settings->recycle_after;
+}
+
+/* It said READY 0 last. */
+static inline bool pool_worker_is_paused(const struct pool_worker *w)
+{
+        return w->record->flags & ROW_PAUSED;
 }
 
 /* --- Deciding --- */
@@ -95,11 +93,25 @@ struct census {
 };
 
 /* Adds an action to the decision, or has it made again when there is no room for it. */
-void pool_act(
-        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t worker);
+static inline void pool_act(struct pool *pool, struct pool_decision *d, struct pool_action action)
+{
+        if (d->n_actions < POOL_ACTIONS_MAX - 1) /* the last place is for LISTEN_ON or LISTEN_OFF */
+                d->actions[d->n_actions++] = action;
+        else
+                pool->dirty = true;
+}
+
+static inline void pool_act_on(
+        struct pool *pool, struct pool_decision *d, enum pool_action_type type, uint32_t row)
+{
+        pool_act(pool, d, (struct pool_action){ .type = type, .row = row });
+}
 
 /* The decision has to be made again at this time. */
-void pool_wake(struct pool_decision *d, usec_t at);
+static inline void pool_wake(struct pool_decision *d, usec_t at)
+{
+        d->wake_at = MIN(d->wake_at, at);
+}
 
 /* How many workers there should be: starts, retires and recycles them. */
 void pool_decide_size(

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How many workers there should be, and which. Called by pool_decide() only. Nothing here runs on
- * the way of a connection: the pool gets dirty when credits run out, when too few workers are idle,
- * when a worker has had RecycleAfter= connections; idle workers are looked for by time.
+ * How many workers there should be, and which. Nothing here runs on the way of a connection: the
+ * pool gets dirty when credits run out, when too few workers are idle, when a worker has had
+ * RecycleAfter= connections; idle workers are looked for by time.
  */
 
 #include "policy/pool-inside.h"
@@ -81,10 +81,11 @@ static uint32_t find_due(const struct pool *pool)
         for (uint32_t i = 0; pool->settings->recycle_after > 0 && i < pool->n_rows; i++) {
                 const struct pool_worker *w = &pool->workers[i];
 
-                if (w->row->state != WORKER_READY || w->must_list || i == pool->successor ||
+                if (w->record->state != WORKER_READY || w->must_list || i == pool->successor ||
                         pool_age(pool, i) != POOL_CURRENT || !pool_is_due(pool, w))
                         continue;
-                if (due == POOL_NO_ROW || w->row->handed_over > pool->workers[due].row->handed_over)
+                if (due == POOL_NO_ROW ||
+                        w->record->handed_over > pool->workers[due].record->handed_over)
                         due = i;
         }
 
@@ -99,7 +100,7 @@ static void check_successor(struct pool *pool)
         if (pool->successor == POOL_NO_ROW)
                 return;
 
-        state = pool->workers[pool->successor].row->state;
+        state = pool->workers[pool->successor].record->state;
         if (state != WORKER_STARTING && !(state == WORKER_READY && find_due(pool) != POOL_NO_ROW))
                 pool->successor = POOL_NO_ROW;
 }
@@ -108,13 +109,15 @@ static void decide_recycle(
         struct pool *pool, const struct census *census, uint32_t due, struct pool_decision *d)
 {
         if (due == POOL_NO_ROW || pool->successor == POOL_NO_ROW ||
-                pool->workers[pool->successor].row->state != WORKER_READY)
+                pool->workers[pool->successor].record->state != WORKER_READY)
                 return;
 
         /* While starts fail, the old ones are kept until the successor has served somebody. */
         if (census->leaving == 0 && census->current > pool->settings->workers &&
                 !backoff_is_failing(&pool->backoff))
-                pool_act(pool, d, POOL_RECYCLE, due);
+                pool_act(pool, d,
+                        (struct pool_action){
+                                .type = POOL_DRAIN, .row = due, .drain = POOL_DRAIN_RECYCLE });
 }
 
 /* --- Starting --- */
@@ -145,9 +148,9 @@ static void decide_spawn(struct pool *pool, const struct census *census, uint32_
         }
 
         for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
-                if (pool->workers[i].row->state != WORKER_NONE)
+                if (pool->workers[i].record->state != WORKER_NONE)
                         continue;
-                pool_act(pool, d, POOL_SPAWN, i);
+                pool_act_on(pool, d, POOL_SPAWN, i);
                 running++;
                 if (succeeds)
                         pool->successor = i;
@@ -183,9 +186,9 @@ static void look_for_idle(struct pool *pool, usec_t now)
                         w->idle_since = 0;
                         continue;
                 }
-                if (w->idle_since == 0 || w->idle_mark != w->row->handed_over) {
+                if (w->idle_since == 0 || w->idle_mark != w->record->handed_over) {
                         w->idle_since = now;
-                        w->idle_mark = w->row->handed_over;
+                        w->idle_mark = w->record->handed_over;
                 }
                 w->retires = now - w->idle_since >= pool->settings->worker_idle_timeout;
         }
@@ -208,7 +211,7 @@ static void decide_retire(
         uint32_t surplus = census->ready - MIN(census->ready, kept);
 
         /* what waits may be given to one of them in a moment */
-        bool waits = pool->n_in_hand > 0 || pool->n_take > 0;
+        bool waits = pool->n_in_hand > 0 || pool->n_taking_back > 0;
 
         if (census->ready <= count_least(pool) || timeout == USEC_INFINITY) {
                 pool->look_at = 0;
@@ -226,8 +229,11 @@ static void decide_retire(
 
                 if (!w->retires)
                         continue;
-                if (surplus > 0 && !waits && can_retire(w) && w->idle_mark == w->row->handed_over) {
-                        pool_act(pool, d, POOL_RETIRE, i);
+                if (surplus > 0 && !waits && can_retire(w) &&
+                        w->idle_mark == w->record->handed_over) {
+                        pool_act(pool, d,
+                                (struct pool_action){
+                                        .type = POOL_DRAIN, .row = i, .drain = POOL_DRAIN_RETIRE });
                         surplus--;
                 } else {
                         w->retires = false; /* until the next look */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <assert.h>
+
 #include "policy/backoff.h"
 #include "policy/slots.h"
 #include "policy/worker-state.h"
@@ -16,19 +18,42 @@
  *
  * The way of a connection does not touch all that: pool_accepted, pool_choose, pool_assign,
  * pool_sent, pool_done take a time that does not grow with the pool (but by a heap's logarithm).
+ * What happens seldom may walk over all rows or over all slots that were ever in use: an adoption,
+ * an answer to LIST, a worker's death with connections.
+ *
+ * `row` is a worker's index everywhere.
  */
 
-/* The ledger's part of a worker. */
+/* Bits of worker_row.flags */
+enum row_flag {
+        ROW_PAUSED = 1 << 0,     /* it said READY 0, and gets nothing until it says READY again */
+        ROW_DRAIN_TOLD = 1 << 1, /* a DRAIN record was sent to it, the last one in its channel */
+};
+
+/* The ledger's part of a worker. Its layout may change with LEDGER_VERSION only. */
 struct worker_row {
-        uint32_t number; /* counts up from 1 for the life of the instance */
+        uint64_t number;      /* counts up from 1 for the life of the instance */
+        uint64_t handed_over; /* connections */
+        usec_t started_at;    /* CLOCK_MONOTONIC */
+        usec_t deadline;      /* of its state, or USEC_INFINITY */
         int32_t pid;
         uint32_t generation;
-        uint32_t capacity;    /* what it said, bounded by ConnectionsPerWorker= */
-        uint32_t state;       /* enum worker_state */
-        uint32_t taking;      /* pool_taking() */
-        uint64_t handed_over; /* connections */
-        usec_t deadline;      /* of its state, or USEC_INFINITY */
+        uint32_t capacity;   /* as it said last, bounded by ConnectionsPerWorker=; 0: nothing yet */
+        uint32_t state;      /* enum worker_state */
+        uint32_t offered;    /* features, as it was started */
+        uint32_t features;   /* those of them that its READY took */
+        uint32_t flags;      /* enum row_flag */
+        uint32_t vanished;   /* connections that dispatchers took out of its queue and died */
+        uint32_t in_transit; /* while one is taken out: `vanished`, if it crashes now; else 0 */
+        uint32_t unused;
+#ifdef LEDGER_TEST_GROWN /* what a later program may have: tests/process/test-upgrade.c */
+        uint64_t grown[3];
+#endif
 };
+
+#ifndef LEDGER_TEST_GROWN
+static_assert(sizeof(struct worker_row) == 72, "no holes");
+#endif
 
 /* Connections in the dispatcher's hand. The second place is for one that is taken back while the
  * first cannot be sent: too many descriptors are in flight, perhaps just those in that queue. */
@@ -42,28 +67,34 @@ struct worker_row {
 
 enum pool_question {
         QUESTION_NONE,
-        QUESTION_LIST,
-        QUESTION_PING,
+        QUESTION_LIST, /* what an adopted worker holds */
+        QUESTION_PING, /* whether it reads */
+};
+
+/* Why a worker drains. These are the values on the wire. */
+enum pool_drain {
+        POOL_DRAIN_STOP = 1,    /* the instance ends */
+        POOL_DRAIN_RELOAD = 2,  /* the next generation takes its place */
+        POOL_DRAIN_RECYCLE = 3, /* it has had RecycleAfter= connections, its successor is ready */
+        POOL_DRAIN_RETIRE = 4,  /* it has been idle, and the pool is larger than it has to be */
 };
 
 /* What the pool keeps of a worker for itself. */
 struct pool_worker {
-        struct worker_row *row;
-        uint32_t open; /* slots that name this worker */
+        struct worker_row *record; /* in the ledger */
+        uint32_t open;             /* slots that name this worker */
         uint32_t heap_position;
         uint64_t last_chosen; /* number of the choice; 0: never */
-        usec_t started_at;
         usec_t blocked_until; /* its channel was full; 0: it was not */
         usec_t readys_since;  /* begin of the second in which n_readys are counted */
         uint32_t n_readys;
         bool served;
         bool leaves; /* it was asked to: its end says nothing about how workers start */
 
-        bool idle;         /* ready, without a connection */
-        bool retires;      /* it has been idle for so long that it may go */
-        usec_t idle_since; /* as it was noticed; 0: it was not */
-        uint64_t
-                idle_mark; /* its `handed_over` then: while it is the same, it is idle since then */
+        bool idle;          /* ready, without a connection, and not paused */
+        bool retires;       /* it has been idle for so long that it may go */
+        usec_t idle_since;  /* as it was noticed; 0: it was not */
+        uint64_t idle_mark; /* `handed_over` then: while it is the same, it is idle since then */
 
         /* It was adopted. It may answer questions of the process before this one, and gets nothing
          * until it has listed what it holds. */
@@ -71,31 +102,30 @@ struct pool_worker {
         uint64_t excuses; /* pool_excuse() */
 
         /* pool-queue.c */
-        bool in_doubt;  /* it was sent a connection since its queue was last seen without any */
-        bool take;      /* its queue goes to others; it gets nothing */
-        bool silent;    /* its queue was taken, and it said nothing since: it gets nothing */
-        uint32_t taken; /* connections, since `take` was set */
+        bool in_doubt;      /* it was sent a connection since its queue was last seen without any */
+        bool taking_back;   /* its queue goes to others; it gets nothing */
+        bool ignores_queue; /* its queue was taken, and it said nothing since: it gets nothing */
+        uint32_t taken;     /* connections, since `taking_back` was set */
+        uint64_t mark_sent; /* that many records had been sent at mark_at */
+        usec_t mark_at;     /* 0: no mark */
+
+        /* pool-question.c */
         enum pool_question question; /* that is in its queue or was read, and has no answer */
         uint32_t question_value;
         uint64_t n_asked;     /* questions sent */
         uint64_t question_at; /* how many records had been sent with the question */
         usec_t asked_at;      /* since when it owes an answer; 0: it owes none */
         usec_t answered_at;   /* when it gave the last, or became ready */
-        uint64_t mark;        /* that many records had been sent at mark_at */
-        usec_t mark_at;       /* 0: no mark */
 };
 
 enum pool_action_type {
         POOL_SPAWN,
         POOL_DRAIN,
-        POOL_RETIRE,  /* drain it: it has been idle, and the pool is larger than it has to be */
-        POOL_RECYCLE, /* drain it: it has had RecycleAfter= connections, its successor is ready */
         POOL_TERMINATE,
         POOL_ABORT, /* it hangs */
         POOL_KILL,
         POOL_TAKE_BACK, /* one connection from the queue of a worker that will not read it */
-        POOL_ASK_LIST,  /* what an adopted worker holds */
-        POOL_ASK_PING,  /* whether it reads */
+        POOL_ASK,
         POOL_SAMPLE,    /* how much is queued, for each worker with pool_is_in_doubt() */
         POOL_HAND_OVER, /* what is in hand: there is a credit again */
         POOL_REFUSE,    /* what is in hand: nobody will ever take it */
@@ -105,7 +135,9 @@ enum pool_action_type {
 
 struct pool_action {
         enum pool_action_type type;
-        uint32_t worker; /* index of the row, where the action is about one */
+        uint32_t row;                /* where it is about a worker */
+        enum pool_drain drain;       /* why, with POOL_DRAIN */
+        enum pool_question question; /* with POOL_ASK */
 };
 
 /* What does not fit is decided next time. */
@@ -123,6 +155,8 @@ enum pool_violation {
         POOL_FOREIGN_ID = 1, /* an id that is not, or no longer, this worker's */
         POOL_READY_FLOOD = 2,
         POOL_NOT_ASKED = 3,
+        POOL_BAD_FEATURES = 4,      /* others than it was offered, or than it took before */
+        POOL_READY_FOR_NOTHING = 5, /* a pause before it was ready at all */
 };
 
 /* Is told of each connection's end, while its slot and its worker's row still say all about it. */
@@ -138,20 +172,21 @@ struct pool {
 
         struct pool_worker *workers; /* one for each row */
         uint32_t n_rows;
-        uint32_t n_take; /* rows whose queue is to be taken: all DEAD ones, and some that live */
+        uint32_t n_taking_back; /* rows whose queue goes to others: all DEAD ones, some that live */
+        uint32_t offers;        /* features: to workers that are started; the caller's to set */
 
         /* Workers with a credit, the next one to be chosen on top. */
         uint32_t *heap;
         uint32_t n_heap;
         uint64_t n_choices;
 
-        uint32_t n_idle;     /* workers that are ready and have no connection */
+        uint32_t n_idle;     /* workers with `idle` */
         uint32_t idle_floor; /* below it, another worker has to be started: dirty */
         uint32_t successor;  /* row of the one that takes the place of a recycled one */
         usec_t look_at;      /* when idle workers are looked for next; 0: there is no need */
 
         struct backoff backoff;
-        uint64_t adopted_serial; /* ids up to here are older than this process */
+        uint64_t adopted_serial; /* ids given up to this one are older than this process */
         usec_t sample_at;        /* when queues are looked at again; 0: none is in doubt */
         uint32_t n_in_hand;      /* accepted or taken back, and given to no worker */
         usec_t paused_until;     /* no new descriptor before; 0: not paused */
@@ -161,19 +196,23 @@ struct pool {
         bool dirty;
 };
 
-/* What lies in the ledger beside rows and slots. */
+/* What lies in the ledger beside rows and slots. Its layout may change with LEDGER_VERSION only. */
 struct pool_state {
         struct counters counters;
         struct slots_head slots;
-        uint32_t last_number;     /* of a worker */
+        uint64_t last_number;     /* of a worker */
         uint32_t generation;      /* in force; 0: there were no workers yet */
         uint32_t trial;           /* the generation that is being tried; 0: none */
         uint32_t last_generation; /* numbers are used once, also those of trials that failed */
-        uint32_t floor;           /* workers that were ready when this generation came into force */
-        uint32_t settling;        /* enum outcome of the slot that is being released */
+        uint32_t before_reload;   /* workers that were ready when this generation came into force */
+        uint32_t ending;          /* enum outcome of the slot that is being released */
         uint32_t stopping;        /* bool; then nobody is to take over from here */
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
-        uint32_t processes;       /* that had this memory */
+        uint32_t unused;
+        uint64_t reserved[8]; /* zeros, for later versions */
+#ifdef LEDGER_TEST_GROWN
+        uint64_t grown[5];
+#endif
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */
@@ -185,26 +224,31 @@ struct pool_memory {
         uint32_t n_slots;
 };
 
+/* --- pool-open.c: a new pool, or the next process' on the same memory --- */
+
 /* How many rows a pool with these settings needs: workers of two generations, and dead ones with a
  * queue. */
 uint32_t pool_rows_needed(const struct settings *settings);
 
 /*
  * `settings` (resolved and checked) and the memory stay the caller's. The memory is all zeros, or
- * as another pool left it, whose program may have ended in the middle of any step: then the caller
- * has to say of each row in use pool_adopted(), or pool_exited() and pool_emptied(), and of a slot
- * in hand (pool_get_in_hand()) that it has the connection, or pool_lost().
+ * another process died with it. Then the caller must say of each row that is not WORKER_NONE
+ * whether the worker is still there: pool_adopted(); or not: pool_exited(), later pool_emptied().
+ * And of each slot from pool_get_in_hand() whose descriptor it has not got: pool_lost().
  *
  * Returns 0, -ENOMEM, or -EBADMSG where the memory cannot be right.
  */
 int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory);
 void pool_deinit(struct pool *pool);
 
+/* The worker in this row was found, with its channel. */
+void pool_adopted(struct pool *pool, uint32_t row);
+
 /* Fields of the settings changed. What waits for a deadline keeps the one it has; the size of the
  * pool's memory does not change, so neither may what that depends on. */
 void pool_settings_changed(struct pool *pool);
 
-/* --- The way of a connection --- */
+/* --- pool.c: the way of a connection --- */
 
 /* True while a new connection may be accepted: there is a credit, and nothing older waits. */
 bool pool_may_accept(const struct pool *pool);
@@ -215,11 +259,8 @@ struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now);
 /* Returns the row of the worker that the next connection goes to, or -1 where nobody has credit. */
 int64_t pool_choose(struct pool *pool);
 
-/* A connection in hand is about to be sent to `worker`. */
-void pool_assign(struct pool *pool, struct slot *slot, uint32_t worker);
-
-/* The worker's channel was full: it gets nothing for a while, or until it says something. */
-void pool_block(struct pool *pool, uint32_t worker, usec_t now);
+/* A connection in hand is about to be sent to the worker in `row`. */
+void pool_assign(struct pool *pool, struct slot *slot, uint32_t row);
 
 /* It was sent. */
 void pool_sent(struct pool *pool, struct slot *slot);
@@ -227,31 +268,13 @@ void pool_sent(struct pool *pool, struct slot *slot);
 /* It could not be sent, and is in hand again; its worker is blocked. */
 void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now);
 
-/* Its time is over: the worker may be sent something again. */
-void pool_unblock(struct pool *pool, uint32_t worker);
+/* The worker said that it finished `id`, or that it could not serve it: that shows that the worker
+ * reads its channel, and not that workers are well. Both return 0 or POOL_FOREIGN_ID. */
+int pool_done(struct pool *pool, uint32_t row, uint64_t id);
+int pool_failed(struct pool *pool, uint32_t row, uint64_t id);
 
-/* The worker said that it finished `id`. Returns 0 or POOL_FOREIGN_ID. */
-int pool_done(struct pool *pool, uint32_t worker, uint64_t id);
-
-/* --- The life of workers --- */
-
-/* Returns the number for the worker to be started next. */
-static inline uint32_t pool_next_number(const struct pool *pool)
-{
-        return pool->state->last_number + 1;
-}
-
-void pool_spawned(struct pool *pool, uint32_t worker, int32_t pid, usec_t now);
-void pool_spawn_failed(struct pool *pool, usec_t now);
-
-/* False while failed starts make the next one wait. */
-bool pool_may_spawn(const struct pool *pool, usec_t now);
-
-/* The worker said READY. Returns 0 or POOL_READY_FLOOD. */
-int pool_ready(struct pool *pool, uint32_t worker, uint32_t capacity, usec_t now);
-
-/* The worker in this row was found, with its channel. */
-void pool_adopted(struct pool *pool, uint32_t worker);
+/* The connection in hand was closed unserved. */
+void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason);
 
 /* Returns the slot of the k-th connection that is with no worker, or NULL. */
 struct slot *pool_get_in_hand(struct pool *pool, uint32_t k);
@@ -259,79 +282,126 @@ struct slot *pool_get_in_hand(struct pool *pool, uint32_t k);
 /* That connection is gone. */
 void pool_lost(struct pool *pool, struct slot *slot);
 
-/* A question was sent to the worker, or its channel was full. Its answers return 0, POOL_NOT_ASKED
- * or POOL_FOREIGN_ID. */
-void pool_asked(struct pool *pool, uint32_t worker, enum pool_question question, uint32_t value,
-        usec_t now);
-void pool_not_asked(struct pool *pool, uint32_t worker, usec_t now);
-int pool_held(struct pool *pool, uint32_t worker, uint64_t id);
-int pool_pong(struct pool *pool, uint32_t worker, uint32_t value, usec_t now);
+/* The dispatcher cannot get a descriptor now (its limit, the system's, memory). */
+void pool_pause(struct pool *pool, usec_t until);
 
-/* Returns the value for the next question. It is noted before the question is sent: who finds the
- * ledger after a crash gives no value twice, and knows answers to what others asked. */
+struct pool_figures {
+        uint32_t workers; /* that run */
+        uint32_t workers_ready;
+        uint32_t open;    /* slots in use, counted */
+        uint64_t refused; /* for whatever reason */
+};
+
+void pool_get_figures(const struct pool *pool, struct pool_figures *ret);
+
+/* --- pool-credit.c: who can take another connection --- */
+
+/* The worker's channel was full: it gets nothing for a while, or until it says something. */
+void pool_block(struct pool *pool, uint32_t row, usec_t now);
+
+/* Its time is over: the worker may be sent something again. */
+void pool_unblock(struct pool *pool, uint32_t row);
+
+/* --- pool-life.c: the life of workers --- */
+
+/* Returns the number for the worker to be started next. */
+static inline uint64_t pool_next_number(const struct pool *pool)
+{
+        return pool->state->last_number + 1;
+}
+
+/* It was offered `offers` of the pool. */
+void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now);
+void pool_spawn_failed(struct pool *pool, usec_t now);
+
+/* False while failed starts make the next one wait. */
+bool pool_may_spawn(const struct pool *pool, usec_t now);
+
+/*
+ * The worker said READY, and which features it takes. Capacity 0 is a pause, whether it took the
+ * feature for that is the caller's to know. Returns 0, POOL_READY_FLOOD, POOL_BAD_FEATURES or
+ * POOL_READY_FOR_NOTHING.
+ *
+ * What a paused worker says has to stay in its channel until it was noted, as with one that leaves:
+ * a READY that died with the dispatcher would leave it without connections for ever.
+ */
+int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, uint32_t features, usec_t now);
+
+static inline bool pool_is_paused(const struct pool *pool, uint32_t row)
+{
+        return pool->workers[row].record->flags & ROW_PAUSED;
+}
+
+/* Returns by when a worker that is drained now has to be gone, or USEC_INFINITY. */
+usec_t pool_get_drain_deadline(const struct pool *pool, usec_t now);
+
+/* The step was taken: pool_decide() asked for it, or the worker broke the protocol. `told`: a DRAIN
+ * record was sent. It goes before the call, and the end of the channel after it: where a crash
+ * comes between, the worker is drained again. */
+void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now);
+void pool_terminated(struct pool *pool, uint32_t row, usec_t now);
+void pool_aborted(struct pool *pool, uint32_t row, usec_t now);
+void pool_killed(struct pool *pool, uint32_t row, usec_t now);
+
+/* Its process is gone. Its row stays until pool_emptied(). Returns true where that counts as a
+ * failed start: it ended soon, without having served. */
+bool pool_exited(struct pool *pool, uint32_t row, usec_t now);
+
+/* No connection is left in the queue of a dead worker, and its row is free. Returns how many
+ * connections it had received and not finished: they are lost. */
+uint32_t pool_emptied(struct pool *pool, uint32_t row);
+
+/* --- pool-question.c: questions and answers --- */
+
+/* Returns the value for the next question. Write it down (as this does) before the question is
+ * sent: so no value is ever used twice, also across crashes, and an answer to an earlier
+ * dispatcher's question is not taken for one to ours. */
 static inline uint32_t pool_next_question(struct pool *pool)
 {
         return ++pool->state->last_question;
 }
 
-/* The step was taken: pool_decide() asked for it, or the worker broke the protocol. */
-void pool_drained(struct pool *pool, uint32_t worker, usec_t now);
-void pool_terminated(struct pool *pool, uint32_t worker, usec_t now);
-void pool_aborted(struct pool *pool, uint32_t worker, usec_t now);
-void pool_killed(struct pool *pool, uint32_t worker, usec_t now);
+/* A question was sent to the worker, or its channel was full. */
+void pool_asked(
+        struct pool *pool, uint32_t row, enum pool_question question, uint32_t value, usec_t now);
+void pool_not_asked(struct pool *pool, uint32_t row, usec_t now);
 
-/* Its process is gone. Its row stays until pool_emptied(). Returns true where that counts as a
- * failed start: it ended soon, without having served. */
-bool pool_exited(struct pool *pool, uint32_t worker, usec_t now);
+/* A PING or LIST came back from its queue: it will never be answered. A DRAIN that comes back is
+ * none of these, and of no consequence. */
+void pool_question_dropped(struct pool *pool, uint32_t row);
 
-/* --- Queues that nobody reads --- */
+/* The worker said so. Returns 0, POOL_NOT_ASKED or POOL_FOREIGN_ID. */
+int pool_held(struct pool *pool, uint32_t row, uint64_t id);
+int pool_pong(struct pool *pool, uint32_t row, uint32_t value, usec_t now);
+
+/* --- pool-queue.c: queues that nobody reads --- */
 
 /* True where a connection may wait in the worker's queue. */
-bool pool_is_in_doubt(const struct pool *pool, uint32_t worker);
+bool pool_is_in_doubt(const struct pool *pool, uint32_t row);
 
 /* Returns how many connections wait there, where `queued` records do. */
-uint32_t pool_count_waiting(const struct pool *pool, uint32_t worker, uint32_t queued);
+uint32_t pool_count_waiting(const struct pool *pool, uint32_t row, uint32_t queued);
 
 /* So many records are queued there now. Returns how many connections were taken from there before
  * the rest was read, if that was so: the taking is over. */
-uint32_t pool_sampled(struct pool *pool, uint32_t worker, uint32_t queued, usec_t now);
+uint32_t pool_sampled(struct pool *pool, uint32_t row, uint32_t queued, usec_t now);
 
 /* POOL_SAMPLE was carried out. */
 void pool_sampling_done(struct pool *pool);
 
-/* Something is about to be received from the queue of a worker that POOL_TAKE_BACK named, or was
- * not received. Who finds the ledger after a crash in between knows that a connection that this
- * worker does not LIST is gone, and not done. */
-void pool_taking(struct pool *pool, uint32_t worker, bool taking);
+/* Call with true before receiving from the queue of a worker that POOL_TAKE_BACK named, and with
+ * false where nothing was received. If the dispatcher crashes in between, the next one finds the
+ * flag, and counts one connection that the worker does not list as lost instead of done. */
+void pool_set_in_transit(struct pool *pool, uint32_t row, bool in_transit);
 
-/* A connection came back from there, after pool_taking(): it is in hand now. Returns NULL where
- * `id` is not one of that worker's. */
-struct slot *pool_take_back(struct pool *pool, uint32_t worker, uint64_t id);
-
-/* So did a question: it will never be answered. */
-void pool_question_dropped(struct pool *pool, uint32_t worker);
+/* A connection came back from there, after pool_set_in_transit(): it is in hand now. Returns NULL
+ * where `id` is not one of that worker's. */
+struct slot *pool_take_back(struct pool *pool, uint32_t row, uint64_t id);
 
 /* Nothing is left in the queue of a worker that lives. Returns how many connections were taken. */
-uint32_t pool_queue_taken(struct pool *pool, uint32_t worker);
+uint32_t pool_queue_done(struct pool *pool, uint32_t row);
 
-/* --- The end of a worker --- */
-
-/* Nothing is left in the queue of a dead worker, and its row is free. Returns how many connections
- * it had received and not finished: they are lost. */
-uint32_t pool_emptied(struct pool *pool, uint32_t worker);
-
-/* The dispatcher cannot get a descriptor now (its limit, the system's, memory). */
-void pool_pause(struct pool *pool, usec_t until);
-
-/* The connection in hand was closed unserved. */
-void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason);
-
-/* Drain everything and finish. A second call waits for nobody. */
-void pool_stop(struct pool *pool, usec_t now);
-
-void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret);
-
-/* --- Generations --- */
+/* --- pool-generation.c: reloads --- */
 
 /*
  * Tries the next generation: one worker of it is started. When that is READY, the caller says
@@ -344,15 +414,33 @@ void pool_commit(struct pool *pool);
 void pool_abandon(struct pool *pool);
 
 /* True for a worker of the generation that is being tried. */
-bool pool_is_on_trial(const struct pool *pool, uint32_t worker);
+bool pool_is_on_trial(const struct pool *pool, uint32_t row);
 
-/* --- Figures --- */
+/* --- pool-decide.c (with pool-size.c): what is to be done --- */
 
-struct pool_figures {
-        uint32_t workers; /* that run */
-        uint32_t workers_ready;
-        uint32_t open;    /* slots in use, counted */
-        uint64_t refused; /* for whatever reason */
+void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret);
+
+/* Drain everything and finish. A second call waits for nobody. */
+void pool_stop(struct pool *pool, usec_t now);
+
+/* --- pool-deeds.c: doing it --- */
+
+/* What whoever owns the pool does when a decision says so, each named as its action. Each tells the
+ * pool what came of it. A negative return ends it all: the program itself is broken. */
+struct pool_deeds {
+        void (*spawn)(void *userdata, uint32_t row); /* after pool_may_spawn() only */
+        void (*drain)(void *userdata, uint32_t row, enum pool_drain reason);
+        void (*terminate)(void *userdata, uint32_t row);
+        void (*abort)(void *userdata, uint32_t row);
+        void (*kill)(void *userdata, uint32_t row);
+        int (*take_back)(void *userdata, uint32_t row);
+        int (*ask)(void *userdata, uint32_t row, enum pool_question question);
+        void (*sample)(void *userdata);
+        int (*hand_over)(void *userdata);
+        void (*refuse)(void *userdata);
+        int (*listen)(void *userdata, bool on);
 };
 
-void pool_get_figures(const struct pool *pool, struct pool_figures *ret);
+/* Does all that was decided, in its order. Returns 0 or what a deed returned below it. */
+int pool_carry_out(
+        const struct pool_decision *decision, const struct pool_deeds *deeds, void *userdata);

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Slots of the ledger. Called by pool.c only; knows nothing of workers but their row numbers.
+ * Slots of the ledger: which are in use, and under which ids. Knows nothing of workers but their
+ * row numbers.
  */
 
 #include <assert.h>
 
 #include "policy/slots.h"
 
-/* No instance gets that far, and ids stay far from their end: 40 bits of serial. */
-#define SERIAL_SANE (UINT64_C(1) << 39)
-
 static bool is_sound(const struct slots *slots, uint32_t index)
 {
         const struct slot *slot = &slots->table[index];
 
         return slot->state <= SLOT_SENT && (slot->id & (SLOTS_MAX - 1)) == index &&
-               slot->id >> SLOT_BITS > 0 && slot->id >> SLOT_BITS <= slots->head->last_serial;
+               slot_id_was_given(slot->id, slots->head->last_serial);
 }
 
 int slots_init(struct slots *slots, struct slots_head *head, struct slot *table, uint32_t n_table)
@@ -24,7 +22,7 @@ int slots_init(struct slots *slots, struct slots_head *head, struct slot *table,
         assert(n_table > 0 && n_table <= SLOTS_MAX);
 
         *slots = (struct slots){ .head = head, .table = table, .n_table = n_table };
-        if (head->n_touched > n_table || head->last_serial > SERIAL_SANE)
+        if (head->n_touched > n_table || head->last_serial > SERIAL_MAX)
                 return -EBADMSG;
 
         slots->free_list = malloc(n_table * sizeof(uint32_t));
@@ -50,6 +48,12 @@ void slots_done(struct slots *slots)
         free(TAKE_PTR(slots->free_list));
 }
 
+/* At 30,000 connections a second, the bits last for 424 days. 0 is in no id. */
+static uint64_t next_serial(uint64_t last)
+{
+        return last < SERIAL_MAX ? last + 1 : 1;
+}
+
 struct slot *slots_reserve(struct slots *slots, uint16_t listener, usec_t accepted_at)
 {
         uint32_t index;
@@ -66,11 +70,17 @@ struct slot *slots_reserve(struct slots *slots, uint16_t listener, usec_t accept
          * anything. */
         slot = &slots->table[index];
 
-        slot->id = ++slots->head->last_serial << SLOT_BITS | index;
+        slots->head->last_serial = next_serial(slots->head->last_serial);
+        slot->id = slots->head->last_serial << SLOT_BITS | index;
         slot->accepted_at = accepted_at;
+        memset(slot->source, 0, sizeof(slot->source));
+        slot->cookie = 0;
         slot->worker = SLOT_NO_WORKER;
+        slot->handshake = 0;
         slot->listener = listener;
+        slot->attempt = 0;
         slot->listed = false;
+        slot->source_kind = 0;
         slot_set_state(slot, SLOT_RESERVED);
         slots->n_used++;
 

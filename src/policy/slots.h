@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <assert.h>
+
 #include "base/time.h"
 
 /*
@@ -9,10 +11,11 @@
  * can be made again from the table.
  *
  * An id is 24 bits of slot and, above them, 40 bits of serial: looking one up is an index, and an
- * id that is stale is recognised.
+ * id that is stale is recognised. Serials begin again at 1 when the bits are used up.
  */
 
 #define SLOT_BITS      24
+#define SERIAL_MAX     (UINT64_MAX >> SLOT_BITS)
 #define SLOTS_MAX      (1U << SLOT_BITS)
 #define SLOT_NO_WORKER UINT32_MAX
 
@@ -22,14 +25,31 @@ enum slot_state {
         SLOT_SENT,     /* sent for certain */
 };
 
+#define SLOT_SOURCE_SIZE 16 /* of an IPv6 address */
+
+/* Lies in the ledger: its layout may change with LEDGER_VERSION only. There are many of them, so
+ * there is no hole in it. */
 struct slot {
         uint64_t id;
         usec_t accepted_at;
-        uint32_t worker; /* row of the worker that it was given to, or SLOT_NO_WORKER */
+        uint8_t source[SLOT_SOURCE_SIZE]; /* who it comes from, by source_kind; zeros: unknown */
+        uint64_t cookie;                  /* SO_COOKIE of the socket; 0: unknown */
+        uint32_t worker;    /* row of the worker that it was given to, or SLOT_NO_WORKER */
+        uint32_t handshake; /* microseconds from the TCP handshake to accept, at most; 0: unknown */
         uint16_t listener;
-        uint8_t state;  /* enum slot_state */
-        uint8_t listed; /* bool: an adopted worker says that it holds this connection */
+        uint8_t attempt; /* how often it was given to a worker before */
+        uint8_t state;   /* enum slot_state */
+        uint8_t listed;  /* bool: an adopted worker says that it holds this connection */
+        uint8_t source_kind;
+        uint8_t unused[2];
+#ifdef LEDGER_TEST_GROWN
+        uint64_t grown[2];
+#endif
 };
+
+#ifndef LEDGER_TEST_GROWN
+static_assert(sizeof(struct slot) == 56, "65,536 of them stay below 4 MB");
+#endif
 
 /* Why the dispatcher closed connections unserved. */
 enum refusal {
@@ -38,18 +58,34 @@ enum refusal {
         REFUSALS,
 };
 
-/* accepted = open + done + lost + the sum of refused, always. `taken_back` counts moves. */
+/* Reasons that a later version may add have their place in the ledger already. */
+#define REFUSALS_MAX 16
+
+/* accepted = open + done + failed + lost + the sum of refused, always. `taken_back` counts
+ * moves. */
 struct counters {
         uint64_t accepted;
         uint64_t done;
+        uint64_t failed;
         uint64_t lost;
-        uint64_t refused[REFUSALS];
+        uint64_t refused[REFUSALS_MAX];
         uint64_t taken_back;
 };
 
+static inline uint64_t counters_sum_refused(const struct counters *counters)
+{
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < REFUSALS_MAX; i++)
+                sum += counters->refused[i];
+
+        return sum;
+}
+
 /* What becomes of a connection in the end. */
 enum outcome {
-        OUTCOME_DONE,
+        OUTCOME_DONE,   /* the worker served it */
+        OUTCOME_FAILED, /* the worker said that it could not */
         OUTCOME_LOST,
         OUTCOME_REFUSED, /* and upwards: plus enum refusal */
         OUTCOMES = OUTCOME_REFUSED + REFUSALS,
@@ -61,6 +97,8 @@ static inline uint64_t *counters_get(struct counters *counters, enum outcome out
         switch (outcome) {
         case OUTCOME_DONE:
                 return &counters->done;
+        case OUTCOME_FAILED:
+                return &counters->failed;
         case OUTCOME_LOST:
                 return &counters->lost;
         case OUTCOME_REFUSED:
@@ -68,6 +106,15 @@ static inline uint64_t *counters_get(struct counters *counters, enum outcome out
         default:
                 return &counters->refused[outcome - OUTCOME_REFUSED];
         }
+}
+
+/* Returns true where an id may have been given by the time that `last_serial` was: its serial is
+ * nearer behind that one than before it. */
+static inline bool slot_id_was_given(uint64_t id, uint64_t last_serial)
+{
+        uint64_t serial = id >> SLOT_BITS;
+
+        return serial > 0 && ((last_serial - serial) & SERIAL_MAX) <= SERIAL_MAX / 2;
 }
 
 /* What lies in the ledger beside the table. All zeros: nothing was ever in use. */

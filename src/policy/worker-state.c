@@ -2,7 +2,7 @@
 
 /*
  * The life of a worker. Every cell of the table is filled: an event is either a step, or of no
- * consequence (the state stays), or impossible. Called by pool.c only.
+ * consequence (the state stays), or impossible.
  */
 
 #include <assert.h>

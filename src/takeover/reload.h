@@ -9,6 +9,10 @@
  * succeeded; until then any failure leaves everything as it was.
  */
 
+/* Exit status of --check where it was given a ledger, and this program can take over from there.
+ * Settings that are right are not enough: an earlier version would say 0, and could not. */
+#define RELOAD_TAKES_OVER 10
+
 /* How to execute this program again. */
 struct reload_image {
         char *path;

@@ -22,13 +22,49 @@ enum record_type {
         RECORD_CONNECTION = 1, /* with one descriptor */
         RECORD_PING = 2,
         RECORD_LIST = 3,
+        RECORD_DRAIN = 4, /* RECORD_FEATURE_DRAIN */
+        /* 5 is reserved for RESUME: RECORD_FEATURE_PARK */
+
         /* worker to dispatcher */
         RECORD_READY = 16,
         RECORD_DONE = 17,
         RECORD_PONG = 18,
         RECORD_HELD = 19,
-        /* 20 and 21 are reserved */
+        RECORD_FAILED = 20, /* RECORD_FEATURE_FAILED */
+        /* 21 is reserved for PARK: RECORD_FEATURE_PARK */
         RECORD_NOT_STARTED = 22, /* before READY; value: errno */
+};
+
+/*
+ * What the dispatcher offers in $ACCEPTD_FEATURES, and the worker takes by naming it in the id of
+ * READY. Nothing of it is sent or accepted on a channel whose worker did not take it.
+ */
+enum record_feature {
+        RECORD_FEATURE_FAILED = 1 << 0, /* the record FAILED */
+        RECORD_FEATURE_PAUSE = 1 << 1,  /* READY with 0, but not as the first */
+        RECORD_FEATURE_DRAIN = 1 << 2,  /* the record DRAIN before the end of file */
+        RECORD_FEATURE_TAIL = 1 << 3,   /* reserved: (type, length, value) behind a record */
+        RECORD_FEATURE_PARK = 1 << 4,   /* reserved: PARK and RESUME, with a descriptor */
+};
+
+/* All that this version has. */
+#define RECORD_FEATURES (RECORD_FEATURE_FAILED | RECORD_FEATURE_PAUSE | RECORD_FEATURE_DRAIN)
+
+/* Why a connection FAILED. A reason that the dispatcher does not know is one, too. */
+enum record_failure {
+        RECORD_FAILURE_OTHER = 0,
+        RECORD_FAILURE_START = 1,      /* what was to serve it could not be started */
+        RECORD_FAILURE_SIGNAL = 2,     /* what served it was ended by a signal */
+        RECORD_FAILURE_DESCRIPTOR = 3, /* it came without its descriptor: RLIMIT_NOFILE */
+        RECORD_FAILURE_REFUSED = 4,    /* the worker would not serve it */
+};
+
+/* Why a worker is drained. */
+enum record_drain {
+        RECORD_DRAIN_STOP = 1, /* the instance stops */
+        RECORD_DRAIN_RELOAD = 2,
+        RECORD_DRAIN_RECYCLE = 3, /* it had its share of connections */
+        RECORD_DRAIN_RETIRE = 4,  /* it was idle, and the pool is larger than it has to be */
 };
 
 /* In the machine's byte order: both ends run on one machine. */
@@ -37,7 +73,9 @@ struct record {
         uint8_t type;
         uint16_t listener; /* index into $ACCEPTD_LISTENERS; 0 unless CONNECTION */
         uint32_t value;
-        uint64_t id; /* connection id; 0 unless CONNECTION, DONE, HELD */
+        /* CONNECTION, DONE, HELD, FAILED: of the connection; READY: features; DRAIN: deadline, in
+         * microseconds of CLOCK_MONOTONIC, or 0 for none; else 0 */
+        uint64_t id;
 };
 
 static_assert(sizeof(struct record) == 16, "a record is 16 bytes");

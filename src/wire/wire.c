@@ -2,7 +2,7 @@
 
 /*
  * Datagrams of the worker protocol on a SOCK_SEQPACKET channel, with and without a descriptor.
- * Called by the dispatcher's channel.c and by libacceptd; knows neither workers nor connections.
+ * It knows neither workers nor connections.
  * The kernel's habits that it relies on are tests in tests/unit/test-kernel.c.
  */
 

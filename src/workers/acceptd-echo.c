@@ -26,7 +26,7 @@
 #define UNTOLD_MAX 8
 #define DEFER_MAX  16
 
-struct worker {
+struct echo_worker {
         struct acceptd_worker *channel;
         unsigned capacity;
         usec_t idle_timeout;
@@ -51,13 +51,13 @@ static const char help[] =
 
 static int on_end(void *userdata, uint64_t id)
 {
-        struct worker *w = userdata;
+        struct echo_worker *w = userdata;
 
         w->n_untold++;
         return acceptd_worker_done(w->channel, id);
 }
 
-static bool is_seqpacket(struct worker *w, const struct acceptd_connection *new)
+static bool is_seqpacket(struct echo_worker *w, const struct acceptd_connection *new)
 {
         unsigned n = acceptd_worker_get_n_listeners(w->channel);
         /* the last place is for listeners younger than this process: it does not know how many */
@@ -73,7 +73,7 @@ static bool is_seqpacket(struct worker *w, const struct acceptd_connection *new)
 
 /* A burst that doubles while they keep coming in one turn after the other: a lonely connection
  * costs no second look at the channel, and in a crowd a turn takes in many. */
-static int on_channel(struct worker *w)
+static int on_channel(struct echo_worker *w)
 {
         for (unsigned i = 0; i < w->burst; i++) {
                 struct acceptd_connection new;
@@ -91,7 +91,7 @@ static int on_channel(struct worker *w)
         return 0;
 }
 
-static int watch_channel(struct worker *w)
+static int watch_channel(struct echo_worker *w)
 {
         return echo_watch_source(
                 &w->echo, acceptd_worker_get_fd(w->channel), acceptd_worker_get_events(w->channel));
@@ -100,7 +100,7 @@ static int watch_channel(struct worker *w)
 /* While connections come in one soon after the other, what ended is told together with what will
  * end next: each datagram wakes the dispatcher. It waits for 1 ms without any event, and for few
  * turns; and never while credits are short. */
-static bool may_tell_later(struct worker *w, bool heard, int n_events)
+static bool may_tell_later(struct echo_worker *w, bool heard, int n_events)
 {
         unsigned used = acceptd_worker_get_n_held(w->channel) + w->n_untold;
         usec_t before = w->heard_at;
@@ -115,7 +115,7 @@ static bool may_tell_later(struct worker *w, bool heard, int n_events)
                acceptd_worker_get_events(w->channel) & EPOLLIN; /* not when draining */
 }
 
-static int turn(struct worker *w)
+static int turn(struct echo_worker *w)
 {
         bool heard;
         int n, r = 0;
@@ -140,7 +140,7 @@ static int turn(struct worker *w)
         return r < 0 ? r : watch_channel(w);
 }
 
-static int worker_run(struct worker *w)
+static int worker_run(struct echo_worker *w)
 {
         int r;
 
@@ -192,7 +192,7 @@ static int complain(const char *what, const char *value, const char *allowed)
 }
 
 /* Returns 1 to go on, 0 where all is done, or -EINVAL after saying what is wrong. */
-static int parse_options(struct worker *w, int argc, char **argv)
+static int parse_options(struct echo_worker *w, int argc, char **argv)
 {
         static const struct option options[] = {
                 { "capacity", required_argument, NULL, 'c' },
@@ -230,7 +230,7 @@ static int parse_options(struct worker *w, int argc, char **argv)
 int main(int argc, char **argv)
 {
         /* static: what it points to needs no end of its own, and no leak checker misses it */
-        static struct worker worker = {
+        static struct echo_worker worker = {
                 .capacity = 1024,
                 .idle_timeout = USEC_INFINITY,
                 .burst = 1,

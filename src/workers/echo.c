@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Sends back what is received, in order, until the client has said all. Called by acceptd-echo.c;
+ * Sends back what is received, in order, until the client has said all. It
  * knows nothing of where connections come from.
  *
  * epoll watches the source of connections (level-triggered) and all connections (edge-triggered:

@@ -17,16 +17,23 @@ static int hear_record(struct pool *pool, const struct record *record, usec_t no
         case RECORD_DONE:
                 return pool_done(pool, 0, record->id);
         case RECORD_READY:
-                return pool_ready(pool, 0, record->value, now);
+                if (record->id > UINT32_MAX)
+                        return POOL_BAD_FEATURES;
+                return pool_ready(pool, 0, record->value, (uint32_t)record->id, now);
         case RECORD_PONG:
                 return pool_pong(pool, 0, record->value, now);
         case RECORD_HELD:
                 return pool_held(pool, 0, record->id);
         case RECORD_NOT_STARTED:
                 return 0; /* it is for the words of a failed start */
+        case RECORD_FAILED:
+                if (!(pool->workers[0].record->features & RECORD_FEATURE_FAILED))
+                        return 1;
+                return pool_failed(pool, 0, record->id);
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
+        case RECORD_DRAIN:
         default:
                 abort(); /* it goes the other way: refused before */
         }
@@ -72,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct pool_memory memory = { &state, rows, 12, slots, 16 };
         struct life l = { .now = USEC_PER_SEC };
         struct input in = { data, size };
+        uint32_t features;
         uint8_t rest[1];
 
         if (channel[0] < 0)
@@ -80,8 +88,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memset(slots, 0, sizeof(slots));
         life_settings(&l.settings);
         fuzz_expect(pool_init(&l.pool, &l.settings, &memory) == 0);
+        l.pool.offers = RECORD_FEATURES;
         pool_spawned(&l.pool, 0, 2, l.now);
-        fuzz_expect(pool_ready(&l.pool, 0, 8, l.now) == 0);
+        /* the bit is set where the first datagram is one record */
+        features = size > 0 && data[0] & 4 ? RECORD_FEATURES : 0;
+        fuzz_expect(pool_ready(&l.pool, 0, 8, features, l.now) == 0);
         for (int i = 0; i < 4; i++) {
                 struct slot *slot = pool_accepted(&l.pool, 0, l.now);
 

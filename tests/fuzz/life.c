@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Called by the targets; deeds follow src/dispatcher/dispatcher.c. */
+/* A pool's life as the input says: what is decided happens at once, and always succeeds. */
 
 #include "life.h"
 
@@ -32,7 +32,7 @@ void life_check(const struct life *l)
 
         pool_get_figures(&l->pool, &f);
         fuzz_expect(f.open == l->pool.slots.n_used);
-        fuzz_expect(c->accepted == f.open + c->done + c->lost + f.refused);
+        fuzz_expect(c->accepted == f.open + c->done + c->failed + c->lost + f.refused);
         fuzz_expect(l->pool.n_in_hand == l->n_hand);
 }
 
@@ -42,7 +42,7 @@ void life_adopt(struct life *l, struct input *in)
 
         l->n_hand = 0;
         for (uint32_t i = 0; i < l->pool.n_rows; i++) {
-                const struct worker_row *row = l->pool.workers[i].row;
+                const struct worker_row *row = l->pool.workers[i].record;
 
                 if (row->state == WORKER_NONE)
                         continue;
@@ -64,19 +64,24 @@ void life_adopt(struct life *l, struct input *in)
         life_check(l);
 }
 
-static void hand_over(struct life *l)
+static int hand_over(void *userdata)
 {
+        struct life *l = userdata;
         int64_t row;
 
         while (l->n_hand > 0 && (row = pool_choose(&l->pool)) >= 0) {
                 pool_assign(&l->pool, l->hand[l->n_hand - 1], (uint32_t)row);
                 pool_sent(&l->pool, l->hand[--l->n_hand]);
         }
+
+        return 0;
 }
 
 /* The queue of that worker has one connection of its, or none. */
-static void take_back(struct life *l, uint32_t row)
+static int take_back(void *userdata, uint32_t row)
 {
+        struct life *l = userdata;
+
         for (uint32_t i = 0; i < l->pool.slots.head->n_touched; i++) {
                 struct slot *slot = &l->pool.slots.table[i];
 
@@ -84,72 +89,98 @@ static void take_back(struct life *l, uint32_t row)
                         continue;
                 fuzz_expect(pool_take_back(&l->pool, row, slot->id) == slot);
                 l->hand[l->n_hand++] = slot;
-                hand_over(l);
-                return;
+                return hand_over(l);
         }
 
-        if (l->pool.workers[row].row->state == WORKER_DEAD)
+        if (l->pool.workers[row].record->state == WORKER_DEAD)
                 (void)pool_emptied(&l->pool, row);
         else
-                (void)pool_queue_taken(&l->pool, row);
+                (void)pool_queue_done(&l->pool, row);
+
+        return 0;
 }
 
-static void sample(struct life *l)
+static void sample(void *userdata)
 {
+        struct life *l = userdata;
+
         for (uint32_t i = 0; i < l->pool.n_rows; i++)
                 if (pool_is_in_doubt(&l->pool, i))
                         (void)pool_sampled(&l->pool, i, 0, l->now);
         pool_sampling_done(&l->pool);
 }
 
-static void carry_out(struct life *l, const struct pool_action *a)
+static void spawn(void *userdata, uint32_t row)
 {
-        struct pool *p = &l->pool;
+        struct life *l = userdata;
 
-        switch (a->type) {
-        case POOL_SPAWN:
-                if (pool_may_spawn(p, l->now))
-                        pool_spawned(p, a->worker, 1000 + (int32_t)a->worker, l->now);
-                return;
-        case POOL_DRAIN:
-        case POOL_RETIRE:
-        case POOL_RECYCLE:
-                pool_drained(p, a->worker, l->now);
-                return;
-        case POOL_TERMINATE:
-                pool_terminated(p, a->worker, l->now);
-                return;
-        case POOL_ABORT:
-                pool_aborted(p, a->worker, l->now);
-                return;
-        case POOL_KILL:
-                pool_killed(p, a->worker, l->now);
-                return;
-        case POOL_TAKE_BACK:
-                take_back(l, a->worker);
-                return;
-        case POOL_ASK_LIST:
-        case POOL_ASK_PING:
-                pool_asked(p, a->worker, a->type == POOL_ASK_LIST ? QUESTION_LIST : QUESTION_PING,
-                        pool_next_question(p), l->now);
-                return;
-        case POOL_SAMPLE:
-                sample(l);
-                return;
-        case POOL_HAND_OVER:
-                hand_over(l);
-                return;
-        case POOL_REFUSE:
-                while (l->n_hand > 0)
-                        pool_refused(p, l->hand[--l->n_hand],
-                                p->stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
-                return;
-        case POOL_LISTEN_ON:
-        case POOL_LISTEN_OFF:
-        default:
-                return;
-        }
+        if (pool_may_spawn(&l->pool, l->now))
+                pool_spawned(&l->pool, row, 1000 + (int32_t)row, l->now);
 }
+
+static void drain(void *userdata, uint32_t row, enum pool_drain reason)
+{
+        struct life *l = userdata;
+
+        pool_drained(&l->pool, row, reason % 2 != 0, l->now);
+}
+
+static void terminate(void *userdata, uint32_t row)
+{
+        struct life *l = userdata;
+
+        pool_terminated(&l->pool, row, l->now);
+}
+
+static void abort_worker(void *userdata, uint32_t row)
+{
+        struct life *l = userdata;
+
+        pool_aborted(&l->pool, row, l->now);
+}
+
+static void kill_worker(void *userdata, uint32_t row)
+{
+        struct life *l = userdata;
+
+        pool_killed(&l->pool, row, l->now);
+}
+
+static int ask(void *userdata, uint32_t row, enum pool_question question)
+{
+        struct life *l = userdata;
+
+        pool_asked(&l->pool, row, question, pool_next_question(&l->pool), l->now);
+        return 0;
+}
+
+static void refuse(void *userdata)
+{
+        struct life *l = userdata;
+
+        while (l->n_hand > 0)
+                pool_refused(&l->pool, l->hand[--l->n_hand],
+                        l->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
+}
+
+static int listen(void *userdata _unused_, bool on _unused_)
+{
+        return 0;
+}
+
+static const struct pool_deeds deeds = {
+        .spawn = spawn,
+        .drain = drain,
+        .terminate = terminate,
+        .abort = abort_worker,
+        .kill = kill_worker,
+        .take_back = take_back,
+        .ask = ask,
+        .sample = sample,
+        .hand_over = hand_over,
+        .refuse = refuse,
+        .listen = listen,
+};
 
 static void settle(struct life *l)
 {
@@ -157,8 +188,7 @@ static void settle(struct life *l)
 
         for (int i = 0; i < 64 && l->pool.dirty; i++) {
                 pool_decide(&l->pool, l->now, &d);
-                for (size_t k = 0; k < d.n_actions; k++)
-                        carry_out(l, &d.actions[k]);
+                (void)pool_carry_out(&d, &deeds, l);
         }
         life_check(l);
 }
@@ -171,10 +201,11 @@ static void worker_says(struct life *l, uint32_t what, uint32_t row, struct inpu
 
         switch (what / 2 % 4) {
         case 0:
-                r = pool_ready(&l->pool, row, 1 + input_byte(in), l->now);
+                r = pool_ready(&l->pool, row, input_byte(in), l->pool.workers[row].record->features,
+                        l->now);
                 break;
         case 1:
-                r = pool_done(&l->pool, row, id);
+                r = (what & 8 ? pool_failed : pool_done)(&l->pool, row, id);
                 break;
         case 2:
                 r = pool_held(&l->pool, row, id);
@@ -191,11 +222,11 @@ static void worker_says(struct life *l, uint32_t what, uint32_t row, struct inpu
 void life_step(struct life *l, struct input *in)
 {
         uint32_t what = input_byte(in), row = input_byte(in) % l->pool.n_rows;
-        enum worker_state state = l->pool.workers[row].row->state;
+        enum worker_state state = l->pool.workers[row].record->state;
 
         if (what < 32 && pool_may_accept(&l->pool)) {
                 l->hand[l->n_hand++] = pool_accepted(&l->pool, 0, l->now);
-                hand_over(l);
+                (void)hand_over(l);
         } else if (what < 48) {
                 l->now += 1000 * input_word(in);
                 l->pool.dirty = true;

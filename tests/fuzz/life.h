@@ -22,5 +22,5 @@ void life_adopt(struct life *l, struct input *in);
 /* One event, and what follows from it. */
 void life_step(struct life *l, struct input *in);
 
-/* accepted = open + done + lost + refused */
+/* accepted = open + done + failed + lost + refused */
 void life_check(const struct life *l);

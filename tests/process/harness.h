@@ -65,7 +65,7 @@ struct harness_config {
 };
 
 struct counters {
-        uint64_t accepted, open, done, lost, refused, taken_back;
+        uint64_t accepted, open, done, failed, lost, refused, taken_back;
 };
 
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
@@ -112,8 +112,8 @@ unsigned harness_count(const struct transcript *t, const char *const *words);
  * the events. Without `fd` (-1), reads what there is and returns at once. */
 short harness_wait(struct harness *h, int fd, short events);
 
-/* Reads the counters, and with them the law: accepted = open + done + lost + refused. All that the
- * dispatcher was told before has been handled then. */
+/* Reads the counters, and with them the law: accepted = open + done + failed + lost + refused. All
+ * that the dispatcher was told before has been handled then. */
 struct counters harness_counters(struct harness *h);
 
 /* Reads them until one of them, given by its offset in the struct, has this value. */

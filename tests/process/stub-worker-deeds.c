@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The deeds of stub-worker. Each does its thing once and returns, if it can. Called by
- * stub-worker.c, which says when, and by stub-worker-options.c for their names.
+ * The deeds of stub-worker. Each does its thing once and returns, if it can.
  */
 
 #include <fcntl.h>
@@ -53,13 +52,19 @@ static void do_wait(struct stub *stub, const char *arg)
 static void do_ready(struct stub *stub, const char *arg)
 {
         stub->capacity = (uint32_t)stub_number(arg, 1);
-        stub_send_record(stub, RECORD_READY, stub->capacity, 0);
+        stub_send_ready(stub, stub->capacity);
+}
+
+static void do_features(struct stub *stub, const char *arg)
+{
+        stub->features = stub_number(arg, 0);
+        stub_send_ready(stub, stub->capacity);
 }
 
 static void do_flood_ready(struct stub *stub, const char *arg)
 {
         for (unsigned long n = stub_number(arg, 20); n > 0; n--)
-                stub_send_record(stub, RECORD_READY, stub->capacity, 0);
+                stub_send_ready(stub, stub->capacity);
 }
 
 static void do_flood_done(struct stub *stub, const char *arg)
@@ -165,6 +170,17 @@ static void do_twice(struct stub *stub, const char *arg _unused_)
         stub_send_record(stub, RECORD_DONE, 0, id);
 }
 
+static void do_failed(struct stub *stub, const char *arg)
+{
+        if (stub->current)
+                stub_fail(stub, stub->current, (uint32_t)stub_number(arg, RECORD_FAILURE_START));
+}
+
+static void do_foreign_failed(struct stub *stub, const char *arg)
+{
+        stub_send_record(stub, RECORD_FAILED, 0, stub_number(arg, UINT64_MAX - 1));
+}
+
 /* A record that would be sound, but with a descriptor. */
 static void do_descriptor(struct stub *stub, const char *arg _unused_)
 {
@@ -265,6 +281,8 @@ const struct deed stub_deeds[] = {
         { "hang", no_argument, ": never look at anything again", do_hang },
         { "wait", required_argument, "=FIFO: until somebody opens FIFO for writing", do_wait },
         { "ready", required_argument, "=N: another READY, with capacity N", do_ready },
+        { "name-features", required_argument, "=N: another READY, that names features N",
+                do_features },
         { "flood-ready", optional_argument, "[=N]: N (20) READYs at once", do_flood_ready },
         { "flood-done", optional_argument, "[=N]: N (100000) times 64 DONEs", do_flood_done },
         { "size", optional_argument, "[=N]: a datagram of N (15) bytes", do_size },
@@ -277,6 +295,10 @@ const struct deed stub_deeds[] = {
         { "held", optional_argument, "[=ID]: a HELD that nobody asked for", do_held },
         { "foreign", optional_argument, "[=ID]: DONE with an id that it does not hold",
                 do_foreign },
+        { "failed", optional_argument, "[=N]: close the connection, FAILED for reason N (1)",
+                do_failed },
+        { "foreign-failed", optional_argument, "[=ID]: FAILED with an id that it does not hold",
+                do_foreign_failed },
         { "answer", required_argument, "=WORD: a line with WORD to the client", do_answer },
         { "twice", no_argument, ": finish the connection, say DONE again", do_twice },
         { "descriptor", no_argument, ": a record with a descriptor", do_descriptor },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The command line of stub-worker. Called by stub-worker.c.
+ * The command line of stub-worker.
  */
 
 #include <fcntl.h>
@@ -40,6 +40,7 @@ static bool take_mark(struct stub *stub, const char *marks, unsigned long times)
 enum {
         OPT_HELP = 1,
         OPT_CAPACITY,
+        OPT_FEATURES,
         OPT_SERVE,
         OPT_AT,
         OPT_MARKS,
@@ -57,6 +58,7 @@ enum {
 static const struct option habits[] = {
         { "help", no_argument, NULL, OPT_HELP },
         { "capacity", required_argument, NULL, OPT_CAPACITY },
+        { "features", required_argument, NULL, OPT_FEATURES },
         { "serve", required_argument, NULL, OPT_SERVE },
         { "at", required_argument, NULL, OPT_AT },
         { "marks", required_argument, NULL, OPT_MARKS },
@@ -75,6 +77,7 @@ static void help(void)
         puts("stub-worker [OPTION]...: a worker for tests, started by the dispatcher\n"
              "\n"
              "  --capacity=N       as announced by READY (1)\n"
+             "  --features=N       named by READY (0)\n"
              "  --serve=line       on each connection: write one line that says worker, pid,\n"
              "                     listener and id, close, DONE (default)\n"
              "         =echo       the line, then give one request back, close, DONE\n"
@@ -127,6 +130,8 @@ static unsigned parse_at(const char *text)
 static void behave_well(struct stub *stub)
 {
         stub->deed = NULL;
+        stub->features = 0;
+        stub->capacity = MAX(stub->capacity, UINT32_C(1));
         stub->ready_delay = 0;
         stub->never_ready = stub->never_receive = stub->ignore_term = false;
         stub->ignore_drain = stub->no_done = stub->wrong_pong = false;
@@ -157,6 +162,9 @@ void stub_options(struct stub *stub, int argc, char *argv[])
                         exit(0);
                 case OPT_CAPACITY:
                         stub->capacity = (uint32_t)stub_number(optarg, 1);
+                        break;
+                case OPT_FEATURES:
+                        stub->features = stub_number(optarg, 0);
                         break;
                 case OPT_SERVE:
                         parse_serve(stub, optarg);

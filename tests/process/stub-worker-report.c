@@ -2,7 +2,6 @@
 
 /*
  * The report of stub-worker: what a test wants to know of a worker's surroundings, one fact a line.
- * Called by stub-worker.c.
  */
 
 #include <dirent.h>

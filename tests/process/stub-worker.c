@@ -75,16 +75,32 @@ void stub_send_record(const struct stub *stub, enum record_type type, uint32_t v
         stub_send(stub, &record, sizeof(record));
 }
 
+void stub_send_ready(const struct stub *stub, uint32_t capacity)
+{
+        stub_send_record(stub, RECORD_READY, capacity, stub->features);
+}
+
+static void forget(struct stub *stub, struct connection *connection)
+{
+        if (stub->current == connection)
+                stub->current = NULL;
+        *connection = stub->connections[--stub->n_connections];
+        stub->connections[stub->n_connections].fd = -1;
+}
+
 void stub_finish(struct stub *stub, struct connection *connection)
 {
         connection->fd = fd_close(connection->fd);
         if (!stub->no_done)
                 stub_send_record(stub, RECORD_DONE, 0, connection->id);
+        forget(stub, connection);
+}
 
-        if (stub->current == connection)
-                stub->current = NULL;
-        *connection = stub->connections[--stub->n_connections];
-        stub->connections[stub->n_connections].fd = -1;
+void stub_fail(struct stub *stub, struct connection *connection, uint32_t reason)
+{
+        connection->fd = fd_close(connection->fd);
+        stub_send_record(stub, RECORD_FAILED, reason, connection->id);
+        forget(stub, connection);
 }
 
 /* --- Serving --- */
@@ -168,6 +184,15 @@ static void on_client(struct stub *stub, struct connection *connection)
         }
 }
 
+static void on_drain(const struct stub *stub, const struct record *record)
+{
+        if (!(stub->features & RECORD_FEATURE_DRAIN))
+                stub_die(stub, "DRAIN, which it did not take");
+
+        stub_say(stub, "is told to drain: reason=%u deadline=%llu", record->value,
+                (unsigned long long)record->id);
+}
+
 static void on_channel(struct stub *stub)
 {
         struct record record;
@@ -191,6 +216,9 @@ static void on_channel(struct stub *stub)
         switch (record.type) {
         case RECORD_CONNECTION:
                 on_connection(stub, &record, fd);
+                break;
+        case RECORD_DRAIN:
+                on_drain(stub, &record);
                 break;
         case RECORD_LIST:
                 for (size_t i = 0; i < stub->n_connections; i++)
@@ -239,7 +267,7 @@ static void say_ready(struct stub *stub)
                 (void)poll(NULL, 0, stub->ready_delay);
 
         if (!stub->never_ready) {
-                stub_send_record(stub, RECORD_READY, stub->capacity, 0);
+                stub_send_ready(stub, stub->capacity);
                 stub_say(stub, "ready");
         }
         if (stub->deed && stub->at == 0)

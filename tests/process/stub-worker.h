@@ -26,6 +26,7 @@ struct stub {
         int channel;
         const char *number;
         uint32_t capacity;
+        uint64_t features; /* named in each READY, whether or not they were offered */
         enum serve serve;
         const struct deed *deed;
         const char *deed_arg;
@@ -59,10 +60,12 @@ void stub_die(const struct stub *stub, const char *format, ...) _printf_(2, 3);
 
 /* Sends raw bytes; what the dispatcher makes of them is the test. */
 void stub_send(const struct stub *stub, const void *data, size_t size);
+void stub_send_ready(const struct stub *stub, uint32_t capacity);
 void stub_send_record(const struct stub *stub, enum record_type type, uint32_t value, uint64_t id);
 
-/* Closes a connection, and says DONE unless this worker never does. */
+/* Closes a connection, and says DONE unless this worker never does; or says FAILED. */
 void stub_finish(struct stub *stub, struct connection *connection);
+void stub_fail(struct stub *stub, struct connection *connection, uint32_t reason);
 
 /* --- stub-worker-deeds.c --- */
 

@@ -171,7 +171,7 @@ static void test_slot_was_freed(void **state)
         struct scene s;
 
         begin(&s, *state);
-        rounds_with_done(&s, "settling");
+        rounds_with_done(&s, "ending");
         end_rounds(&s);
 }
 
@@ -298,7 +298,7 @@ static void test_adoption_is_cut_short(void **state)
 
                 launch(&s, "restored");
                 harness_await_crash(s.h);
-                start(&s, "settling");
+                start(&s, "ending");
                 harness_await_crash(s.h);
         }
         start(&s, NULL);

@@ -126,6 +126,7 @@ static void test_environment(void **state)
         assert_true(has_line(report, "env EMPTY="));
         assert_true(has_line(report, "env INVOCATION_ID=0123456789"));
         assert_true(has_line(report, "env ACCEPTD_WORKER=1"));
+        assert_true(has_line(report, "env ACCEPTD_FEATURES=7"));
         assert_true(has_line(report, "env ACCEPTD_LISTENERS=main:second"));
         assert_non_null(find_line(report, "env ACCEPTD_INSTANCE="));
         harness_stop(h);
@@ -246,7 +247,7 @@ static void test_no_watchdog(void **state)
         assert_int_equal(harness_count(&h->notify, WORDS("WATCHDOG=1")), 0);
 }
 
-/* STATUS has the figures: workers ready of all, open, done, lost. */
+/* STATUS has the figures: workers ready of all, open, done, failed, lost. */
 static void test_status(void **state)
 {
         struct harness *h = *state;
@@ -257,11 +258,11 @@ static void test_status(void **state)
         harness_await_notify(h, "STATUS=", "3/3");
         for (size_t i = 0; i < 3; i++)
                 client_open_served(h, &clients[i], 0);
-        harness_await_notify(h, "STATUS=", "3 open", "0 done", "0 lost", "full");
+        harness_await_notify(h, "STATUS=", "3 open", "0 done", "0 failed", "0 lost", "full");
         client_close(&clients[0]);
         assert_int_equal(kill(clients[1].pid, SIGKILL), 0);
         (void)client_await_end(h, &clients[1]);
-        harness_await_notify(h, "STATUS=3/3", "1 open", "1 done", "1 lost");
+        harness_await_notify(h, "STATUS=3/3", "1 open", "1 done", "0 failed", "1 lost");
         client_close(&clients[2]);
         harness_stop(h);
 }

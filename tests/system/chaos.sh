@@ -46,30 +46,32 @@ pick() {
 
 # --- what is looked at --------------------------------------------------------
 
-# The counters, into accepted, open, finished, lost, refused, taken_back
+# The counters, into accepted, open, finished, unserved, lost, refused, taken_back
 read_counters() {
         local json pattern
         json=$(timeout 5 acceptctl status echo --json 2>/dev/null) || return
         pattern='"accepted": ([0-9]+),\s*"open": ([0-9]+),\s*"done": ([0-9]+),'
-        pattern+='\s*"lost": ([0-9]+),\s*"refused": ([0-9]+).*"takenBack": ([0-9]+)'
+        pattern+='\s*"failed": ([0-9]+),\s*"lost": ([0-9]+),\s*"refused": ([0-9]+).*"takenBack": ([0-9]+)'
         [[ $json =~ $pattern ]] || return
         accepted=${BASH_REMATCH[1]} open=${BASH_REMATCH[2]} finished=${BASH_REMATCH[3]}
-        lost=${BASH_REMATCH[4]} refused=${BASH_REMATCH[5]} taken_back=${BASH_REMATCH[6]}
+        unserved=${BASH_REMATCH[4]} lost=${BASH_REMATCH[5]} refused=${BASH_REMATCH[6]}
+        taken_back=${BASH_REMATCH[7]}
 }
 
 counters_are_right() {
-        [ "$accepted" = $((open + finished + lost + refused)) ]
+        [ "$accepted" = $((open + finished + unserved + lost + refused)) ]
 }
 
 # A dispatcher that was just killed or stopped does not answer.
 sample() {
+        local figures
         if ! read_counters; then
                 unanswered=$((unanswered + 1))
                 return
         fi
         samples=$((samples + 1))
-        check "accepted=$accepted open=$open done=$finished lost=$lost refused=$refused" \
-                counters_are_right
+        figures="accepted=$accepted open=$open done=$finished failed=$unserved lost=$lost"
+        check "$figures refused=$refused" counters_are_right
         look_at_clock
         [ $clock -ge "$next_report" ] || return 0
         next_report=$((clock + 5000))

@@ -46,7 +46,7 @@ struct worker *small_pool_add_worker(struct small_pool *p, uint32_t row, uint32_
         assert_int_equal(channel_open(&w->channel), 0);
         w->number = pool_next_number(&p->pool);
         pool_spawned(&p->pool, row, 4711, usec_now());
-        assert_int_equal(pool_ready(&p->pool, row, capacity, usec_now()), 0);
+        assert_int_equal(pool_ready(&p->pool, row, capacity, 0, usec_now()), 0);
         return w;
 }
 
@@ -74,7 +74,7 @@ uint64_t small_pool_receive(struct worker *w, uint64_t *ret_id)
 
 enum worker_state small_pool_state(const struct worker *w)
 {
-        return w->context->pool->workers[w->row].row->state;
+        return w->context->pool->workers[w->row].record->state;
 }
 
 int small_pool_run(struct small_pool *p)

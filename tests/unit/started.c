@@ -17,7 +17,8 @@ struct process_template make_template(char *const *argv)
         struct process_template template;
 
         assert_int_equal(
-                process_template_init(&template, (char **)(uintptr_t)argv, "web", "http:https"), 0);
+                process_template_init(&template, (char **)(uintptr_t)argv, "web", "http:https", 5),
+                0);
         return template;
 }
 
@@ -36,7 +37,7 @@ void wait_until_stopped(int pidfd)
         assert_int_equal(info.si_code, CLD_STOPPED);
 }
 
-int try_start(char *const *argv, uint32_t number, struct started *ret)
+int try_start(char *const *argv, uint64_t number, struct started *ret)
 {
         struct process_template template = make_template(argv);
         int pair[2], r;

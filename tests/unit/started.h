@@ -19,7 +19,7 @@ extern char *const stay_argv[];
 struct process_template make_template(char *const *argv);
 
 /* Returns what process_spawn() does. */
-int try_start(char *const *argv, uint32_t number, struct started *ret);
+int try_start(char *const *argv, uint64_t number, struct started *ret);
 
 /* As worker 7. */
 struct started start(char *const *argv);

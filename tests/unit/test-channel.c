@@ -140,6 +140,38 @@ static void test_take_back_drops_questions(void **state)
         expect_empty();
 }
 
+static void test_drain_is_told(void **state)
+{
+        struct record record;
+        const char *why;
+        int fd;
+
+        (void)state;
+        assert_int_equal(channel_tell_drain(&channel, RECORD_DRAIN_RETIRE, 12345), 0);
+        channel_shutdown(&channel);
+        assert_int_equal(wire_receive(channel.queue_fd, false, &record, &fd, &why), 0);
+        assert_int_equal(record.type, RECORD_DRAIN);
+        assert_int_equal(record.value, RECORD_DRAIN_RETIRE);
+        assert_int_equal(record.id, 12345);
+        assert_int_equal(wire_receive(channel.queue_fd, false, &record, &fd, &why), WIRE_END);
+}
+
+/* It is no question: nobody has to ask it again. */
+static void test_take_back_drops_a_drain(void **state)
+{
+        uint64_t id;
+        bool dropped;
+        int fd;
+
+        (void)state;
+        send_many(1);
+        assert_int_equal(channel_tell_drain(&channel, RECORD_DRAIN_STOP, 0), 0);
+        channel_shutdown(&channel);
+        expect_taken_back(1);
+        assert_int_equal(channel_take_back(&channel, &id, &fd, &dropped), WIRE_EMPTY);
+        assert_false(dropped);
+}
+
 /* Received without a descriptor to spare, a connection would be gone. */
 static void test_nothing_is_lost_at_the_limit(void **state)
 {
@@ -252,6 +284,8 @@ int main(void)
                 ON_A_CHANNEL(test_count),
                 ON_A_CHANNEL(test_take_back_in_order),
                 ON_A_CHANNEL(test_take_back_drops_questions),
+                ON_A_CHANNEL(test_drain_is_told),
+                ON_A_CHANNEL(test_take_back_drops_a_drain),
                 ON_A_CHANNEL(test_nothing_is_lost_at_the_limit),
                 ON_A_CHANNEL(test_the_client_notices_nothing),
                 ON_A_CHANNEL(test_shutdown),

@@ -42,17 +42,17 @@ static bool is_degraded(void)
 
 static void test_line(void **state _unused_)
 {
-        expect("0/1 workers ready; connections: 0 open, 0 done, 0 lost");
+        expect("0/1 workers ready; connections: 0 open, 0 done, 0 failed, 0 lost");
         (void)small_pool_add_worker(&small, 0, 1);
-        expect("1/1 workers ready; connections: 0 open, 0 done, 0 lost");
+        expect("1/1 workers ready; connections: 0 open, 0 done, 0 failed, 0 lost");
         pool_assign(&small.pool, pool_accepted(&small.pool, 0, usec_now()), 0);
-        expect("1/1 workers ready; connections: 1 open, 0 done, 0 lost; all workers are full, new "
+        expect("1/1 workers ready; connections: 1 open, 0 done, 0 failed, 0 lost; all workers are full, new "
                "connections wait");
         health.is_exhausted = true;
-        expect("1/1 workers ready; connections: 1 open, 0 done, 0 lost; out of descriptors or "
+        expect("1/1 workers ready; connections: 1 open, 0 done, 0 failed, 0 lost; out of descriptors or "
                "memory, new connections wait");
         pool_stop(&small.pool, usec_now());
-        expect("Stopping: 1/1 workers ready; connections: 1 open, 0 done, 0 lost");
+        expect("Stopping: 1/1 workers ready; connections: 1 open, 0 done, 0 failed, 0 lost");
 }
 
 static void test_failing_and_recovered(void **state _unused_)
@@ -63,7 +63,7 @@ static void test_failing_and_recovered(void **state _unused_)
         health_failing(&health, "no program");
         assert_int_equal(health.n_failed, 2);
         assert_true(is_degraded());
-        expect("0/1 workers ready; connections: 0 open, 0 done, 0 lost; workers fail: no program");
+        expect("0/1 workers ready; connections: 0 open, 0 done, 0 failed, 0 lost; workers fail: no program");
 
         health_recovered(&health);
         assert_int_equal(health.n_failed, 0);

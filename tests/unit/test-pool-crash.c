@@ -2,7 +2,7 @@
 
 /*
  * The pool in storms in which its dispatcher crashes before any store into its memory, also while
- * it adopts, and is adopted: src/policy/pool-adopt.c, and the order of steps in pool.c and slots.c.
+ * it adopts, and is adopted: src/policy/pool-open.c, and the order of steps in pool.c and slots.c.
  * Afterwards, all that waits is served, and the counters are right.
  *
  * A failure names its seed: `POOL_SEED=123 test-pool-crash` runs that one alone. POOL_EPISODES=

@@ -3,7 +3,7 @@
 /*
  * One generation after another while the pool is larger than Workers=:
  * src/policy/pool-generation.c. One worker is replaced by one, whatever else happens; that what a
- * reload is about survives a crash is in test-pool-adopt.c.
+ * reload is about survives a crash is in test-pool-open.c.
  */
 
 #include "world-steps.h"
@@ -233,9 +233,42 @@ static void test_old_one_that_starts_ends_at_the_gate(void **state)
         assert_int_equal(count_generation(1), 0);
 }
 
+static void test_generation_comes_into_force(void **state)
+{
+        (void)state;
+        begin_ready(2, 4);
+        accept_all(2);
+        world_try(w);
+        assert_int_equal(world_count(w, WORKER_STARTING), 1);
+        assert_true(w->listening);
+        world_ready(w, world_find(w, WORKER_STARTING), 4);
+        world_end_trial(w, true);
+        assert_int_equal(w->state.generation, 2);
+        /* one of the old went for the one that came; the other with the second */
+        assert_int_equal(world_count(w, WORKER_DRAINING), 1);
+        assert_int_equal(world_count(w, WORKER_READY), 2);
+        all_ready(4);
+        assert_int_equal(world_count(w, WORKER_DRAINING), 2);
+        assert_int_equal(world_count(w, WORKER_READY), 2);
+}
+
+static void test_generation_is_abandoned(void **state)
+{
+        (void)state;
+        begin_ready(2, 4);
+        world_try(w);
+        world_end_trial(w, false);
+        assert_int_equal(w->state.generation, 1);
+        assert_int_equal(world_count(w, WORKER_TERMINATING), 1);
+        assert_int_equal(world_count(w, WORKER_READY), 2);
+        assert_true(w->listening);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                IN_A_WORLD(test_generation_comes_into_force),
+                IN_A_WORLD(test_generation_is_abandoned),
                 IN_A_WORLD(test_grown_pool_is_replaced_one_by_one),
                 IN_A_WORLD(test_growth_during_a_reload),
                 IN_A_WORLD(test_fewer_than_there_were),

@@ -51,7 +51,7 @@ static void test_probe_that_serves_brings_the_others(void **state)
 
 static usec_t age_of(uint32_t row)
 {
-        return w->now - w->pool.workers[row].started_at;
+        return w->now - w->rows[row].started_at;
 }
 
 /* The wait was over with each READY, however many of the same series had failed. */

@@ -175,7 +175,7 @@ static void test_queue_of_one_that_drains(void **state)
 {
         (void)state;
         begin_with_waiting();
-        pool_drained(&w->pool, 0, w->now);
+        pool_drained(&w->pool, 0, false, w->now);
         world_receive(w, 0, 0);
         assert_in_range(wait_for(WORKER_STATES), USEC_PER_SEC, USEC_PER_SEC + 250000);
         assert_int_equal(world_state(w, 0), WORKER_DRAINING);
@@ -346,9 +346,9 @@ static void test_adopted_queue_is_in_doubt(void **state)
         pool_decide(&pool, w->now, &d);
         assert_true(pool_is_in_doubt(&pool, 0));
         assert_int_equal(pool_sampled(&pool, 0, 1, w->now + 10), 0);
-        assert_false(pool.workers[0].take);
+        assert_false(pool.workers[0].taking_back);
         assert_int_equal(pool_sampled(&pool, 0, 1, w->now + USEC_PER_SEC), 0);
-        assert_true(pool.workers[0].take);
+        assert_true(pool.workers[0].taking_back);
         pool_deinit(&pool);
 }
 

@@ -82,9 +82,9 @@ static void test_ready_flood(void **state)
         (void)state;
         begin_ready(1, 1);
         for (int i = 0; i < 9; i++)
-                assert_int_equal(pool_ready(&w->pool, 0, 1, w->now), 0);
-        assert_int_equal(pool_ready(&w->pool, 0, 1, w->now + 999999), POOL_READY_FLOOD);
-        assert_int_equal(pool_ready(&w->pool, 0, 1, w->now + 1000000), 0);
+                assert_int_equal(pool_ready(&w->pool, 0, 1, 1, w->now), 0);
+        assert_int_equal(pool_ready(&w->pool, 0, 1, 1, w->now + 999999), POOL_READY_FLOOD);
+        assert_int_equal(pool_ready(&w->pool, 0, 1, 1, w->now + 1000000), 0);
 }
 
 /* --- Connections go --- */

@@ -203,6 +203,7 @@ static void test_environment(void **state)
                 "JOURNAL_STREAM" };
         static const char *const ours[][2] = {
                 { "ACCEPTD_CHANNEL", "3" },
+                { "ACCEPTD_FEATURES", "5" },
                 { "ACCEPTD_LISTENERS", "http:https" },
                 { "ACCEPTD_INSTANCE", "web" },
                 { "ACCEPTD_WORKER", "7" },
@@ -241,11 +242,11 @@ static void test_numbers(void **state)
 
         (void)state;
         assert_int_equal(try_start(stay_argv, 1, &small), 0);
-        assert_int_equal(try_start(stay_argv, UINT32_MAX, &large), 0);
+        assert_int_equal(try_start(stay_argv, UINT64_MAX, &large), 0);
         n = read_proc(small.pid, "environ", block, sizeof(block));
         assert_string_equal(find(block, n, "ACCEPTD_WORKER"), "1");
         n = read_proc(large.pid, "environ", block, sizeof(block));
-        assert_string_equal(find(block, n, "ACCEPTD_WORKER"), "4294967295");
+        assert_string_equal(find(block, n, "ACCEPTD_WORKER"), "18446744073709551615");
         (void)end_it(&small);
         (void)end_it(&large);
 }
@@ -261,8 +262,8 @@ static void test_template_of_an_empty_environment(void **state)
         template = make_template(stay_argv);
         environ = saved;
         assert_string_equal(template.environment[0], "ACCEPTD_CHANNEL=3");
-        assert_int_equal(template.worker_at, 3);
-        assert_null(template.environment[3]);
+        assert_int_equal(template.worker_at, 4);
+        assert_null(template.environment[4]);
         process_template_done(&template);
         process_template_done(&template);
 }

@@ -42,7 +42,11 @@ static void test_sound(void **state)
                 { TO_WORKER, { 1, RECORD_CONNECTION, UINT16_MAX, UINT32_MAX, UINT64_MAX } },
                 { TO_WORKER, { 1, RECORD_PING, 0, 0, 0 } },
                 { TO_WORKER, { 1, RECORD_LIST, 0, UINT32_MAX, 0 } },
+                { TO_WORKER, { 1, RECORD_DRAIN, 0, RECORD_DRAIN_STOP, 0 } },
+                { TO_WORKER, { 1, RECORD_DRAIN, 0, UINT32_MAX, UINT64_MAX } },
                 { TO_DISPATCHER, { 1, RECORD_READY, 0, 1, 0 } },
+                { TO_DISPATCHER, { 1, RECORD_READY, 0, 1, UINT64_MAX } },
+                { TO_DISPATCHER, { 1, RECORD_READY, 0, 0, RECORD_FEATURE_PAUSE } },
                 { TO_DISPATCHER, { 1, RECORD_READY, 0, UINT32_MAX, 0 } },
                 { TO_DISPATCHER, { 1, RECORD_DONE, 0, 0, 1 } },
                 { TO_DISPATCHER, { 1, RECORD_DONE, 0, 1000, UINT64_MAX } },
@@ -50,6 +54,8 @@ static void test_sound(void **state)
                 { TO_DISPATCHER, { 1, RECORD_HELD, 0, 0, 1 } },
                 { TO_DISPATCHER, { 1, RECORD_NOT_STARTED, 0, 1, 0 } },
                 { TO_DISPATCHER, { 1, RECORD_NOT_STARTED, 0, RECORD_ERRNO_MAX, 0 } },
+                { TO_DISPATCHER, { 1, RECORD_FAILED, 0, 0, 1 } },
+                { TO_DISPATCHER, { 1, RECORD_FAILED, 0, UINT32_MAX, UINT64_MAX } },
         };
 
         (void)state;
@@ -69,17 +75,23 @@ static void test_unsound(void **state)
                 { TO_WORKER, { 1, RECORD_CONNECTION, 0, 0, 0 }, "connection id is 0" },
                 { TO_WORKER, { 1, RECORD_PING, 0, 0, 1 }, "connection id is not 0" },
                 { TO_WORKER, { 1, RECORD_LIST, 1, 0, 0 }, "listener is not 0" },
+                { TO_WORKER, { 1, RECORD_DRAIN, 1, 1, 0 }, "listener is not 0" },
+                { TO_WORKER, { 1, RECORD_DRAIN, 0, 0, 0 },
+                        "DRAIN for the reason 0 (allowed: 1 or more)" },
                 { TO_DISPATCHER, { 0, RECORD_PONG, 0, 0, 0 },
                         "unknown protocol version (allowed: 1)" },
                 { TO_DISPATCHER, { 255, RECORD_PONG, 0, 0, 0 },
                         "unknown protocol version (allowed: 1)" },
                 { TO_DISPATCHER, { 1, RECORD_READY, 0, 0, 0 },
                         "READY with capacity 0 (allowed: 1 or more)" },
-                { TO_DISPATCHER, { 1, RECORD_READY, 0, 1, 1 }, "connection id is not 0" },
+                { TO_DISPATCHER, { 1, RECORD_READY, 0, 0, ~(uint64_t)RECORD_FEATURE_PAUSE },
+                        "READY with capacity 0 (allowed: 1 or more)" },
                 { TO_DISPATCHER, { 1, RECORD_READY, 1, 1, 0 }, "listener is not 0" },
                 { TO_DISPATCHER, { 1, RECORD_DONE, 0, 0, 0 }, "connection id is 0" },
                 { TO_DISPATCHER, { 1, RECORD_DONE, 1, 0, 1 }, "listener is not 0" },
                 { TO_DISPATCHER, { 1, RECORD_HELD, 0, 0, 0 }, "connection id is 0" },
+                { TO_DISPATCHER, { 1, RECORD_FAILED, 0, 1, 0 }, "connection id is 0" },
+                { TO_DISPATCHER, { 1, RECORD_FAILED, 1, 1, 1 }, "listener is not 0" },
                 { TO_DISPATCHER, { 1, RECORD_PONG, 0, 0, 1 }, "connection id is not 0" },
                 { TO_DISPATCHER, { 1, RECORD_NOT_STARTED, 0, 0, 0 },
                         "NOT_STARTED without an errno (allowed: 1 to 4095)" },
@@ -105,17 +117,15 @@ static void test_types(void **state)
                 bool to_dispatcher =
                         !check(TO_DISPATCHER, with_id) || !check(TO_DISPATCHER, without);
 
-                assert_int_equal(to_worker,
-                        type == RECORD_CONNECTION || type == RECORD_PING || type == RECORD_LIST);
-                assert_int_equal(to_dispatcher,
-                        type == RECORD_READY || type == RECORD_DONE || type == RECORD_PONG ||
-                                type == RECORD_HELD || type == RECORD_NOT_STARTED);
+                assert_int_equal(to_worker, type >= RECORD_CONNECTION && type <= RECORD_DRAIN);
+                assert_int_equal(to_dispatcher, (type >= RECORD_READY && type <= RECORD_FAILED) ||
+                                                        type == RECORD_NOT_STARTED);
                 if (!to_worker)
                         assert_string_equal(check(TO_WORKER, without),
-                                "unknown record type (allowed: CONNECTION, PING, LIST)");
+                                "unknown record type (allowed: CONNECTION, PING, LIST, DRAIN)");
                 if (!to_dispatcher)
                         assert_string_equal(check(TO_DISPATCHER, without),
-                                "unknown record type (allowed: READY, DONE, PONG, HELD)");
+                                "unknown record type (allowed: READY, DONE, PONG, HELD, FAILED)");
         }
 }
 

@@ -86,6 +86,45 @@ static void test_large_serials(void **state)
         assert_ptr_equal(slots_get(&slots, slot->id), slot);
 }
 
+/* The instance went on with ids that were none, and its ledger was refused at half the way. */
+static void test_serials_begin_again(void **state)
+{
+        uint64_t last, first;
+
+        (void)state;
+        head.last_serial = SERIAL_MAX - 1;
+        last = slots_reserve(&slots, 0, 0)->id;
+        first = slots_reserve(&slots, 0, 0)->id;
+        assert_int_equal(last >> SLOT_BITS, SERIAL_MAX);
+        assert_int_equal(first >> SLOT_BITS, 1);
+        assert_true(slot_id_was_given(last, head.last_serial));
+        assert_true(slot_id_was_given(first, head.last_serial));
+        assert_false(slot_id_was_given(UINT64_C(2) << SLOT_BITS, head.last_serial));
+        assert_false(slot_id_was_given(1, head.last_serial));
+
+        slots_done(&slots);
+        assert_int_equal(slots_init(&slots, &head, table, N_SLOTS), 0);
+        assert_non_null(slots_get(&slots, last));
+        assert_non_null(slots_get(&slots, first));
+}
+
+/* Whoever had the slot before, nothing of that is left. */
+static void test_reserve_forgets(void **state)
+{
+        struct slot *slot = slots_reserve(&slots, 0, 0);
+
+        (void)state;
+        memset(slot->source, 1, sizeof(slot->source));
+        slot->source_kind = slot->attempt = slot->listed = 1;
+        slot->cookie = slot->handshake = 1;
+        slots_release(&slots, slot);
+        assert_ptr_equal(slots_reserve(&slots, 0, 0), slot);
+        for (size_t i = 0; i < sizeof(slot->source); i++)
+                assert_int_equal(slot->source[i], 0);
+        assert_int_equal(slot->source_kind + slot->attempt + slot->listed, 0);
+        assert_int_equal(slot->cookie + slot->handshake, 0);
+}
+
 /* As many as there are, in any order, over and over; compared with a plain list. */
 static void test_any_order(void **state)
 {
@@ -176,6 +215,8 @@ int main(void)
                 WITH_SLOTS(test_stale_ids),
                 WITH_SLOTS(test_ids_that_were_never_given),
                 WITH_SLOTS(test_large_serials),
+                WITH_SLOTS(test_serials_begin_again),
+                WITH_SLOTS(test_reserve_forgets),
                 WITH_SLOTS(test_any_order),
                 WITH_SLOTS(test_found_again),
                 WITH_SLOTS(test_found_broken),

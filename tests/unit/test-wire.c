@@ -304,7 +304,7 @@ static void test_unsound_records(void **state)
 
         (void)state;
         assert_int_equal(raw_send(here, &record, sizeof(record), passed, 1), 0);
-        expect_malformed("unknown record type (allowed: CONNECTION, PING, LIST)");
+        expect_malformed("unknown record type (allowed: CONNECTION, PING, LIST, DRAIN)");
         record = raw_record(RECORD_CONNECTION, 0, 0);
         assert_int_equal(raw_send(here, &record, sizeof(record), passed, 1), 0);
         expect_malformed("connection id is 0");

@@ -231,7 +231,7 @@ static void hang_up(void)
 static void test_shutdown_after_drain(void **state _unused_)
 {
         start_ready(1);
-        worker_drain(life.worker);
+        worker_drain(life.worker, POOL_DRAIN_STOP);
         hang_up();
         assert_int_equal(small_pool_state(life.worker), WORKER_DRAINING);
         process_signal(life.worker->pidfd, SIGTERM);
@@ -239,13 +239,16 @@ static void test_shutdown_after_drain(void **state _unused_)
         assert_false(life.failed);
 }
 
+/* What it had not finished is lost at its end, and it is not killed for that. */
 static void test_shutdown_with_a_connection(void **state _unused_)
 {
         start_ready(1);
         (void)give_connection();
-        worker_drain(life.worker);
+        worker_drain(life.worker, POOL_DRAIN_STOP);
         hang_up();
-        assert_int_equal(small_pool_state(life.worker), WORKER_KILLED);
+        assert_int_equal(small_pool_state(life.worker), WORKER_DRAINING);
+        assert_int_equal(life.pool.pool.counters->lost, 0);
+        assert_int_equal(life.pool.pool.slots.n_used, 1);
 }
 
 static void test_shutdown_while_it_serves(void **state _unused_)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The channel between a worker of libacceptd and the test, and what both of them do on it. Called
- * by test-worker.c and by test-worker-open.c, -violations.c, -wait.c and -random.c.
+ * The channel between a worker of libacceptd and the test, and what both of them do on it.
  */
 
 #include <fcntl.h>
@@ -33,6 +32,7 @@ int fixture_open_channel(void **state)
         fixture = (struct fixture){ .peer = pair[0], .channel = pair[1] };
         set_variable("ACCEPTD_CHANNEL", "%d", fixture.channel);
         set_variable("ACCEPTD_LISTENERS", "http:local");
+        unsetenv("ACCEPTD_FEATURES");
         *state = &fixture;
         return 0;
 }
@@ -43,6 +43,17 @@ int fixture_open_worker(void **state)
 
         fixture_open_channel(state);
         f = *state;
+        assert_int_equal(acceptd_worker_open(&f->worker), 0);
+        return 0;
+}
+
+int fixture_open_modern_worker(void **state)
+{
+        struct fixture *f;
+
+        fixture_open_channel(state);
+        f = *state;
+        set_variable("ACCEPTD_FEATURES", "%d", RECORD_FEATURES);
         assert_int_equal(acceptd_worker_open(&f->worker), 0);
         return 0;
 }
@@ -58,6 +69,7 @@ int fixture_close(void **state)
         fd_close(f->peer);
         unsetenv("ACCEPTD_CHANNEL");
         unsetenv("ACCEPTD_LISTENERS");
+        unsetenv("ACCEPTD_FEATURES");
         return leaks_end(state);
 }
 
@@ -121,6 +133,15 @@ void assert_record(const struct record *record, uint8_t type, uint64_t id)
 {
         assert_int_equal(record->type, type);
         assert_int_equal(record->id, id);
+}
+
+void expect_ready(const struct fixture *f, uint32_t capacity, uint64_t features)
+{
+        struct record records[RECORD_BATCH_MAX];
+
+        assert_int_equal(hear(f, records), 1);
+        assert_record(&records[0], RECORD_READY, features);
+        assert_int_equal(records[0].value, capacity);
 }
 
 void expect_one(const struct fixture *f, uint8_t type, uint32_t value)

@@ -20,9 +20,13 @@ struct fixture {
 #define WITH_CHANNEL(test)                                                                         \
         cmocka_unit_test_setup_teardown(test, fixture_open_channel, fixture_close)
 #define WITH_WORKER(test) cmocka_unit_test_setup_teardown(test, fixture_open_worker, fixture_close)
+/* Its dispatcher offers all features. */
+#define WITH_MODERN_WORKER(test)                                                                   \
+        cmocka_unit_test_setup_teardown(test, fixture_open_modern_worker, fixture_close)
 
 int fixture_open_channel(void **state);
 int fixture_open_worker(void **state);
+int fixture_open_modern_worker(void **state);
 int fixture_close(void **state);
 
 /* In the environment. */
@@ -46,6 +50,9 @@ size_t hear(const struct fixture *f, struct record *records);
 
 void assert_silent(const struct fixture *f);
 void assert_record(const struct record *record, uint8_t type, uint64_t id);
+
+/* Reads a datagram that is this READY. */
+void expect_ready(const struct fixture *f, uint32_t capacity, uint64_t features);
 
 /* Reads a datagram that is this one record. */
 void expect_one(const struct fixture *f, uint8_t type, uint32_t value);

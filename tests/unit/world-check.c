@@ -23,8 +23,8 @@ static bool has_credit(const struct world *w, uint32_t row)
         const struct world_worker *v = &w->workers[row];
 
         return v->alive && world_state(w, row) == WORKER_READY && count_open(v) < v->capacity &&
-               !v->must_list && w->pool.workers[row].blocked_until == 0 &&
-               !w->pool.workers[row].take && !w->pool.workers[row].silent;
+               !v->must_list && !v->paused && w->pool.workers[row].blocked_until == 0 &&
+               !w->pool.workers[row].taking_back && !w->pool.workers[row].ignores_queue;
 }
 
 static bool is_same(const struct pool_decision *a, const struct pool_decision *b)
@@ -32,8 +32,7 @@ static bool is_same(const struct pool_decision *a, const struct pool_decision *b
         if (a->n_actions != b->n_actions || a->wake_at != b->wake_at || a->finished != b->finished)
                 return false;
         for (size_t i = 0; i < a->n_actions; i++)
-                if (a->actions[i].type != b->actions[i].type ||
-                        a->actions[i].worker != b->actions[i].worker)
+                if (memcmp(&a->actions[i], &b->actions[i], sizeof(a->actions[i])) != 0)
                         return false;
 
         return true;
@@ -60,7 +59,7 @@ void world_check_may_accept(struct world *w)
                 credit = credit || has_credit(w, i);
                 /* older: what a dead worker left in its queue, or one that lives does not read */
                 world_expect(w, !w->workers[i].has_row || w->workers[i].alive);
-                world_expect(w, !w->pool.workers[i].take);
+                world_expect(w, !w->pool.workers[i].taking_back);
         }
         world_expect(w, credit);
         world_expect(w, w->n_hand == 0);
@@ -95,7 +94,7 @@ void world_check_is_first_to_take_back(struct world *w, uint32_t row)
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
                 credit = credit || has_credit(w, i);
 
-        world_expect(w, v->has_row && w->pool.workers[row].take);
+        world_expect(w, v->has_row && w->pool.workers[row].taking_back);
         world_expect(w, credit || !v->alive);
         world_expect(w, credit || w->pool.stopping || world_count(w, WORKER_NONE) == 0);
 }
@@ -118,7 +117,8 @@ static struct size measure(struct world *w)
 
         s.running = s.ready + s.starting;
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
-                s.busy += world_state(w, i) == WORKER_READY && count_open(&w->workers[i]) > 0;
+                s.busy += world_state(w, i) == WORKER_READY &&
+                          (count_open(&w->workers[i]) > 0 || w->workers[i].paused);
         s.idle = s.ready - s.busy;
         if (s.leaving < w->settings.workers_max)
                 s.most = MAX(s.most, w->settings.workers_max - s.leaving);
@@ -153,8 +153,10 @@ void world_check_may_recycle(struct world *w, uint32_t row)
         world_expect(w, s.leaving == 0);
         world_expect(w, s.ready > w->settings.workers);
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
-                has_successor = has_successor || (world_state(w, i) == WORKER_READY &&
-                                                         w->workers[i].number > v->number);
+                has_successor =
+                        has_successor ||
+                        (world_state(w, i) == WORKER_READY && i != row &&
+                                (w->workers[i].number > v->number || i == w->pool.successor));
         world_expect(w, has_successor);
 }
 
@@ -192,8 +194,8 @@ static void check_growth(struct world *w)
                 const struct world_worker *v = &w->workers[i];
                 enum worker_state state = world_state(w, i);
 
-                if (has_credit(w, i) ||
-                        (state == WORKER_READY && v->must_list && count_open(v) < v->capacity))
+                if (has_credit(w, i) || (state == WORKER_READY && v->must_list && !v->paused &&
+                                                count_open(v) < v->capacity))
                         return;
                 if (!v->alive || w->rows[i].generation != w->state.generation)
                         continue;
@@ -214,12 +216,12 @@ static void check_counters(struct world *w)
 
         for (size_t i = 0; i < ELEMENTSOF(w->slots); i++)
                 open += w->slots[i].state != SLOT_FREE;
-        for (size_t i = 0; i < REFUSALS; i++)
+        for (size_t i = 0; i < REFUSALS_MAX; i++)
                 refused += c->refused[i];
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
                 queued_or_held += count_open(&w->workers[i]);
 
-        world_expect(w, c->accepted == open + c->done + c->lost + refused);
+        world_expect(w, c->accepted == open + c->done + c->failed + c->lost + refused);
         world_expect(w, open == queued_or_held);
         world_expect(w, open == w->pool.slots.n_used);
         world_expect(w, open <= w->settings.max_connections);
@@ -239,16 +241,20 @@ static void check_worker(struct world *w, uint32_t row)
         world_expect(w, worker_state_info(state)->alive == v->alive);
         world_expect(w, (state == WORKER_DEAD) == (v->has_row && !v->alive));
         world_expect(w, p->open == count_open(v));
-        world_expect(w, p->idle == (state == WORKER_READY && p->open == 0));
+        world_expect(w, p->idle == (state == WORKER_READY && p->open == 0 && !v->paused));
         world_expect(w, in_heap == has_credit(w, row));
         if (state == WORKER_DEAD)
-                world_expect(w, p->take);
+                world_expect(w, p->taking_back);
         world_expect(w, v->alive || !p->must_list);
         /* What it was asked and did not answer, whether it has read that or not. */
         if (v->asked && w->n_crashes == 0)
                 world_expect(w, p->question == QUESTION_PING && p->question_value == v->question);
         if (v->has_row)
-                world_expect(w, p->row->number == v->number);
+                world_expect(w, p->record->number == v->number);
+        if (v->has_row && v->capacity > 0)
+                world_expect(w, p->record->features == (v->number & WORLD_OFFERS));
+        if (v->has_row)
+                world_expect(w, pool_is_paused(&w->pool, row) == v->paused);
         if (in_heap)
                 world_expect(w, w->pool.heap[p->heap_position] == row);
 }
@@ -272,17 +278,17 @@ static void check_heap(struct world *w)
 
 static void check_rows(struct world *w)
 {
-        uint32_t n_heap = 0, n_take = 0, n_idle = 0;
+        uint32_t n_heap = 0, n_taking_back = 0, n_idle = 0;
 
         for (uint32_t i = 0; i < w->pool.n_rows; i++) {
                 check_worker(w, i);
-                n_take += w->pool.workers[i].take;
+                n_taking_back += w->pool.workers[i].taking_back;
                 n_heap += has_credit(w, i);
                 n_idle += w->pool.workers[i].idle;
         }
         world_expect(w, w->pool.n_idle == n_idle);
         world_expect(w, w->pool.n_heap == n_heap);
-        world_expect(w, w->pool.n_take == n_take);
+        world_expect(w, w->pool.n_taking_back == n_taking_back);
         world_expect(w, w->pool.n_in_hand == w->n_hand);
 }
 

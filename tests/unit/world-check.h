@@ -3,7 +3,7 @@
 
 #include "world.h"
 
-/* Between world.c and world-check.c. */
+/* Between the files of the world. */
 
 /* Carries out all that is to be decided now. */
 void world_settle(struct world *w);
@@ -23,6 +23,23 @@ void world_hear_list(struct world *w, uint32_t row);
 void world_sample(struct world *w);
 
 void world_kill(struct world *w, uint32_t row);
+
+/* What pool_carry_out() does here. */
+extern const struct pool_deeds world_deeds;
+
+#define WORLD_PAUSE_USEC (100 * USEC_PER_MSEC) /* without descriptors */
+
+/* What is in hand is sent to whoever has credit. */
+void world_hand_over(struct world *w);
+
+/* The first record leaves the queue. */
+struct world_item world_take_from_queue(struct world_worker *v);
+
+/* The worker's READY was heard. */
+void world_is_ready(struct world *w, uint32_t row, uint32_t capacity);
+
+/* Where the dispatcher dies with what the worker just said, the next one hears it, too. */
+bool world_stays(const struct world *w, uint32_t row);
 
 /* Asks the pool, twice: the answer is the same while nothing was carried out. */
 void world_decide(struct world *w);

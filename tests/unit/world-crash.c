@@ -128,6 +128,18 @@ static void lose_done(struct world *w, uint32_t row)
         v->saying = 0;
 }
 
+/* So is the READY of one that was paused. */
+static void hear_ready_again(struct world *w, uint32_t row)
+{
+        struct world_worker *v = &w->workers[row];
+        uint32_t capacity = TAKE(v->resuming, 0U);
+
+        if (capacity == 0 || !v->alive || world_state(w, row) == WORKER_KILLED)
+                return;
+        world_expect(w, pool_ready(&w->pool, row, capacity, v->number & WORLD_OFFERS, w->now) == 0);
+        world_is_ready(w, row, capacity);
+}
+
 /* The DONE of a worker that cannot be asked is still in its channel: src/dispatcher/worker.c. */
 static void hear_done_again(struct world *w, uint32_t row)
 {
@@ -141,8 +153,12 @@ static void hear_done_again(struct world *w, uint32_t row)
                 lose_done(w, row);
                 return;
         }
-        world_expect(w, pool_done(&w->pool, row, v->saying) == 0);
-        w->expected.done += open;
+        if (v->saying_failed)
+                world_expect(w, pool_failed(&w->pool, row, v->saying) == 0);
+        else
+                world_expect(w, pool_done(&w->pool, row, v->saying) == 0);
+        w->expected.failed += open && v->saying_failed;
+        w->expected.done += open && !v->saying_failed;
         if (item)
                 item->settled = true;
         else
@@ -183,7 +199,7 @@ static void check_counters(struct world *w, enum world_end end)
 {
         const struct counters *c = &w->state.counters;
         struct counters *e = &w->expected;
-        uint64_t sum = w->pool.slots.n_used + c->done + c->lost;
+        uint64_t sum = w->pool.slots.n_used + c->done + c->failed + c->lost;
 
         for (size_t i = 0; i < REFUSALS; i++)
                 sum += c->refused[i];
@@ -195,6 +211,7 @@ static void check_counters(struct world *w, enum world_end end)
 
         world_expect(w, c->accepted - e->accepted <= 1);
         world_expect(w, c->done - e->done <= TORN_MAX);
+        world_expect(w, c->failed - e->failed <= 1);
         world_expect(w, c->lost - e->lost <= TORN_MAX);
         world_expect(w, c->taken_back - e->taken_back <= 1);
         for (size_t i = 0; i < REFUSALS; i++)
@@ -223,6 +240,7 @@ static void restore_worker(struct world *w, uint32_t row)
         struct world_worker *v = &w->workers[row];
 
         v->capacity = w->rows[row].capacity;
+        v->paused = pool_is_paused(&w->pool, row);
         v->last_chosen = 0;
         v->answered_at = 0;
         v->asked = false;
@@ -298,6 +316,8 @@ void world_adopt(struct world *w, enum world_end end)
                         restore_worker(w, i);
         restore_hand(w, end);
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
+                hear_ready_again(w, i);
+        for (uint32_t i = 0; i < w->pool.n_rows; i++)
                 hear_done_again(w, i);
         world_settle(w);
         see_deaths(w);
@@ -308,5 +328,6 @@ void world_check_truth(struct world *w)
         const struct counters *c = &w->state.counters;
 
         world_expect(w, c->accepted <= w->n_taken && w->n_taken <= c->accepted + w->n_crashes);
-        world_expect(w, c->done <= w->n_finished && w->n_finished <= c->done + w->n_unheard);
+        world_expect(w, c->done + c->failed <= w->n_finished);
+        world_expect(w, w->n_finished <= c->done + c->failed + w->n_unheard);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Questions to workers of a made-up world, their answers, and how much is queued. Called by
- * world.c.
+ * Questions to workers of a made-up world, their answers, and how much is
+ * queued.
  */
 
 #include "world-check.h"
@@ -54,15 +54,15 @@ void world_ask(struct world *w, uint32_t row, bool list)
 static void sample_one(struct world *w, uint32_t row)
 {
         const struct world_worker *v = &w->workers[row];
-        bool was = w->pool.workers[row].take, take;
+        bool was = w->pool.workers[row].taking_back, take;
         uint32_t waiting = world_count_waiting(w, row), i = 0;
 
-        if (w->n_crashes == 0)
+        if (!w->pool.workers[row].adopted)
                 world_expect(w, pool_count_waiting(&w->pool, row, (uint32_t)v->n_queue) == waiting);
         (void)pool_sampled(&w->pool, row, (uint32_t)v->n_queue, w->now);
         if (w->n_crashes > 0) /* what was sent before it is not known exactly */
                 return;
-        take = w->pool.workers[row].take;
+        take = w->pool.workers[row].taking_back;
         if (waiting == 0) {
                 world_expect(w, !take);
                 return;

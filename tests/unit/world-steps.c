@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The one world of a directed test. Called by test-pool.c and test-pool-*.c. */
+/* The one world of a directed test. */
 
 #include "world-steps.h"
 

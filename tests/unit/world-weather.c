@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Random events for a world. Called by test-pool-random.c and test-pool-crash.c.
+ * Random events for a world.
  */
 
 #include "world-weather.h"
@@ -104,6 +104,7 @@ static const struct weather *change_weather(struct world *w)
         w->no_descriptor = weather->no_descriptor;
         w->channel_full = weather->channel_full;
         w->channel_gone = weather->channel_gone;
+        w->told = 128;
         w->burst = world_chance(w, 128) ? 64 : 1 + (int)world_random(w, 4);
 
         return weather;
@@ -125,43 +126,6 @@ static enum event pick_event(struct world *w, const struct weather *weather)
         return PASS_TIME;
 }
 
-/* --- Changes by the administrator --- */
-
-void world_change_settings(struct world *w)
-{
-        struct settings *s = &w->settings;
-
-        s->distribute =
-                world_chance(w, 128) ? DISTRIBUTE_ROUND_ROBIN : DISTRIBUTE_LEAST_CONNECTIONS;
-        s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
-        s->queue_timeout = world_chance(w, 64) ? USEC_INFINITY : 10000 + world_random(w, 1000000);
-        s->watchdog = world_chance(w, 128) ? 0 : 20000 + world_random(w, 1000000);
-        s->restart = 1000 + world_random(w, 100000);
-        s->restart_max_delay = s->restart + world_random(w, 1000000);
-        s->workers_spare = world_random(w, 5);
-        s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
-        s->worker_idle_timeout = 1000 + world_random(w, 1000000);
-        s->reload_drain_timeout = world_chance(w, 128) ? USEC_INFINITY : world_random(w, 1000000);
-        pool_settings_changed(&w->pool);
-        world_settle(w);
-}
-
-void world_try(struct world *w)
-{
-        w->generations = true;
-        pool_try(&w->pool);
-        world_settle(w);
-}
-
-void world_end_trial(struct world *w, bool commit)
-{
-        if (commit)
-                pool_commit(&w->pool);
-        else
-                pool_abandon(&w->pool);
-        world_settle(w);
-}
-
 /* --- The storm --- */
 
 /* A worker that runs and may still be heard, or -1. */
@@ -177,6 +141,12 @@ static int64_t pick_worker(struct world *w)
         return -1;
 }
 
+/* One that was ready may pause. */
+static uint32_t pick_capacity(struct world *w, bool said_ready, uint32_t max)
+{
+        return said_ready && world_chance(w, 128) ? 0 : 1 + world_random(w, max);
+}
+
 static void worker_event(struct world *w, enum event event, uint32_t row, uint32_t capacity_max)
 {
         const struct world_worker *v = &w->workers[row];
@@ -186,14 +156,15 @@ static void worker_event(struct world *w, enum event event, uint32_t row, uint32
         case SAY_READY:
                 /* seldom again */
                 if ((!said_ready && !v->mute) || (said_ready && world_chance(w, 32)))
-                        world_ready(w, row, 1 + world_random(w, capacity_max));
+                        world_ready(w, row, pick_capacity(w, said_ready, capacity_max));
                 return;
         case RECEIVE:
                 world_receive(w, row, 1 + world_random(w, 3));
                 return;
         case SAY_DONE:
                 if (v->n_held > 0)
-                        world_done(w, row, world_random(w, (uint32_t)v->n_held));
+                        (world_chance(w, 32) ? world_failed : world_done)(
+                                w, row, world_random(w, (uint32_t)v->n_held));
                 return;
         case SAY_DONE_UNRECEIVED:
                 if (v->n_queue > 0)
@@ -329,6 +300,10 @@ static bool behave(struct world *w, uint32_t row)
                 return true;
         case WORKER_READY:
         case WORKER_DRAINING:
+                if (world_state(w, row) == WORKER_READY && w->workers[row].paused) {
+                        world_ready(w, row, 1 + world_random(w, 3));
+                        return true;
+                }
                 if (w->workers[row].n_queue > 0)
                         world_receive(w, row, WORLD_QUEUE_MAX);
                 if (w->workers[row].n_said > 0) {
@@ -370,7 +345,7 @@ static bool somebody_gets_nothing(const struct world *w)
 {
         for (uint32_t i = 0; i < w->pool.n_rows; i++)
                 if (world_state(w, i) == WORKER_READY &&
-                        (w->pool.workers[i].silent || w->pool.workers[i].take))
+                        (w->pool.workers[i].ignores_queue || w->pool.workers[i].taking_back))
                         return true;
 
         return false;

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The made-up world around a pool. Deeds follow dispatcher.c and worker.c; what must hold whatever
- * happens is in world-check.c. Called by test-pool.c and test-pool-random.c.
+ * The made-up world around a pool, and its events. What the pool decides is done in world-deeds.c;
+ * what must hold whatever happens is in world-check.c.
  */
 
 #include <inttypes.h>
 
 #include "world-check.h"
 #include "world.h"
-
-#define PAUSE_USEC (100 * USEC_PER_MSEC)
 
 uint32_t world_random(struct world *w, uint32_t below)
 {
@@ -75,6 +73,7 @@ void world_open_pool(struct world *w)
         };
 
         world_expect(w, pool_init(&w->pool, &w->settings, &memory) == 0);
+        w->pool.offers = WORLD_OFFERS;
 }
 
 void world_deinit(struct world *w)
@@ -82,230 +81,7 @@ void world_deinit(struct world *w)
         pool_deinit(&w->pool);
 }
 
-/* --- Deeds, as in dispatcher.c --- */
-
-void world_kill(struct world *w, uint32_t row)
-{
-        w->workers[row].signalled = true;
-        pool_killed(&w->pool, row, w->now);
-}
-
-/* Returns whether the channel took it. */
-static bool send(struct world *w, uint32_t row, struct slot *slot)
-{
-        struct world_worker *v = &w->workers[row];
-
-        if (v->n_queue == WORLD_QUEUE_MAX || world_chance(w, w->channel_full)) {
-                pool_not_sent(&w->pool, slot, w->now);
-                return false;
-        }
-        if (world_chance(w, w->channel_gone)) {
-                pool_not_sent(&w->pool, slot, w->now);
-                world_kill(w, row);
-                return false;
-        }
-
-        v->queue[v->n_queue++] = (struct world_item){ .id = slot->id, .sent_at = w->now };
-        v->handed_over++;
-        pool_sent(&w->pool, slot);
-        return true;
-}
-
-static void drop_from_hand(struct world *w, size_t i)
-{
-        w->n_hand--;
-        for (; i < w->n_hand; i++)
-                w->hand[i] = w->hand[i + 1];
-}
-
-static bool send_from_hand(struct world *w, size_t i)
-{
-        int64_t row;
-
-        while ((row = pool_choose(&w->pool)) >= 0) {
-                world_check_choice(w, (uint32_t)row);
-                pool_assign(&w->pool, w->hand[i], (uint32_t)row);
-                w->workers[row].last_chosen = ++w->n_choices;
-                if (send(w, (uint32_t)row, w->hand[i])) {
-                        drop_from_hand(w, i);
-                        return true;
-                }
-        }
-
-        return false;
-}
-
-static void hand_over(struct world *w)
-{
-        for (size_t i = 0; i < w->n_hand;)
-                if (!send_from_hand(w, i))
-                        i++;
-}
-
-static void spawn(struct world *w, uint32_t row)
-{
-        if (!pool_may_spawn(&w->pool, w->now))
-                return;
-        if (world_chance(w, w->spawn_fails)) {
-                pool_spawn_failed(&w->pool, w->now);
-                return;
-        }
-
-        w->workers[row] = (struct world_worker){
-                .alive = true,
-                .has_row = true,
-                .number = pool_next_number(&w->pool),
-        };
-        w->n_spawns++;
-        pool_spawned(&w->pool, row, (int32_t)w->n_spawns + 1, w->now);
-        w->workers[row].stored = true;
-}
-
-void world_bury(struct world *w, uint32_t row)
-{
-        struct world_worker *v = &w->workers[row];
-
-        world_expect(w, pool_emptied(&w->pool, row) == v->n_held + v->n_ghosts);
-        w->expected.lost += v->n_held + v->n_ghosts;
-        w->n_unheard += v->n_unheard;
-        *v = (struct world_worker){};
-}
-
-static struct world_item take_from_queue(struct world_worker *v)
-{
-        struct world_item first = v->queue[0];
-
-        memmove(v->queue, v->queue + 1, --v->n_queue * sizeof(first));
-        return first;
-}
-
-/* Nothing is left in a queue that was taken back. */
-static void queue_empty(struct world *w, uint32_t row)
-{
-        if (!w->workers[row].alive)
-                world_bury(w, row);
-        else
-                (void)pool_queue_taken(&w->pool, row);
-}
-
-static void take_back(struct world *w, uint32_t row)
-{
-        struct world_worker *v = &w->workers[row];
-        struct world_item item;
-        struct slot *slot;
-
-        world_expect(w, w->n_hand < POOL_HAND_MAX);
-        world_check_is_first_to_take_back(w, row);
-        while (v->n_queue > 0 && v->queue[0].id == 0) {
-                (void)take_from_queue(v);
-                pool_question_dropped(&w->pool, row);
-        }
-        if (v->n_queue == 0) {
-                queue_empty(w, row);
-                return;
-        }
-        if (world_chance(w, w->no_descriptor)) {
-                pool_pause(&w->pool, w->now + PAUSE_USEC);
-                return;
-        }
-
-        pool_taking(&w->pool, row, true);
-        item = take_from_queue(v);
-        slot = pool_take_back(&w->pool, row, item.id);
-        world_expect(w, (slot == NULL) == item.settled);
-        if (v->n_queue == 0)
-                queue_empty(w, row);
-        if (!slot)
-                return;
-
-        w->hand[w->n_hand++] = slot;
-        w->expected.taken_back++;
-        hand_over(w);
-}
-
-static void refuse(struct world *w)
-{
-        enum refusal reason = w->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED;
-
-        world_expect(w, w->n_hand > 0);
-        world_expect(w, w->pool.stopping || world_count(w, WORKER_DEAD) == w->pool.n_rows);
-        while (w->n_hand > 0) {
-                pool_refused(&w->pool, w->hand[0], reason);
-                drop_from_hand(w, 0);
-                w->expected.refused[reason]++;
-        }
-}
-
-static void abort_worker(struct world *w, uint32_t row)
-{
-        world_expect(w, w->settings.watchdog > 0);
-        world_expect(w, world_state(w, row) == WORKER_READY);
-        world_expect(w, w->now - w->workers[row].answered_at >= w->settings.watchdog ||
-                                w->workers[row].answered_at == 0);
-        w->n_aborts++;
-        w->workers[row].signalled = true;
-        pool_aborted(&w->pool, row, w->now);
-}
-
-static void drain(struct world *w, uint32_t row)
-{
-        pool_drained(&w->pool, row, w->now);
-        w->workers[row].shut = true;
-}
-
-static void carry_out(struct world *w, const struct pool_action *action)
-{
-        switch (action->type) {
-        case POOL_SPAWN:
-                spawn(w, action->worker);
-                return;
-        case POOL_DRAIN:
-                drain(w, action->worker);
-                return;
-        case POOL_RETIRE:
-                world_check_may_retire(w, action->worker);
-                drain(w, action->worker);
-                return;
-        case POOL_RECYCLE:
-                world_check_may_recycle(w, action->worker);
-                drain(w, action->worker);
-                return;
-        case POOL_TERMINATE:
-                w->workers[action->worker].signalled = true;
-                pool_terminated(&w->pool, action->worker, w->now);
-                return;
-        case POOL_ABORT:
-                abort_worker(w, action->worker);
-                return;
-        case POOL_ASK_PING:
-                world_ask(w, action->worker, false);
-                return;
-        case POOL_SAMPLE:
-                world_sample(w);
-                return;
-        case POOL_KILL:
-                world_kill(w, action->worker);
-                return;
-        case POOL_TAKE_BACK:
-                take_back(w, action->worker);
-                return;
-        case POOL_HAND_OVER:
-                world_expect(w, w->n_hand > 0);
-                hand_over(w);
-                return;
-        case POOL_REFUSE:
-                refuse(w);
-                return;
-        case POOL_ASK_LIST:
-                world_ask(w, action->worker, true);
-                return;
-        case POOL_LISTEN_ON:
-        case POOL_LISTEN_OFF:
-        default:
-                w->listening = action->type == POOL_LISTEN_ON;
-                return;
-        }
-}
+/* --- Decisions --- */
 
 void world_settle(struct world *w)
 {
@@ -317,8 +93,7 @@ void world_settle(struct world *w)
 
         for (int i = 0; i < w->burst && w->pool.dirty; i++) {
                 world_decide(w);
-                for (size_t k = 0; k < w->decision.n_actions; k++)
-                        carry_out(w, &w->decision.actions[k]);
+                world_expect(w, pool_carry_out(&w->decision, &world_deeds, w) == 0);
         }
 
         w->timer = w->pool.dirty ? w->now : w->decision.wake_at;
@@ -338,34 +113,56 @@ uint32_t world_accept(struct world *w, uint32_t burst)
         for (; n < burst && w->backlog > 0 && pool_may_accept(&w->pool); n++) {
                 world_check_may_accept(w);
                 if (world_chance(w, w->no_descriptor)) {
-                        pool_pause(&w->pool, w->now + PAUSE_USEC);
+                        pool_pause(&w->pool, w->now + WORLD_PAUSE_USEC);
                         break;
                 }
                 w->backlog--;
                 w->n_taken++;
                 w->hand[w->n_hand++] = pool_accepted(&w->pool, 3, w->now);
                 w->expected.accepted++;
-                hand_over(w);
+                world_hand_over(w);
         }
 
         world_settle(w);
         return n;
 }
 
+/* What it says stays in its channel until it was noted. */
+bool world_stays(const struct world *w, uint32_t row)
+{
+        return world_state(w, row) > WORKER_READY || w->workers[row].paused;
+}
+
+void world_is_ready(struct world *w, uint32_t row, uint32_t capacity)
+{
+        struct world_worker *v = &w->workers[row];
+
+        world_expect(w, capacity > 0 || v->capacity > 0);
+        v->paused = capacity == 0;
+        if (capacity > 0)
+                v->capacity = MIN(capacity, w->settings.connections_per_worker);
+}
+
 void world_ready(struct world *w, uint32_t row, uint32_t capacity)
 {
+        struct world_worker *v = &w->workers[row];
+        uint32_t features = v->number & WORLD_OFFERS;
+
         world_hear_list(w, row);
         if (world_state(w, row) == WORKER_STARTING) {
                 w->workers[row].idle_since = w->now;
                 w->workers[row].answered_at = w->now;
         }
-        w->workers[row].mute = true; /* until it was heard */
-        if (pool_ready(&w->pool, row, capacity, w->now) != 0)
+        v->mute = true; /* until it was heard */
+        v->stays = world_stays(w, row);
+        v->resuming = v->paused ? capacity : 0;
+        if (pool_ready(&w->pool, row, capacity, features, w->now) != 0)
                 world_kill(w, row);
         else
-                w->workers[row].capacity = MIN(capacity, w->settings.connections_per_worker);
-        w->workers[row].blocked_until = 0;
-        w->workers[row].mute = false;
+                world_is_ready(w, row, capacity);
+        v->resuming = 0;
+        v->blocked_until = 0;
+        v->mute = false;
         world_settle(w);
 }
 
@@ -374,10 +171,11 @@ void world_receive(struct world *w, uint32_t row, size_t n)
         struct world_worker *v = &w->workers[row];
 
         for (; n > 0 && v->n_queue > 0 && v->n_held < WORLD_HELD_MAX; n--) {
-                struct world_item item = take_from_queue(v);
+                struct world_item item = world_take_from_queue(v);
 
                 if (item.id == 0) {
-                        world_answer(w, v, &item);
+                        if (!item.drain)
+                                world_answer(w, v, &item);
                 } else if (!item.settled) {
                         v->held[v->n_held++] = item.id;
                 }
@@ -385,29 +183,44 @@ void world_receive(struct world *w, uint32_t row, size_t n)
         world_settle(w);
 }
 
-static void expect_done(struct world *w, uint32_t row, uint64_t id)
+static void expect_done(struct world *w, uint32_t row, uint64_t id, bool failed)
 {
         struct world_worker *v = &w->workers[row];
 
         w->n_finished++;
         v->saying = id;
-        v->stays = world_state(w, row) > WORKER_READY;
-        world_expect(w, pool_done(&w->pool, row, id) == 0);
+        v->saying_failed = failed;
+        v->stays = world_stays(w, row);
+        if (failed)
+                world_expect(w, pool_failed(&w->pool, row, id) == 0);
+        else
+                world_expect(w, pool_done(&w->pool, row, id) == 0);
         v->saying = 0;
-        w->expected.done++;
-        w->workers[row].served = true;
+        w->expected.done += !failed;
+        w->expected.failed += failed;
+        w->workers[row].served |= !failed;
         w->workers[row].idle_since = w->now;
         world_settle(w);
 }
 
-void world_done(struct world *w, uint32_t row, size_t k)
+static void finish(struct world *w, uint32_t row, size_t k, bool failed)
 {
         struct world_worker *v = &w->workers[row];
         uint64_t id = v->held[k];
 
         world_hear_list(w, row);
         v->held[k] = v->held[--v->n_held];
-        expect_done(w, row, id);
+        expect_done(w, row, id, failed);
+}
+
+void world_done(struct world *w, uint32_t row, size_t k)
+{
+        finish(w, row, k, false);
+}
+
+void world_failed(struct world *w, uint32_t row, size_t k)
+{
+        finish(w, row, k, true);
 }
 
 void world_done_unreceived(struct world *w, uint32_t row, size_t k)
@@ -422,19 +235,18 @@ void world_done_unreceived(struct world *w, uint32_t row, size_t k)
                 return;
         }
         item->settled = true;
-        expect_done(w, row, item->id);
+        expect_done(w, row, item->id, false);
 }
 
 void world_done_bad(struct world *w, uint32_t row, uint64_t id)
 {
-        uint64_t serial = id >> SLOT_BITS;
         struct pool_worker *p = &w->pool.workers[row];
         uint64_t excuses;
         bool old;
 
         world_hear_list(w, row);
         excuses = p->excuses;
-        old = serial > 0 && serial <= w->pool.adopted_serial && p->adopted;
+        old = slot_id_was_given(id, w->pool.adopted_serial) && p->adopted;
         world_expect(w, pool_done(&w->pool, row, id) == (old ? 0 : POOL_FOREIGN_ID));
         p->excuses = excuses; /* for what it may honestly say */
         if (!old)
@@ -447,8 +259,10 @@ void world_exit(struct world *w, uint32_t row)
         world_hear_list(w, row); /* its last words */
         w->workers[row].alive = false;
         (void)pool_exited(&w->pool, row, w->now);
-        if (w->workers[row].n_queue == 0)
+        if (pool_count_waiting(&w->pool, row, (uint32_t)w->workers[row].n_queue) == 0) {
+                world_expect(w, world_count_waiting(w, row) == 0);
                 world_bury(w, row);
+        }
         world_settle(w);
 }
 
@@ -473,6 +287,43 @@ void world_wait(struct world *w)
 void world_stop(struct world *w)
 {
         pool_stop(&w->pool, w->now);
+        world_settle(w);
+}
+
+/* --- Changes by the administrator --- */
+
+void world_change_settings(struct world *w)
+{
+        struct settings *s = &w->settings;
+
+        s->distribute =
+                world_chance(w, 128) ? DISTRIBUTE_ROUND_ROBIN : DISTRIBUTE_LEAST_CONNECTIONS;
+        s->connections_per_worker = world_chance(w, 128) ? UINT32_MAX : 1 + world_random(w, 4);
+        s->queue_timeout = world_chance(w, 64) ? USEC_INFINITY : 10000 + world_random(w, 1000000);
+        s->watchdog = world_chance(w, 128) ? 0 : 20000 + world_random(w, 1000000);
+        s->restart = 1000 + world_random(w, 100000);
+        s->restart_max_delay = s->restart + world_random(w, 1000000);
+        s->workers_spare = world_random(w, 5);
+        s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
+        s->worker_idle_timeout = 1000 + world_random(w, 1000000);
+        s->reload_drain_timeout = world_chance(w, 128) ? USEC_INFINITY : world_random(w, 1000000);
+        pool_settings_changed(&w->pool);
+        world_settle(w);
+}
+
+void world_try(struct world *w)
+{
+        w->generations = true;
+        pool_try(&w->pool);
+        world_settle(w);
+}
+
+void world_end_trial(struct world *w, bool commit)
+{
+        if (commit)
+                pool_commit(&w->pool);
+        else
+                pool_abandon(&w->pool);
         world_settle(w);
 }
 

@@ -12,7 +12,7 @@
 
 /*
  * A world for the pool to decide about: workers, queues, clients and a clock, all made up. What the
- * pool decides is carried out as dispatcher.c does it, and after each event the pool is compared
+ * pool decides is carried out on them, and after each event the pool is compared
  * with what the world knows from its own book-keeping.
  */
 
@@ -23,6 +23,7 @@
 #define WORLD_HELD_MAX    128
 #define WORLD_SAID_MAX    (4 * WORLD_HELD_MAX)
 #define WORLD_PAGE        4096
+#define WORLD_OFFERS      7U /* features; a worker takes those that its number has as bits */
 
 struct world_item {
         uint64_t id;       /* 0: a question */
@@ -30,6 +31,7 @@ struct world_item {
         usec_t sent_at;
         bool settled; /* the worker said DONE before it had received it */
         bool list;    /* the question is LIST, and not PING */
+        bool drain;   /* it is DRAIN, and no question */
 };
 
 /* What a worker answered, and the dispatcher has not read yet. */
@@ -42,8 +44,9 @@ struct world_worker {
         bool alive;
         bool served;
         bool has_row; /* alive, or dead with a queue */
-        uint32_t number;
-        uint32_t capacity;
+        uint64_t number;
+        uint32_t capacity; /* 0: it never said READY */
+        bool paused;       /* it said READY 0 */
         uint64_t last_chosen;
         usec_t blocked_until;
         struct world_item queue[WORLD_QUEUE_MAX];
@@ -66,7 +69,9 @@ struct world_worker {
         bool mute;          /* it said READY, and the dispatcher forgot */
         uint32_t n_ghosts;  /* open in the ledger, and nowhere else */
         uint64_t saying;    /* DONE for this one is being noted */
-        bool stays;         /* ... and it stays in its channel until it is */
+        bool saying_failed; /* ... or FAILED */
+        uint32_t resuming;  /* READY with this capacity is being noted, after a pause */
+        bool stays;         /* ... and that stays in its channel until it is */
         uint32_t n_unheard; /* those of the ghosts that it said DONE for */
 };
 
@@ -103,7 +108,7 @@ struct world {
         struct counters expected;
 
         /* Out of 256: how often it goes wrong */
-        unsigned spawn_fails, no_descriptor, channel_full, channel_gone, set_lost, vanishes;
+        unsigned spawn_fails, no_descriptor, channel_full, channel_gone, set_lost, vanishes, told;
 };
 
 /* Begins with `w->settings` as they are set; everything else is made. */
@@ -121,11 +126,12 @@ bool world_chance(struct world *w, unsigned of_256);
 /* The listeners' turn: up to `burst` clients are accepted. Returns how many were. */
 uint32_t world_accept(struct world *w, uint32_t burst);
 
-/* The worker in this row says READY, takes `n` from its queue, says DONE for the `k`th that it
- * holds, says DONE for any other id, ends. */
+/* The worker in this row says READY (0: it pauses), takes `n` from its queue, says DONE or FAILED
+ * for the `k`th that it holds, says DONE for any other id, ends. */
 void world_ready(struct world *w, uint32_t row, uint32_t capacity);
 void world_receive(struct world *w, uint32_t row, size_t n);
 void world_done(struct world *w, uint32_t row, size_t k);
+void world_failed(struct world *w, uint32_t row, size_t k);
 void world_done_unreceived(struct world *w, uint32_t row, size_t k);
 void world_done_bad(struct world *w, uint32_t row, uint64_t id);
 void world_exit(struct world *w, uint32_t row);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A worker under random connections, DONEs and LISTs, src/libacceptd/worker.c and held.c: what it
- * says is compared with a model of what it holds. The seed is always the same.
+ * A worker under random connections, DONEs, FAILEDs and LISTs, src/libacceptd/acceptd-worker.c and
+ * held.c: what it says is compared with a model of what it holds. The seed is always the same.
  */
 
 #include "worker-fixture.h"
@@ -28,6 +28,7 @@ static void model_listen(const struct fixture *f, struct model *m, bool listed)
                 for (size_t i = 0; i < n; i++)
                         switch (records[i].type) {
                         case RECORD_DONE:
+                        case RECORD_FAILED:
                                 m->n_unsaid--;
                                 break;
                         case RECORD_HELD: {
@@ -62,7 +63,10 @@ static void model_step(const struct fixture *f, struct model *m, unsigned what)
         } else if (what < 95 && m->n_held > 0) {
                 size_t at = (size_t)rand() % m->n_held;
 
-                finish_range(f, m->held[at], m->held[at]);
+                if (what < 85)
+                        finish_range(f, m->held[at], m->held[at]);
+                else
+                        assert_int_equal(acceptd_worker_failed(f->worker, m->held[at], what), 0);
                 m->held[at] = m->held[--m->n_held];
                 m->n_unsaid++;
         } else if (what < 99)
@@ -78,12 +82,15 @@ static void model_step(const struct fixture *f, struct model *m, unsigned what)
 static void test_random(void **state)
 {
         static struct model m;
+        struct record records[RECORD_BATCH_MAX];
         struct fixture *f = *state;
 
         m = (struct model){ .next_id = 1 };
         srand(1);
-        be_ready(f, 10);
-        be_ready(f, MODEL_SIZE);
+        for (int capacity = 10; capacity <= MODEL_SIZE; capacity += MODEL_SIZE - 10) {
+                assert_int_equal(acceptd_worker_ready(f->worker, (unsigned)capacity), capacity);
+                assert_int_equal(hear(f, records), 1);
+        }
         for (unsigned i = 0; i < MODEL_STEPS; i++)
                 model_step(f, &m, (unsigned)rand() % 100);
         while (m.n_held > 0)
@@ -96,6 +103,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 WITH_WORKER(test_random),
+                WITH_MODERN_WORKER(test_random),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What a worker does not take from its channel, src/libacceptd/worker.c: records that no dispatcher
- * of this version sends, and descriptors that there is no room for.
+ * What a worker does not take from its channel, src/libacceptd/acceptd-worker.c: records that no
+ * dispatcher of this version sends, and descriptors that there is no room for.
  */
 
 #include <sys/resource.h>

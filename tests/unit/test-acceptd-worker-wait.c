@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* acceptd_worker_wait() of src/libacceptd/worker.c, for workers without an event loop. */
+/* acceptd_worker_wait() of src/libacceptd/acceptd-worker.c, for workers without an event loop. */
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A worker at work, src/libacceptd/worker.c: connections and their DONEs, PING and LIST, and the
- * end. How it opens its channel is in test-worker-open.c, what it refuses in
- * test-worker-violations.c, the blocking variant in test-worker-wait.c.
+ * A worker at work, src/libacceptd/acceptd-worker.c: connections and their DONEs, PING and LIST,
+ * and the end. How it opens its channel is in test-acceptd-worker-open.c, what it refuses in
+ * test-acceptd-worker-violations.c, the blocking variant in test-acceptd-worker-wait.c.
  */
 
 #include <fcntl.h>

@@ -5,19 +5,19 @@
  * still to be said, but nothing of what is served.
  *
  * What is to be said has its bounds by construction, so that nothing is allocated on the way of a
- * connection: one READY; a DONE for each slot of the table; and one answer. While an answer does
- * not fit into the channel, nothing more is received, so there is never a second one. That harms
- * nobody: a dispatcher that does not read does not hand over either.
+ * connection: one READY; a DONE or FAILED for each slot of the table; and one answer. While an
+ * answer does not fit into the channel, nothing more is received, so there is never a second one.
+ * That harms nobody: a dispatcher that does not read does not hand over either.
  */
 
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sysexits.h>
 
 #include "base/fd.h"
 #include "base/time.h"
 #include "libacceptd/acceptd.h"
 #include "libacceptd/environment.h"
+#include "libacceptd/explain.h"
 #include "libacceptd/held.h"
 #include "wire/wire.h"
 
@@ -25,20 +25,38 @@
  * keep a worker from its connections. */
 #define RECEIVE_MAX 64
 
+/* What a program sees under one name is on the wire under another. */
+static_assert((int)ACCEPTD_FAILURE_OTHER == RECORD_FAILURE_OTHER &&
+                      (int)ACCEPTD_FAILURE_START == RECORD_FAILURE_START &&
+                      (int)ACCEPTD_FAILURE_SIGNAL == RECORD_FAILURE_SIGNAL &&
+                      (int)ACCEPTD_FAILURE_DESCRIPTOR == RECORD_FAILURE_DESCRIPTOR &&
+                      (int)ACCEPTD_FAILURE_REFUSED == RECORD_FAILURE_REFUSED,
+        "reasons of FAILED");
+static_assert((int)ACCEPTD_DRAIN_STOP == RECORD_DRAIN_STOP &&
+                      (int)ACCEPTD_DRAIN_RELOAD == RECORD_DRAIN_RELOAD &&
+                      (int)ACCEPTD_DRAIN_RECYCLE == RECORD_DRAIN_RECYCLE &&
+                      (int)ACCEPTD_DRAIN_RETIRE == RECORD_DRAIN_RETIRE,
+        "reasons of DRAIN");
+
 struct acceptd_worker {
         int channel;
-        char *names; /* of listeners, each with its own final 0 */
+        uint64_t features; /* offered, and taken by each READY */
+        char *names;       /* of listeners, each with its own final 0 */
         unsigned n_names;
         struct held held;
         uint64_t n_fd_lost;
         const char *violation;
 
-        uint32_t announce; /* capacity of a READY still to be sent, or 0 */
+        uint32_t capacity; /* of the last READY; 0: it pauses */
+        bool announces;    /* that READY is still to be sent */
+        bool announced;    /* one was sent */
         uint32_t place;    /* how far the HELDs of the answer are sent */
         uint32_t question; /* value of the PONG still to be sent, if */
         bool asked;
-        bool drained; /* nothing will come */
-        bool gone;    /* nobody reads */
+        uint32_t drain_reason;   /* of a DRAIN that came; 0: none did */
+        uint64_t drain_deadline; /* 0: none */
+        bool drained;            /* nothing will come */
+        bool gone;               /* nobody reads */
 };
 
 int acceptd_worker_open(struct acceptd_worker **ret)
@@ -64,6 +82,7 @@ int acceptd_worker_open(struct acceptd_worker **ret)
         }
 
         worker->channel = fd;
+        worker->features = environment_get_features() & RECORD_FEATURES;
         (void)unsetenv("ACCEPTD_CHANNEL"); /* cannot fail for a valid name */
         *ret = worker;
         return 0;
@@ -84,14 +103,14 @@ void acceptd_worker_free(struct acceptd_worker *worker)
 
 static bool is_pending(const struct acceptd_worker *worker)
 {
-        return worker->announce > 0 || worker->held.n_settled > 0 || worker->asked;
+        return worker->announces || worker->held.n_finished > 0 || worker->asked;
 }
 
 static void drop_pending(struct acceptd_worker *worker)
 {
-        worker->announce = 0;
+        worker->announces = false;
         worker->asked = false;
-        held_drop_settled(&worker->held, worker->held.n_settled);
+        held_drop_finished(&worker->held, worker->held.n_finished);
 }
 
 /* Sends one datagram of what is to be said, and forgets it once it is sent. Returns as
@@ -101,18 +120,19 @@ static int send_some(struct acceptd_worker *worker)
         struct record batch[RECORD_BATCH_MAX];
         uint32_t place = worker->place;
         bool answered = false;
-        size_t n = 0, n_settled;
+        size_t n = 0, n_finished;
         int r;
 
-        if (worker->announce > 0)
+        if (worker->announces)
                 batch[n++] = (struct record){
                         .version = RECORD_VERSION,
                         .type = RECORD_READY,
-                        .value = worker->announce,
+                        .value = worker->capacity,
+                        .id = worker->features,
                 };
 
-        n_settled = held_get_settled(&worker->held, batch + n, RECORD_BATCH_MAX - n);
-        n += n_settled;
+        n_finished = held_get_finished(&worker->held, batch + n, RECORD_BATCH_MAX - n);
+        n += n_finished;
 
         if (worker->asked) {
                 n += held_list(&worker->held, &place, batch + n, RECORD_BATCH_MAX - n);
@@ -130,8 +150,9 @@ static int send_some(struct acceptd_worker *worker)
         if (r != 0)
                 return r;
 
-        worker->announce = 0;
-        held_drop_settled(&worker->held, n_settled);
+        worker->announced |= worker->announces;
+        worker->announces = false;
+        held_drop_finished(&worker->held, n_finished);
         worker->place = place;
         if (answered)
                 worker->asked = false;
@@ -156,12 +177,32 @@ int acceptd_worker_flush(struct acceptd_worker *worker)
         return 0;
 }
 
+static int announce(struct acceptd_worker *worker, uint32_t capacity)
+{
+        int r;
+
+        worker->capacity = capacity;
+        worker->announces = true;
+        r = acceptd_worker_flush(worker);
+        return r < 0 ? r : (int)capacity;
+}
+
+static int announce_pause(struct acceptd_worker *worker)
+{
+        if (!worker->announced)
+                return -EINVAL;
+        if (!(worker->features & RECORD_FEATURE_PAUSE))
+                return -EOPNOTSUPP;
+
+        return announce(worker, 0);
+}
+
 int acceptd_worker_ready(struct acceptd_worker *worker, unsigned capacity)
 {
         int lowered, r;
 
         if (capacity == 0)
-                return -EINVAL;
+                return announce_pause(worker);
 
         lowered = environment_lower_capacity(MIN(capacity, HELD_SIZE_MAX), worker->held.n_held);
         if (lowered < 0)
@@ -170,9 +211,7 @@ int acceptd_worker_ready(struct acceptd_worker *worker, unsigned capacity)
         if (r < 0)
                 return r;
 
-        worker->announce = (uint32_t)lowered;
-        r = acceptd_worker_flush(worker);
-        return r < 0 ? r : lowered;
+        return announce(worker, (uint32_t)lowered);
 }
 
 /* Microseconds from accept until now, 0 where that makes no sense. */
@@ -210,6 +249,17 @@ static int answer(struct acceptd_worker *worker, const struct record *record)
         return acceptd_worker_flush(worker);
 }
 
+/* End of file comes next, and is the drain. */
+static int on_drain(struct acceptd_worker *worker, const struct record *record)
+{
+        if (!(worker->features & RECORD_FEATURE_DRAIN))
+                return violation(worker, "DRAIN without that feature");
+
+        worker->drain_reason = record->value;
+        worker->drain_deadline = record->id;
+        return 0;
+}
+
 static int on_record(struct acceptd_worker *worker, const struct record *record, int fd_consume,
         struct acceptd_connection *ret)
 {
@@ -217,6 +267,8 @@ static int on_record(struct acceptd_worker *worker, const struct record *record,
         uint32_t waited;
         int r;
 
+        if (record->type == RECORD_DRAIN)
+                return on_drain(worker, record);
         if (record->type != RECORD_CONNECTION)
                 return answer(worker, record);
 
@@ -242,7 +294,7 @@ static int on_fd_lost(struct acceptd_worker *worker, const struct record *record
                 return r;
 
         worker->n_fd_lost++;
-        return acceptd_worker_done(worker, record->id);
+        return acceptd_worker_failed(worker, record->id, ACCEPTD_FAILURE_DESCRIPTOR);
 }
 
 static int receive(struct acceptd_worker *worker, bool wait, struct acceptd_connection *ret)
@@ -330,14 +382,28 @@ int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection
         }
 }
 
+/* A whole datagram goes at once. */
+static int flush_full(struct acceptd_worker *worker)
+{
+        return worker->held.n_finished < RECORD_BATCH_MAX ? 0 : acceptd_worker_flush(worker);
+}
+
 int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
 {
-        int r = held_settle(&worker->held, id);
+        int r = held_finish(&worker->held, id);
 
-        if (r < 0)
-                return r;
+        return r < 0 ? r : flush_full(worker);
+}
 
-        return worker->held.n_settled < RECORD_BATCH_MAX ? 0 : acceptd_worker_flush(worker);
+int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned reason)
+{
+        int r;
+
+        if (!(worker->features & RECORD_FEATURE_FAILED))
+                return acceptd_worker_done(worker, id);
+
+        r = held_fail(&worker->held, id, reason);
+        return r < 0 ? r : flush_full(worker);
 }
 
 int acceptd_worker_get_fd(const struct acceptd_worker *worker)
@@ -360,6 +426,12 @@ uint32_t acceptd_worker_get_events(const struct acceptd_worker *worker)
 int acceptd_worker_is_finished(const struct acceptd_worker *worker)
 {
         return worker->drained && worker->held.n_held == 0 && !is_pending(worker);
+}
+
+unsigned acceptd_worker_get_drain(const struct acceptd_worker *worker, uint64_t *ret_deadline_us)
+{
+        *ret_deadline_us = worker->drain_deadline;
+        return worker->drain_reason;
 }
 
 unsigned acceptd_worker_get_n_held(const struct acceptd_worker *worker)
@@ -392,38 +464,6 @@ const char *acceptd_worker_get_listener_name(const struct acceptd_worker *worker
 
 const char *acceptd_worker_explain(const struct acceptd_worker *worker, int error)
 {
-        switch (-error) {
-        case ENXIO:
-                return "$ACCEPTD_CHANNEL is not set: this program is a worker, run it from "
-                       "acceptd (acceptd -- PROGRAM, or Command= in its settings)";
-        case EBADF:
-                return "$ACCEPTD_CHANNEL is not the number of an open descriptor";
-        case EPROTOTYPE:
-                return "$ACCEPTD_CHANNEL is not an AF_UNIX socket of type SOCK_SEQPACKET";
-        case EMFILE:
-                return "RLIMIT_NOFILE leaves no descriptor for a connection";
-        case EPROTO:
-                if (worker && worker->violation)
-                        return worker->violation;
-                break;
-        }
-
-        return strerror(-error);
-}
-
-int acceptd_exit_status(int result)
-{
-        if (result >= 0)
-                return EX_OK;
-
-        switch (-result) {
-        case ENXIO:
-        case EBADF:
-        case EPROTOTYPE:
-                return EX_USAGE;
-        case EPROTO:
-                return EX_PROTOCOL;
-        default:
-                return EX_OSERR;
-        }
+        return error == -EPROTO && worker && worker->violation ? worker->violation
+                                                               : explain_error(error);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Adoption and generations, one matter a test: src/policy/pool-adopt.c, pool-generation.c. */
+/* A pool on what another process left, one matter a test: src/policy/pool-open.c. */
 
 #include "world-crash.h"
 #include "world-steps.h"
@@ -91,7 +91,7 @@ static void test_vanished_from_a_queue_is_lost(void **state)
         begin_ready(1, 4);
         accept_all(3);
         world_receive(w, 0, 1);
-        pool_taking(&w->pool, 0, true);
+        pool_set_in_transit(&w->pool, 0, true);
         memmove(v->queue, v->queue + 1, --v->n_queue * sizeof(v->queue[0]));
         adopt();
         v->n_held--;
@@ -135,6 +135,8 @@ static void test_answer_to_a_dead_dispatcher(void **state)
 
 /* --- What may be said twice --- */
 
+#define FORGIVEN (4096 + 2 * 2)
+
 static uint64_t old_id, held_id;
 
 /* Worker 0 has finished `old_id`, and holds `held_id` and another one, when it is adopted. */
@@ -176,8 +178,8 @@ static int say_pong(void)
         return pool_pong(&w->pool, 0, 0, w->now);
 }
 
-/* A hostile worker could go on for ever after an adoption. Two processes: a batch, and a list of
- * four each. */
+/* A hostile worker could go on for ever after an adoption. 4,096 are forgiven, and two lists of the
+ * two that this one has by the ledger. */
 static void test_repeats_have_a_bound(void **state)
 {
         static const struct {
@@ -185,11 +187,11 @@ static void test_repeats_have_a_bound(void **state)
                 uint32_t allowed;
                 int then;
         } cases[] = {
-                { say_done, 64 + 2 * 5, POOL_FOREIGN_ID },
-                { say_held_of_old, 64 + 2 * 5, POOL_FOREIGN_ID },
-                { say_held_again, 64 + 2 * 5 + 1, POOL_NOT_ASKED }, /* one is its answer */
-                { say_held_unasked, 64 + 2 * 5, POOL_NOT_ASKED },
-                { say_pong, 64 + 2 * 5, POOL_NOT_ASKED },
+                { say_done, FORGIVEN, POOL_FOREIGN_ID },
+                { say_held_of_old, FORGIVEN, POOL_FOREIGN_ID },
+                { say_held_again, FORGIVEN + 1, POOL_NOT_ASKED }, /* one is its answer */
+                { say_held_unasked, FORGIVEN, POOL_NOT_ASKED },
+                { say_pong, FORGIVEN, POOL_NOT_ASKED },
         };
 
         (void)state;
@@ -227,16 +229,36 @@ static void test_no_repeat_of_a_new_worker(void **state)
         assert_int_equal(say_done(), POOL_FOREIGN_ID);
 }
 
-/* A ledger may say anything. */
-static void test_bound_of_a_damaged_ledger(void **state)
+/* The ledger was refused at a reload once 2^31 workers had been started. */
+static void test_numbers_beyond_32_bits(void **state)
 {
         (void)state;
         begin_ready(1, 4);
-        w->state.processes = UINT32_MAX;
+        w->state.last_number = UINT32_MAX;
+        world_exit(w, 0);
+        world_pass(w, w->settings.restart);
+        world_ready(w, world_find(w, WORKER_STARTING), 4);
+        assert_true(w->rows[0].number == (uint64_t)UINT32_MAX + 1);
+        accept_all(1);
         adopt();
-        assert_int_equal(w->pool.workers[0].excuses, 64 + 512 * 5);
+        all_list();
+        assert_int_equal(world_state(w, 0), WORKER_READY);
+        assert_int_equal(w->pool.slots.n_used, 1);
+}
+
+/* `acceptctl status` told the uptime of the machine for workers that had been taken over. */
+static void test_adopted_worker_keeps_its_start_time(void **state)
+{
+        usec_t started_at;
+
+        (void)state;
+        begin_ready(1, 4);
+        started_at = w->rows[0].started_at;
+        assert_true(started_at > 0);
+        w->now += 60 * USEC_PER_SEC;
         adopt();
-        assert_int_equal(w->pool.workers[0].excuses, 64 + 512 * 5);
+        all_list();
+        assert_int_equal(w->pool.workers[0].record->started_at, started_at);
 }
 
 static void test_unasked_without_adoption(void **state)
@@ -254,6 +276,7 @@ static void test_ready_was_half_noted(void **state)
 {
         (void)state;
         begin(1, UINT32_MAX);
+        w->rows[0].features = 1;
         w->rows[0].capacity = 2;
         w->rows[0].deadline = USEC_INFINITY;
         adopt();
@@ -376,6 +399,7 @@ static void test_contradictions(void **state)
         EXPECT_BAD(w->rows[0].number, 77);
         EXPECT_BAD(w->rows[0].number, w->rows[1].number);
         EXPECT_BAD(w->rows[0].generation, 3);
+        EXPECT_BAD(w->rows[0].features, WORLD_OFFERS + 1); /* never offered */
         EXPECT_BAD(w->rows[0].capacity, 0);
         EXPECT_BAD(w->rows[0].state, WORKER_NONE); /* slots name it */
         EXPECT_BAD(w->slots[0].state, SLOT_SENT + 1);
@@ -388,10 +412,11 @@ static void test_contradictions(void **state)
         EXPECT_BAD(w->state.generation, 2); /* no such one was ever tried */
         EXPECT_BAD(w->state.last_generation, UINT32_MAX);
         EXPECT_BAD(w->state.last_generation, UINT32_MAX / 2 + 1);
-        EXPECT_BAD(w->state.last_number, UINT32_MAX);
-        EXPECT_BAD(w->state.last_number, UINT32_MAX / 2 + 1);
+        EXPECT_BAD(w->state.last_number, UINT64_MAX);
+        EXPECT_BAD(w->state.last_number, (uint64_t)INT64_MAX + 1);
         EXPECT_BAD(w->state.counters.accepted, 9);
         EXPECT_BAD(w->state.counters.done, 2);
+        EXPECT_BAD(w->state.counters.failed, 2);
         EXPECT_BAD(w->state.counters.lost, UINT64_MAX - 1);
 
         pool_deinit(&w->pool);
@@ -406,37 +431,6 @@ static void test_contradictions(void **state)
 }
 
 /* --- Generations --- */
-
-static void test_generation_comes_into_force(void **state)
-{
-        (void)state;
-        begin_ready(2, 4);
-        accept_all(2);
-        world_try(w);
-        assert_int_equal(world_count(w, WORKER_STARTING), 1);
-        assert_true(w->listening);
-        world_ready(w, world_find(w, WORKER_STARTING), 4);
-        world_end_trial(w, true);
-        assert_int_equal(w->state.generation, 2);
-        /* one of the old went for the one that came; the other with the second */
-        assert_int_equal(world_count(w, WORKER_DRAINING), 1);
-        assert_int_equal(world_count(w, WORKER_READY), 2);
-        all_ready(4);
-        assert_int_equal(world_count(w, WORKER_DRAINING), 2);
-        assert_int_equal(world_count(w, WORKER_READY), 2);
-}
-
-static void test_generation_is_abandoned(void **state)
-{
-        (void)state;
-        begin_ready(2, 4);
-        world_try(w);
-        world_end_trial(w, false);
-        assert_int_equal(w->state.generation, 1);
-        assert_int_equal(world_count(w, WORKER_TERMINATING), 1);
-        assert_int_equal(world_count(w, WORKER_READY), 2);
-        assert_true(w->listening);
-}
 
 /* A trial ends with the process that made it, READY or not. */
 static void test_trial_ends_in_a_crash(void **state)
@@ -480,7 +474,8 @@ int main(void)
                 IN_A_WORLD(test_repeats_have_a_bound),
                 IN_A_WORLD(test_no_repeat_after_the_list),
                 IN_A_WORLD(test_no_repeat_of_a_new_worker),
-                IN_A_WORLD(test_bound_of_a_damaged_ledger),
+                IN_A_WORLD(test_numbers_beyond_32_bits),
+                IN_A_WORLD(test_adopted_worker_keeps_its_start_time),
                 IN_A_WORLD(test_unasked_without_adoption),
                 IN_A_WORLD(test_ready_was_half_noted),
                 IN_A_WORLD(test_dead_worker_with_a_queue),
@@ -488,8 +483,6 @@ int main(void)
                 IN_A_WORLD(test_grows_after_a_reload),
                 IN_A_WORLD(test_grows_after_a_death),
                 IN_A_WORLD(test_contradictions),
-                IN_A_WORLD(test_generation_comes_into_force),
-                IN_A_WORLD(test_generation_is_abandoned),
                 IN_A_WORLD(test_trial_ends_in_a_crash),
                 IN_A_WORLD(test_crash_while_the_old_go),
         };

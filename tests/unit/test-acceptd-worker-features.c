@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What a worker of src/libacceptd says and hears beyond the first version, where the dispatcher
+ * offers it in $ACCEPTD_FEATURES; and that it does neither where it does not.
+ */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+
+#include "base/fd.h"
+#include "wire/wire.h"
+#include "worker-fixture.h"
+
+/* --- What is taken --- */
+
+static void test_takes_what_it_knows(void **state)
+{
+        static const struct {
+                const char *offered;
+                uint64_t taken;
+        } offers[] = {
+                { "0", 0 },
+                { "7", 7 },
+                { "4", RECORD_FEATURE_DRAIN },
+                { "24", 0 }, /* reserved: this version has neither */
+                { "18446744073709551615", RECORD_FEATURES },
+                { "18446744073709551616", 0 },
+                { "", 0 },
+                { " 7", 0 },
+                { "+7", 0 },
+                { "-1", 0 },
+                { "0x7", 0 },
+                { "7,", 0 },
+        };
+        struct fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(offers); i++) {
+                set_variable("ACCEPTD_CHANNEL", "%d", f->channel);
+                set_variable("ACCEPTD_FEATURES", "%s", offers[i].offered);
+                assert_int_equal(acceptd_worker_open(&f->worker), 0);
+                assert_int_equal(acceptd_worker_ready(f->worker, 2), 2);
+                expect_ready(f, 2, offers[i].taken);
+
+                /* one channel for all of them */
+                f->channel = fcntl(f->channel, F_DUPFD_CLOEXEC, 0);
+                assert_true(f->channel >= 0);
+                acceptd_worker_free(TAKE_PTR(f->worker));
+        }
+}
+
+static void test_every_ready_names_them(void **state)
+{
+        struct fixture *f = *state;
+
+        for (unsigned capacity = 1; capacity <= 3; capacity++) {
+                assert_int_equal(acceptd_worker_ready(f->worker, capacity), (int)capacity);
+                expect_ready(f, capacity, RECORD_FEATURES);
+        }
+}
+
+/* --- FAILED --- */
+
+static void hold(struct fixture *f, uint64_t n)
+{
+        assert_int_equal(acceptd_worker_ready(f->worker, (unsigned)n), (int)n);
+        expect_ready(f, (uint32_t)n, RECORD_FEATURES);
+        hold_range(f, 1, n);
+}
+
+static void test_failed(void **state)
+{
+        struct fixture *f = *state;
+        struct record records[RECORD_BATCH_MAX];
+
+        hold(f, 4);
+        assert_int_equal(acceptd_worker_failed(f->worker, 5, ACCEPTD_FAILURE_OTHER), -ENOENT);
+        assert_int_equal(acceptd_worker_failed(f->worker, 3, ACCEPTD_FAILURE_SIGNAL), 0);
+        finish_range(f, 1, 1);
+        assert_int_equal(acceptd_worker_failed(f->worker, 2, ACCEPTD_FAILURE_OTHER), 0);
+        assert_int_equal(acceptd_worker_failed(f->worker, 2, ACCEPTD_FAILURE_OTHER), -ENOENT);
+        assert_int_equal(acceptd_worker_done(f->worker, 2), -ENOENT);
+        assert_silent(f);
+        assert_int_equal(acceptd_worker_get_n_held(f->worker), 1);
+        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+
+        assert_int_equal(hear(f, records), 3);
+        assert_record(&records[0], RECORD_FAILED, 3);
+        assert_int_equal(records[0].value, RECORD_FAILURE_SIGNAL);
+        assert_record(&records[1], RECORD_DONE, 1);
+        assert_record(&records[2], RECORD_FAILED, 2);
+        assert_int_equal(records[2].value, RECORD_FAILURE_OTHER);
+
+        /* it is not held any more */
+        ask(f, RECORD_LIST, 1);
+        receive_nothing(f);
+        assert_int_equal(hear(f, records), 2);
+        assert_record(&records[0], RECORD_HELD, 4);
+        assert_record(&records[1], RECORD_PONG, 0);
+}
+
+static void test_failed_in_batches(void **state)
+{
+        struct fixture *f = *state;
+        struct record records[RECORD_BATCH_MAX];
+
+        hold(f, 70);
+        for (uint64_t id = 1; id <= 64; id++)
+                assert_int_equal(acceptd_worker_failed(f->worker, id, 99), 0);
+        assert_int_equal(hear(f, records), 64);
+        for (uint64_t id = 1; id <= 64; id++) {
+                assert_record(&records[id - 1], RECORD_FAILED, id);
+                assert_int_equal(records[id - 1].value, 99);
+        }
+}
+
+/* A slot says how the connection ended that it had, not the one before. */
+static void test_done_after_failed_in_one_slot(void **state)
+{
+        struct fixture *f = *state;
+        struct record records[RECORD_BATCH_MAX];
+
+        hold(f, 1);
+        assert_int_equal(acceptd_worker_failed(f->worker, 1, ACCEPTD_FAILURE_START), 0);
+        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        assert_int_equal(hear(f, records), 1);
+        assert_record(&records[0], RECORD_FAILED, 1);
+
+        hold_range(f, 2, 2);
+        finish_range(f, 2, 2);
+        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        assert_int_equal(hear(f, records), 1);
+        assert_record(&records[0], RECORD_DONE, 2);
+        assert_int_not_equal(records[0].value, RECORD_FAILURE_START);
+}
+
+/* Who does not count failures is told DONE. */
+static void test_failed_where_it_is_not_offered(void **state)
+{
+        struct fixture *f = *state;
+        struct record records[RECORD_BATCH_MAX];
+
+        be_ready(f, 1);
+        hold_range(f, 1, 1);
+        assert_int_equal(acceptd_worker_failed(f->worker, 1, ACCEPTD_FAILURE_START), 0);
+        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        assert_int_equal(hear(f, records), 1);
+        assert_record(&records[0], RECORD_DONE, 1);
+}
+
+static void test_lost_descriptor_is_failed(void **state)
+{
+        struct fixture *f = *state;
+        struct record records[RECORD_BATCH_MAX];
+        struct rlimit limit;
+
+        assert_int_equal(acceptd_worker_ready(f->worker, 2), 2);
+        expect_ready(f, 2, RECORD_FEATURES);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        hand_over(f, 8);
+        leave_descriptors(0);
+        receive_nothing(f);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+
+        assert_int_equal(acceptd_worker_get_n_fd_lost(f->worker), 1);
+        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        assert_int_equal(hear(f, records), 1);
+        assert_record(&records[0], RECORD_FAILED, 8);
+        assert_int_equal(records[0].value, RECORD_FAILURE_DESCRIPTOR);
+}
+
+/* --- Pause --- */
+
+static void test_pause(void **state)
+{
+        struct fixture *f = *state;
+
+        assert_int_equal(acceptd_worker_ready(f->worker, 0), -EINVAL); /* not as the first */
+        assert_silent(f);
+        hold(f, 2);
+        assert_int_equal(acceptd_worker_ready(f->worker, 0), 0);
+        expect_ready(f, 0, RECORD_FEATURES);
+
+        /* what was on its way comes, and what is held can end */
+        finish_range(f, 1, 2);
+        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        hold_range(f, 3, 4);
+        assert_int_equal(acceptd_worker_get_events(f->worker), POLLIN);
+        finish_range(f, 3, 4);
+}
+
+static void test_pause_where_it_is_not_offered(void **state)
+{
+        struct fixture *f = *state;
+
+        be_ready(f, 1);
+        assert_int_equal(acceptd_worker_ready(f->worker, 0), -EOPNOTSUPP);
+        assert_silent(f);
+}
+
+/* --- DRAIN --- */
+
+static void tell_drain(const struct fixture *f, uint32_t reason, uint64_t deadline)
+{
+        struct record record = raw_record(RECORD_DRAIN, reason, deadline);
+
+        assert_int_equal(wire_send(f->peer, &record, -1), 0);
+        assert_int_equal(shutdown(f->peer, SHUT_WR), 0);
+}
+
+static void test_drain_with_reason_and_deadline(void **state)
+{
+        struct fixture *f = *state;
+        struct acceptd_connection c;
+        uint64_t deadline = 1;
+
+        hold(f, 1);
+        assert_int_equal(acceptd_worker_get_drain(f->worker, &deadline), ACCEPTD_DRAIN_UNKNOWN);
+        assert_int_equal(deadline, 0);
+
+        tell_drain(f, RECORD_DRAIN_RELOAD, UINT64_MAX - 1);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c), ACCEPTD_DRAIN);
+        assert_int_equal(acceptd_worker_get_drain(f->worker, &deadline), ACCEPTD_DRAIN_RELOAD);
+        assert_true(deadline == UINT64_MAX - 1);
+        finish_range(f, 1, 1);
+}
+
+static void test_wait_ends_with_drain(void **state)
+{
+        struct fixture *f = *state;
+        struct acceptd_connection c;
+        uint64_t deadline;
+
+        assert_int_equal(acceptd_worker_ready(f->worker, 1), 1);
+        tell_drain(f, RECORD_DRAIN_STOP, 0);
+        assert_int_equal(acceptd_worker_wait(f->worker, &c), ACCEPTD_DRAIN);
+        assert_int_equal(acceptd_worker_get_drain(f->worker, &deadline), ACCEPTD_DRAIN_STOP);
+        assert_int_equal(deadline, 0);
+}
+
+/* The instance is gone, or had no room to say why. */
+static void test_drain_without_reason(void **state)
+{
+        struct fixture *f = *state;
+        struct acceptd_connection c;
+        uint64_t deadline;
+
+        assert_int_equal(acceptd_worker_ready(f->worker, 1), 1);
+        assert_int_equal(shutdown(f->peer, SHUT_WR), 0);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c), ACCEPTD_DRAIN);
+        assert_int_equal(acceptd_worker_get_drain(f->worker, &deadline), ACCEPTD_DRAIN_UNKNOWN);
+        assert_int_equal(deadline, 0);
+}
+
+static void test_drain_where_it_is_not_offered(void **state)
+{
+        struct fixture *f = *state;
+        struct acceptd_connection c;
+
+        be_ready(f, 1);
+        tell_drain(f, RECORD_DRAIN_STOP, 0);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c), -EPROTO);
+        assert_non_null(strstr(acceptd_worker_explain(f->worker, -EPROTO), "DRAIN"));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                WITH_CHANNEL(test_takes_what_it_knows),
+                WITH_MODERN_WORKER(test_every_ready_names_them),
+                WITH_MODERN_WORKER(test_failed),
+                WITH_MODERN_WORKER(test_failed_in_batches),
+                WITH_MODERN_WORKER(test_done_after_failed_in_one_slot),
+                WITH_WORKER(test_failed_where_it_is_not_offered),
+                WITH_MODERN_WORKER(test_lost_descriptor_is_failed),
+                WITH_MODERN_WORKER(test_pause),
+                WITH_WORKER(test_pause_where_it_is_not_offered),
+                WITH_MODERN_WORKER(test_drain_with_reason_and_deadline),
+                WITH_MODERN_WORKER(test_wait_ends_with_drain),
+                WITH_MODERN_WORKER(test_drain_without_reason),
+                WITH_WORKER(test_drain_where_it_is_not_offered),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
