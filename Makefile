@@ -79,7 +79,8 @@ MAIN    := $(O)/src/acceptd/acceptd.o
 ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo $(O)/acceptd-inetd $(O)/acceptd-listen
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
+        $(O)/acceptd-listen
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -87,6 +88,7 @@ $(O)/acceptd: $(MAIN) $(DAEMON)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptctl: $(call objects,src/acceptctl/*.c) $(VARLINK) $(BASE)
 $(O)/acceptctl: LDLIBS = $(CTL_LIBS)
+$(O)/acceptd-confine: $(O)/src/confine/acceptd-confine.o $(WIRE) $(BASE)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 $(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd-*.c) \
         $(O)/src/workers/program.o $(LIB) $(WIRE) $(BASE)
@@ -269,6 +271,15 @@ chaos:
 	        tests/system/run $(firstword $(RELEASES)) $(SCENARIO:%=chaos_%) | tee $(O)/chaos.log
 	$(Q)grep -q '^ok' $(O)/chaos.log && ! grep -q '^not ok' $(O)/chaos.log
 
+# A worker that tries to take over the dispatcher, through RACE_SECONDS of reloads and crashes here,
+# and 1,000 reloads and 100 crashes in each profile and release
+RACE_SECONDS ?= 30
+
+race: tests
+	$(Q)ACCEPTD_RACE_SECONDS=$(RACE_SECONDS) tests/run --timeout=1500 \
+	        $(O)/tests/process/test-race \
+	        'tests/system/run $(subst $(space),$(comma),$(RELEASES)) race_long race_long:generic'
+
 # --- to try it, to install it, to look at it ---------------------------------
 
 run: all
@@ -278,6 +289,10 @@ run: all
 install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sbin/|$(SBINDIR)/|g' \
         -e 's|/usr/libexec/|$(LIBEXECDIR)/|g' $(1) > $(2) && \
         chmod 644 $(2)
+
+# What runs a program that it cannot read cannot be traced: execve(2), and so keeps its memory and
+# descriptors from others of the same user from its first instruction on.
+UNREADABLE := 711
 
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
@@ -292,10 +307,10 @@ install: all
 	        $(addprefix $(DESTDIR)$(UNITDIR)/,$(sort $(dir $(UNITS)))) \
 	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
 	        $(DESTDIR)$(SYSCONFDIR)/acceptd
-	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
-	$(Q)$(INSTALL) $(O)/acceptd-echo $(O)/acceptd-inetd \
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
 	        $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
@@ -349,9 +364,10 @@ DEPS_run   := systemd
 DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
 DEPS_chaos := mmdebstrap systemd-container
 DEPS_check := mmdebstrap systemd-container
+DEPS_race  := mmdebstrap systemd-container
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
-deps_for := $(or $(filter run chaos check deb lint bench,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
+deps_for := $(or $(filter run chaos check deb lint bench race,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
 APT_GET  := DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 \
         -o APT::Install-Recommends=false
@@ -378,6 +394,7 @@ help:
 	@echo 'make run         start the echo pool on a free port of loopback, and try it'
 	@echo 'make check       every test: unit and process, again with sanitizers, and system'
 	@echo 'make chaos       faults under load for CHAOS_SECONDS=600, CHAOS_SEED=; SCENARIO= for one kind'
+	@echo 'make race        a worker that tries to take over the dispatcher, in its long form'
 	@echo 'make check-unit  the tests that need no network, no root and no container'
 	@echo 'make fuzz        libFuzzer on what comes from outside, FUZZ_SECONDS each; needs clang'
 	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
@@ -390,6 +407,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint run system-programs tests
+.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint race run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -41,6 +41,21 @@ int start_refuse(const char *message, int error)
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
+/* Returns the program that confines workers, for the caller to free, or NULL: they serve without.
+ */
+static char *find_confine(void)
+{
+        char *path = command_find_bundled("acceptd-confine");
+
+        if (path && access(path, X_OK) == 0)
+                return path;
+
+        (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, path ? -errno : -ENOMEM,
+                "Workers are not confined: %s: %m", path ?: "acceptd-confine");
+        free(path);
+        return NULL;
+}
+
 /* The setting that says how many workers there can be. */
 static const char *name_of_most(const struct settings *s)
 {
@@ -373,7 +388,7 @@ static int run(
 int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = command_find_echo();
+        _cleanup_(freep) char *echo = command_find_bundled(COMMAND_ECHO), *confine = NULL;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -396,9 +411,11 @@ int start_serving(struct start *start)
                 return start_refuse(message, r);
         }
 
+        confine = find_confine();
         dispatcher_init(&d, start->settings, start->old, listeners, n);
         r = set_up(&d, start, echo_argv);
         if (r >= 0) {
+                d.context.process.confine = confine;
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);
