@@ -4,12 +4,10 @@
  * main of the dispatcher: command line and settings; the rest is start.c's.
  */
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 

@@ -28,15 +28,17 @@ int family_adopt(void)
 /* Returns the parent, or 0 where there is no such process. */
 static pid_t get_parent(pid_t pid)
 {
-        _cleanup_(fclosep) FILE *f = NULL;
-        char path[32], line[512];
+        char path[32], line[512] = "";
         const char *name_end;
         int parent;
+        FILE *f;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
         f = fopen(path, "re");
-        if (!f || !fgets(line, sizeof(line), f))
+        if (!f)
                 return 0;
+        (void)fgets(line, sizeof(line), f);
+        fclose(f);
 
         /* The name is in brackets, and may have any character, brackets too: proc_pid_stat(5). */
         name_end = strrchr(line, ')');
