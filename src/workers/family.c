@@ -37,7 +37,8 @@ static pid_t get_parent(pid_t pid)
         f = fopen(path, "re");
         if (!f)
                 return 0;
-        (void)fgets(line, sizeof(line), f);
+        if (!fgets(line, sizeof(line), f))
+                line[0] = '\0';
         fclose(f);
 
         /* The name is in brackets, and may have any character, brackets too: proc_pid_stat(5). */
