@@ -35,12 +35,9 @@ static int carry_out(
         case POOL_HAND_OVER:
                 return deeds->hand_over(userdata);
         case POOL_REFUSE:
+        default:
                 deeds->refuse(userdata);
                 return 0;
-        case POOL_LISTEN_ON:
-        case POOL_LISTEN_OFF:
-        default:
-                return deeds->listen(userdata, action->type == POOL_LISTEN_ON);
         }
 }
 

@@ -16,6 +16,7 @@ void pool_try(struct pool *pool)
         /* How workers of the last program started says nothing about this one. */
         pool->backoff.delay = 0;
         pool->backoff.not_before = 0;
+        pool_count_all(pool);
         pool->dirty = true;
 }
 
@@ -35,6 +36,7 @@ void pool_commit(struct pool *pool)
         pool->state->before_reload = old;
         pool->state->generation = pool->state->trial;
         pool->state->trial = 0;
+        pool_count_all(pool);
         pool->dirty = true;
 }
 
@@ -43,6 +45,7 @@ void pool_abandon(struct pool *pool)
         pool->state->trial = 0;
         pool->backoff.delay = 0;
         pool->backoff.not_before = 0;
+        pool_count_all(pool);
         pool->dirty = true;
 }
 

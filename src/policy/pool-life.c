@@ -57,6 +57,7 @@ void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now)
 
         *w = (struct pool_worker){
                 .record = record,
+                .first_slot = POOL_NO_SLOT,
                 .heap_position = POOL_NOT_IN_HEAP,
         };
         *record = (struct worker_row){
@@ -204,16 +205,11 @@ uint32_t pool_emptied(struct pool *pool, uint32_t row)
         struct pool_worker *w = &pool->workers[row];
         uint32_t lost = w->open;
 
-        for (uint32_t i = 0; w->open > 0; i++) {
-                struct slot *slot = &pool->slots.table[i];
-
-                assert(i < pool->slots.head->n_touched);
-
-                if (slot->state == SLOT_FREE || slot->worker != row)
-                        continue;
+        while (w->first_slot != POOL_NO_SLOT) {
+                struct slot *slot = &pool->slots.table[w->first_slot];
 
                 pool_end(pool, slot, OUTCOME_LOST);
-                w->open--;
+                pool_forget(pool, row, slot);
         }
 
         pool_set_taking_back(pool, row, false);

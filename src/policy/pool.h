@@ -17,9 +17,10 @@
  * not carried out is simply decided again.
  *
  * The way of a connection does not touch all that: pool_accepted, pool_choose, pool_assign,
- * pool_sent, pool_done take a time that does not grow with the pool (but by a heap's logarithm).
- * What happens seldom may walk over all rows or over all slots that were ever in use: an adoption,
- * an answer to LIST, a worker's death with connections.
+ * pool_sent, pool_done take a time that does not grow with the pool (but by a heap's logarithm),
+ * also while the pool is full, and credit runs out and comes back with each connection: whether the
+ * listeners are watched is no decision, but pool_may_accept(), to be asked after each event. A
+ * decision may walk over all rows, an adoption over all slots that were ever in use.
  *
  * `row` is a worker's index everywhere.
  */
@@ -59,6 +60,7 @@ static_assert(sizeof(struct worker_row) == 72, "no holes");
 
 #define POOL_NOT_IN_HEAP UINT32_MAX
 #define POOL_NO_ROW      UINT32_MAX
+#define POOL_NO_SLOT     UINT32_MAX
 
 enum pool_question {
         QUESTION_NONE,
@@ -78,6 +80,8 @@ enum pool_drain {
 struct pool_worker {
         struct worker_row *record; /* in the ledger */
         uint32_t open;             /* slots that name this worker */
+        uint32_t first_slot;       /* of these, linked; or POOL_NO_SLOT */
+        uint32_t kinds;            /* bits: 1 << enum pool_kind, in which it is counted */
         uint32_t heap_position;
         uint64_t last_chosen; /* number of the choice; 0: never */
         usec_t blocked_until; /* its channel was full; 0: it was not */
@@ -124,8 +128,6 @@ enum pool_action_type {
         POOL_SAMPLE,    /* how much is queued, for each worker with pool_is_in_doubt() */
         POOL_HAND_OVER, /* what is in hand: there is a credit again */
         POOL_REFUSE,    /* what is in hand: nobody will ever take it */
-        POOL_LISTEN_ON, /* exactly one of these two stands in each decision */
-        POOL_LISTEN_OFF,
 };
 
 struct pool_action {
@@ -154,6 +156,26 @@ enum pool_violation {
         POOL_READY_FOR_NOTHING = 5, /* a pause before it was ready at all */
 };
 
+/* Kinds of workers that are counted: pool-census.c. One worker may be of several. */
+enum pool_kind {
+        KIND_STARTING, /* of the current generation */
+        KIND_CURRENT,  /* ready, of the current generation */
+        KIND_OLD,      /* ready, of earlier ones */
+        KIND_READY,    /* all */
+        KIND_ALIVE,
+        KIND_IN_USE, /* rows that are not free */
+        KIND_DEAD,
+        KIND_DYING,     /* killed with connections, some of which may be in its queue */
+        KIND_LEAVING,   /* of the current generation: drained or worse, and still there */
+        KIND_WITH_ROOM, /* they have credit, or will say whether they have */
+        KINDS,
+};
+
+/* The slots of one worker. */
+struct slot_link {
+        uint32_t previous, next; /* or POOL_NO_SLOT */
+};
+
 /* Is told of each connection's end, while its slot and its worker's row still say all about it. */
 typedef void (*pool_ended_t)(void *userdata, const struct slot *slot, enum outcome outcome);
 
@@ -164,6 +186,7 @@ struct pool {
         struct pool_state *state;
         struct counters *counters; /* in the state */
         struct slots slots;
+        struct slot_link *links; /* one for each slot, where a worker has it */
 
         struct pool_worker *workers; /* one for each row */
         uint32_t n_rows;
@@ -175,19 +198,21 @@ struct pool {
         uint32_t n_heap;
         uint64_t n_choices;
 
-        uint32_t n_idle;     /* workers with `idle` */
-        uint32_t idle_floor; /* below it, another worker has to be started: dirty */
-        uint32_t successor;  /* row of the one that takes the place of a recycled one */
-        usec_t look_at;      /* when idle workers are looked for next; 0: there is no need */
+        uint32_t census[KINDS]; /* how many workers of each kind */
+        uint32_t n_idle;        /* workers with `idle` */
+        uint32_t idle_floor;    /* below it, another worker has to be started: dirty */
+        bool may_grow;          /* without a credit, another worker has to be started: dirty */
+        uint32_t successor;     /* row of the one that takes the place of a recycled one */
+        usec_t look_at;         /* when idle workers are looked for next; 0: there is no need */
 
         struct backoff backoff;
         uint64_t adopted_serial; /* ids given up to this one are older than this process */
         usec_t sample_at;        /* when queues are looked at again; 0: none is in doubt */
         uint32_t n_in_hand;      /* accepted or taken back, and given to no worker */
+        bool hand_waited;        /* some were in hand at the last decision */
         usec_t paused_until;     /* no new descriptor before; 0: not paused */
         usec_t stop_deadline;    /* of waiting for credits when stopping */
         bool stopping;
-        bool listening; /* what was decided last */
         bool dirty;
 };
 
@@ -242,7 +267,8 @@ void pool_settings_changed(struct pool *pool);
 
 /* --- pool.c: the way of a connection --- */
 
-/* True while a new connection may be accepted: there is a credit, and nothing older waits. */
+/* True while a new connection may be accepted: there is a credit, and nothing older waits. The
+ * listeners are to be watched as long as this is true, and not else. */
 bool pool_may_accept(const struct pool *pool);
 
 /* A connection was accepted: it is in hand now. Only after pool_may_accept(). */
@@ -430,7 +456,6 @@ struct pool_deeds {
         void (*sample)(void *userdata);
         int (*hand_over)(void *userdata);
         void (*refuse)(void *userdata);
-        int (*listen)(void *userdata, bool on);
 };
 
 /* Does all that was decided, in its order. Returns 0 or what a deed returned below it. */

@@ -163,11 +163,6 @@ static void refuse(void *userdata)
                         l->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
 }
 
-static int listen(void *userdata _unused_, bool on _unused_)
-{
-        return 0;
-}
-
 static const struct pool_deeds deeds = {
         .spawn = spawn,
         .drain = drain,
@@ -179,7 +174,6 @@ static const struct pool_deeds deeds = {
         .sample = sample,
         .hand_over = hand_over,
         .refuse = refuse,
-        .listen = listen,
 };
 
 static void settle(struct life *l)

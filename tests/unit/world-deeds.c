@@ -233,14 +233,6 @@ static int hand_over_waiting(void *userdata)
         return 0;
 }
 
-static int listen(void *userdata, bool on)
-{
-        struct world *w = userdata;
-
-        w->listening = on;
-        return 0;
-}
-
 const struct pool_deeds world_deeds = {
         .spawn = spawn,
         .drain = drain,
@@ -252,5 +244,4 @@ const struct pool_deeds world_deeds = {
         .sample = sample,
         .hand_over = hand_over_waiting,
         .refuse = refuse,
-        .listen = listen,
 };

@@ -87,6 +87,7 @@ void world_settle(struct world *w)
 {
         w->n_events++;
         if (!w->pool.dirty) {
+                w->listening = pool_may_accept(&w->pool);
                 world_check(w);
                 return;
         }
@@ -98,6 +99,7 @@ void world_settle(struct world *w)
 
         w->timer = w->pool.dirty ? w->now : w->decision.wake_at;
         w->finished = w->decision.finished;
+        w->listening = pool_may_accept(&w->pool);
         world_check(w);
 }
 
