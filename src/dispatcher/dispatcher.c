@@ -72,21 +72,22 @@ static void start_failed(struct dispatcher *d, bool on_trial, const char *troubl
 }
 
 /* When one could not be started, the rest of the decision is not tried either. */
-static void do_spawn(void *userdata, uint32_t row)
+static void do_spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct dispatcher *d = userdata;
         char trouble[HEALTH_TROUBLE_MAX];
         int r;
 
-        if (!pool_may_spawn(&d->pool, usec_now()))
+        if (on_trial ? d->pool.state->trial == 0 : !pool_may_spawn(&d->pool, usec_now()))
                 return;
 
-        r = worker_start(&d->workers[row]);
+        r = worker_start(&d->workers[row], on_trial);
         if (r < 0) {
-                pool_spawn_failed(&d->pool, usec_now());
+                if (!on_trial)
+                        pool_spawn_failed(&d->pool, usec_now());
                 (void)snprintf(trouble, sizeof(trouble), "cannot start %s: %s",
-                        d->context.process.argv[0], strerror(-r));
-                start_failed(d, d->pool.state->trial, trouble);
+                        worker_get_program(&d->context, on_trial), strerror(-r));
+                start_failed(d, on_trial, trouble);
         }
 }
 
@@ -234,6 +235,11 @@ int dispatcher_carry_out(struct dispatcher *d)
         int r = d->pool.dirty ? decide(d) : 0;
 
         return r < 0 ? r : listen_if_possible(d);
+}
+
+void dispatcher_wake(struct dispatcher *d)
+{
+        (void)set_timer(d, 0);
 }
 
 /* --- What happens --- */

@@ -347,8 +347,26 @@ static int watch(struct worker *w)
         return loop_add_io(c->loop, &w->exit_source, w->pidfd, c->on_exit, w, PRIORITY_EXIT);
 }
 
-int worker_start(struct worker *w)
+static struct process_template choose_program(const struct worker_context *c, bool on_trial)
 {
+        struct process_template program = c->process;
+
+        if (on_trial) {
+                program.argv = c->trial_argv;
+                program.leave_batch = c->trial_leaves_batch;
+        }
+
+        return program;
+}
+
+const char *worker_get_program(const struct worker_context *context, bool on_trial)
+{
+        return choose_program(context, on_trial).argv[0];
+}
+
+int worker_start(struct worker *w, bool on_trial)
+{
+        struct process_template program = choose_program(w->context, on_trial);
         struct pool *pool = pool_of(w);
         int r;
 
@@ -357,7 +375,7 @@ int worker_start(struct worker *w)
         if (r < 0)
                 return r;
 
-        r = process_spawn(&w->context->process, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
+        r = process_spawn(&program, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
         if (r < 0) {
                 worker_deinit(w);
                 return r;
@@ -372,7 +390,7 @@ int worker_start(struct worker *w)
         }
 
         STOP_POINT("spawned");
-        pool_spawned(pool, w->row, w->pid, usec_now());
+        pool_spawned(pool, w->row, w->pid, on_trial, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
         store_worker(w->number, w->pidfd, w->channel.fd, w->channel.queue_fd);
         return 0;

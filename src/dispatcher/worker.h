@@ -15,7 +15,9 @@
 struct worker_context {
         struct pool *pool;
         struct loop *loop;
-        struct process_template process;
+        struct process_template process; /* of the generation in force */
+        char **trial_argv;               /* of the generation that is tried */
+        bool trial_leaves_batch;
         struct wire_batch batch; /* what one said, while it is heard */
 
         /* Something comes on a worker's channel: to call worker_hear(); its process has ended:
@@ -41,8 +43,12 @@ void worker_init(struct worker *w, struct worker_context *context, uint32_t row)
 /* Closes what the worker had here. It does not touch the process. */
 void worker_deinit(struct worker *w);
 
-/* Starts the process, and tells the pool. Returns 0 or -errno; then nothing is left of it. */
-int worker_start(struct worker *w);
+/* Starts the process, and tells the pool. `on_trial`: the program of the generation that is tried.
+ * Returns 0 or -errno; then nothing is left of it. */
+int worker_start(struct worker *w, bool on_trial);
+
+/* Returns the name of that program. */
+const char *worker_get_program(const struct worker_context *context, bool on_trial);
 
 /* Takes over a worker that runs already and has its row. Returns 0 or -errno. */
 int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume);

@@ -31,8 +31,11 @@ static uint32_t find_kinds(const struct pool *pool, uint32_t row)
 
         return (uint32_t)(state == WORKER_STARTING && age == POOL_CURRENT) << KIND_STARTING |
                (uint32_t)(ready && age == POOL_CURRENT) << KIND_CURRENT |
-               (uint32_t)(ready && age == POOL_OLD) << KIND_OLD | (uint32_t)ready << KIND_READY |
-               (uint32_t)alive << KIND_ALIVE | (uint32_t)(state != WORKER_NONE) << KIND_IN_USE |
+               (uint32_t)(ready && age == POOL_OLD) << KIND_OLD |
+               (uint32_t)((ready || state == WORKER_STARTING) && age == POOL_ON_TRIAL)
+                       << KIND_ON_TRIAL |
+               (uint32_t)ready << KIND_READY | (uint32_t)alive << KIND_ALIVE |
+               (uint32_t)(state != WORKER_NONE) << KIND_IN_USE |
                (uint32_t)(state == WORKER_DEAD) << KIND_DEAD |
                (uint32_t)((state == WORKER_KILLED || state == WORKER_ABORTED) && w->open > 0)
                        << KIND_DYING |

@@ -84,27 +84,19 @@ static bool is_surplus(const struct pool *pool, uint32_t row, uint32_t *surplus)
         case POOL_OLD:
                 return *surplus > 0 && (*surplus)-- > 0;
         case POOL_CURRENT:
+        case POOL_ON_TRIAL:
         default:
                 return false;
         }
 }
 
-/* True for a worker that is starting and will not be needed. Those of the generation in force go on
- * until the next one has taken its place. */
+/* True for a worker that is starting and will not be needed. */
 static bool starts_in_vain(const struct pool *pool, uint32_t row)
 {
-        if (pool->workers[row].record->state != WORKER_STARTING)
-                return false;
+        enum pool_age age = pool_age(pool, row);
 
-        switch (pool_age(pool, row)) {
-        case POOL_ABANDONED:
-                return true;
-        case POOL_OLD:
-                return !pool->state->trial;
-        case POOL_CURRENT:
-        default:
-                return false;
-        }
+        return pool->workers[row].record->state == WORKER_STARTING &&
+               (age == POOL_ABANDONED || age == POOL_OLD);
 }
 
 static void decide_worker(

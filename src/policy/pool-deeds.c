@@ -11,7 +11,7 @@ static int carry_out(
 {
         switch (action->type) {
         case POOL_SPAWN:
-                deeds->spawn(userdata, action->row);
+                deeds->spawn(userdata, action->row, action->on_trial);
                 return 0;
         case POOL_DRAIN:
                 deeds->drain(userdata, action->row, action->drain);

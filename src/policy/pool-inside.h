@@ -6,20 +6,18 @@
 /* What the files of the pool share, and nobody else uses. */
 
 enum pool_age {
-        POOL_CURRENT,   /* of the generation that is in force, or on trial */
+        POOL_CURRENT,   /* of the generation that is in force */
+        POOL_ON_TRIAL,  /* of the one that is tried */
         POOL_OLD,       /* of one before */
         POOL_ABANDONED, /* of a trial that is over */
 };
 
-/* Returns the generation of the workers that are started now. */
-static inline uint32_t pool_get_generation(const struct pool *pool)
-{
-        return pool->state->trial ?: pool->state->generation;
-}
-
 enum pool_age pool_age(const struct pool *pool, uint32_t row);
 
-/* Returns how many workers of the current generation take the place of all older ones: as many as
+/* Returns the settings that hold for this worker. */
+const struct settings *pool_settings_of(const struct pool *pool, uint32_t row);
+
+/* Returns how many workers of the generation in force take the place of all older ones: as many as
  * there were, where the pool had grown. */
 uint32_t pool_count_due(const struct pool *pool);
 

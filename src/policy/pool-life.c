@@ -12,10 +12,9 @@
 /* More READYs than this in a second are a flood. */
 #define READYS_PER_SEC 10
 
-static usec_t timeout_of(const struct pool *pool, enum worker_timeout timeout)
+static usec_t timeout_of(
+        const struct pool *pool, const struct settings *settings, enum worker_timeout timeout)
 {
-        const struct settings *settings = pool->settings;
-
         switch (timeout) {
         case TIMEOUT_START:
                 return settings->timeout_start;
@@ -37,8 +36,9 @@ static void happened(struct pool *pool, uint32_t row, enum worker_event event, u
 
         if (after != before) {
                 enum worker_timeout timeout = worker_state_info(after)->timeout;
+                const struct settings *settings = pool_settings_of(pool, row);
 
-                record->deadline = usec_add(now, timeout_of(pool, timeout));
+                record->deadline = usec_add(now, timeout_of(pool, settings, timeout));
                 __atomic_store_n(&record->state, after, __ATOMIC_RELEASE);
         }
 
@@ -48,7 +48,7 @@ static void happened(struct pool *pool, uint32_t row, enum worker_event event, u
 
 /* --- Starts --- */
 
-void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now)
+void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, bool on_trial, usec_t now)
 {
         struct pool_worker *w = &pool->workers[row];
         struct worker_row *record = w->record;
@@ -65,7 +65,7 @@ void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now)
                 .started_at = now,
                 .pid = pid,
                 .offered = pool->offers,
-                .generation = pool_get_generation(pool),
+                .generation = on_trial ? pool->state->trial : pool->state->generation,
         };
         happened(pool, row, WORKER_SPAWNED, now);
 }
@@ -112,7 +112,8 @@ int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, uint32_t feat
         if ((features & ~w->record->offered) != 0 || (!is_first && features != w->record->features))
                 return POOL_BAD_FEATURES;
 
-        note_ready(w->record, MIN(capacity, pool->settings->connections_per_worker), features);
+        note_ready(w->record, MIN(capacity, pool_settings_of(pool, row)->connections_per_worker),
+                features);
         if (w->record->state == WORKER_STARTING) {
                 backoff_ready(&pool->backoff, w->record->started_at);
                 w->answered_at = now;
@@ -136,7 +137,8 @@ static usec_t bound_by_stop(const struct pool *pool, usec_t deadline, usec_t now
 
 usec_t pool_get_drain_deadline(const struct pool *pool, usec_t now)
 {
-        return bound_by_stop(pool, usec_add(now, timeout_of(pool, TIMEOUT_DRAIN)), now);
+        return bound_by_stop(
+                pool, usec_add(now, timeout_of(pool, pool->settings, TIMEOUT_DRAIN)), now);
 }
 
 void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
@@ -186,10 +188,12 @@ bool pool_exited(struct pool *pool, uint32_t row, usec_t now)
         bool soon = now - w->record->started_at < pool->settings->restart_max_delay;
         bool of_use = was_of_use(pool, w, now);
         /* Others say nothing about the workers that are started now. */
-        bool counts = !pool->stopping && !w->leaves && pool_age(pool, row) == POOL_CURRENT;
+        enum pool_age age = pool_age(pool, row);
+        bool counts =
+                !pool->stopping && !w->leaves && (age == POOL_CURRENT || age == POOL_ON_TRIAL);
         bool failed = counts && !of_use && (!was_ready || soon);
 
-        if (failed)
+        if (failed && age == POOL_CURRENT)
                 backoff_failed(&pool->backoff, w->record->started_at, now);
         else if (of_use)
                 backoff_served(&pool->backoff, w->record->started_at);

@@ -55,14 +55,11 @@ static uint32_t count_least(const struct pool *pool)
         return MAX(pool->settings->workers, spare);
 }
 
-/* Of the current generation. */
+/* Of the generation in force. */
 static uint32_t count_wanted(const struct pool *pool)
 {
         uint32_t spare = pool->settings->workers_spare;
         uint32_t wanted = pool->census[KIND_STARTING] + pool->census[KIND_CURRENT];
-
-        if (pool->state->trial)
-                return 1;
 
         wanted += spare - MIN(spare, pool->n_idle + pool->census[KIND_STARTING]);
         if (is_out_of_credit(pool))
@@ -138,7 +135,29 @@ static bool may_start(struct pool *pool, usec_t now, struct pool_decision *d)
         return false;
 }
 
-static void decide_spawn(struct pool *pool, uint32_t due, usec_t now, struct pool_decision *d)
+static uint32_t find_free(const struct pool *pool, uint32_t from)
+{
+        while (from < pool->n_rows && pool->workers[from].record->state != WORKER_NONE)
+                from++;
+
+        return from;
+}
+
+/* One worker shows whether the next generation starts; what becomes of it is the caller's to say.
+ * Returns from where on rows are still free. */
+static uint32_t decide_trial(struct pool *pool, struct pool_decision *d)
+{
+        uint32_t row = find_free(pool, 0);
+
+        if (!pool->state->trial || pool->census[KIND_ON_TRIAL] > 0 || row == pool->n_rows)
+                return row;
+
+        pool_act(pool, d, (struct pool_action){ .type = POOL_SPAWN, .row = row, .on_trial = true });
+        return row + 1;
+}
+
+static void decide_spawn(
+        struct pool *pool, uint32_t free_from, uint32_t due, usec_t now, struct pool_decision *d)
 {
         uint32_t wanted = count_wanted(pool);
         uint32_t running = pool->census[KIND_STARTING] + pool->census[KIND_CURRENT];
@@ -156,9 +175,8 @@ static void decide_spawn(struct pool *pool, uint32_t due, usec_t now, struct poo
         if (backoff_is_failing(&pool->backoff))
                 wanted = running + 1;
 
-        for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
-                if (pool->workers[i].record->state != WORKER_NONE)
-                        continue;
+        for (uint32_t i = find_free(pool, free_from); i < pool->n_rows && running < wanted;
+                i = find_free(pool, i + 1)) {
                 pool_act_on(pool, d, POOL_SPAWN, i);
                 running++;
                 if (succeeds)
@@ -264,9 +282,9 @@ void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d)
                 return;
 
         check_successor(pool);
-        replaces = pool->state->trial || pool->census[KIND_READY] != pool->census[KIND_CURRENT];
+        replaces = pool->census[KIND_READY] != pool->census[KIND_CURRENT];
         due = replaces ? POOL_NO_ROW : find_due(pool);
-        decide_spawn(pool, due, now, d);
+        decide_spawn(pool, decide_trial(pool, d), due, now, d);
         decide_recycle(pool, due, d);
         if (replaces)
                 pool->look_at = 0;

@@ -133,6 +133,7 @@ enum pool_action_type {
 struct pool_action {
         enum pool_action_type type;
         uint32_t row;                /* where it is about a worker */
+        bool on_trial;               /* of the generation that is tried, with POOL_SPAWN */
         enum pool_drain drain;       /* why, with POOL_DRAIN */
         enum pool_question question; /* with POOL_ASK */
 };
@@ -158,15 +159,16 @@ enum pool_violation {
 
 /* Kinds of workers that are counted: pool-census.c. One worker may be of several. */
 enum pool_kind {
-        KIND_STARTING, /* of the current generation */
-        KIND_CURRENT,  /* ready, of the current generation */
+        KIND_STARTING, /* of the generation in force */
+        KIND_CURRENT,  /* ready, of the generation in force */
         KIND_OLD,      /* ready, of earlier ones */
+        KIND_ON_TRIAL, /* starting or ready, of the generation that is tried */
         KIND_READY,    /* all */
         KIND_ALIVE,
         KIND_IN_USE, /* rows that are not free */
         KIND_DEAD,
         KIND_DYING,     /* killed with connections, some of which may be in its queue */
-        KIND_LEAVING,   /* of the current generation: drained or worse, and still there */
+        KIND_LEAVING,   /* of the generation in force: drained or worse, and still there */
         KIND_WITH_ROOM, /* they have credit, or will say whether they have */
         KINDS,
 };
@@ -181,8 +183,9 @@ typedef void (*pool_ended_t)(void *userdata, const struct slot *slot, enum outco
 
 struct pool {
         const struct settings *settings;
-        pool_ended_t ended; /* or NULL */
-        void *userdata;     /* of `ended` */
+        const struct settings *trial_settings; /* of the generation that is tried, or NULL */
+        pool_ended_t ended;                    /* or NULL */
+        void *userdata;                        /* of `ended` */
         struct pool_state *state;
         struct counters *counters; /* in the state */
         struct slots slots;
@@ -328,8 +331,10 @@ static inline uint64_t pool_next_number(const struct pool *pool)
         return pool->state->last_number + 1;
 }
 
-/* It was offered `offers` of the pool. */
-void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now);
+/* It was offered `offers` of the pool. `on_trial`: as the action said. */
+void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, bool on_trial, usec_t now);
+
+/* A worker of the generation in force could not be started. On trial, that is its end. */
 void pool_spawn_failed(struct pool *pool, usec_t now);
 
 /* False while failed starts make the next one wait. */
@@ -422,12 +427,13 @@ uint32_t pool_queue_done(struct pool *pool, uint32_t row);
 /* --- pool-generation.c: reloads --- */
 
 /*
- * Tries the next generation: one worker of it is started. When that is READY, the caller says
- * pool_commit(): from then on the old workers are drained, each when a new one is READY. When its
- * start fails, pool_abandon(): everything is as it was. While a trial goes on, the old workers
- * serve.
+ * Tries the next generation, which will have these settings (the caller's, to stay): one worker of
+ * it is started. When that is READY, the caller says pool_commit(): from then on the settings are
+ * those of the pool, and the old workers are drained, each when a new one is READY. When its start
+ * fails, pool_abandon(). Until then nothing is different from what it was without a trial: workers
+ * of the generation in force serve, and start where they are missing.
  */
-void pool_try(struct pool *pool);
+void pool_try(struct pool *pool, const struct settings *settings);
 void pool_commit(struct pool *pool);
 void pool_abandon(struct pool *pool);
 
@@ -446,7 +452,8 @@ void pool_stop(struct pool *pool, usec_t now);
 /* What whoever owns the pool does when a decision says so, each named as its action. Each tells the
  * pool what came of it. A negative return ends it all: the program itself is broken. */
 struct pool_deeds {
-        void (*spawn)(void *userdata, uint32_t row); /* after pool_may_spawn() only */
+        /* After pool_may_spawn() only; on trial, while that goes on. */
+        void (*spawn)(void *userdata, uint32_t row, bool on_trial);
         void (*drain)(void *userdata, uint32_t row, enum pool_drain reason);
         void (*terminate)(void *userdata, uint32_t row);
         void (*abort)(void *userdata, uint32_t row);

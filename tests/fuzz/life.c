@@ -110,12 +110,12 @@ static void sample(void *userdata)
         pool_sampling_done(&l->pool);
 }
 
-static void spawn(void *userdata, uint32_t row)
+static void spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct life *l = userdata;
 
-        if (pool_may_spawn(&l->pool, l->now))
-                pool_spawned(&l->pool, row, 1000 + (int32_t)row, l->now);
+        if (on_trial || pool_may_spawn(&l->pool, l->now))
+                pool_spawned(&l->pool, row, 1000 + (int32_t)row, on_trial, l->now);
 }
 
 static void drain(void *userdata, uint32_t row, enum pool_drain reason)
@@ -229,7 +229,7 @@ void life_step(struct life *l, struct input *in)
         } else if (what == 56) {
                 pool_stop(&l->pool, l->now);
         } else if (what == 57 && !l->pool.state->trial) {
-                pool_try(&l->pool);
+                pool_try(&l->pool, l->pool.settings);
         } else if (what < 60 && l->pool.state->trial) {
                 (what & 1 ? pool_commit : pool_abandon)(&l->pool);
         } else if (worker_state_info(state)->alive && state != WORKER_KILLED) {

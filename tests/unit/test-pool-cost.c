@@ -121,7 +121,7 @@ static void carry_out(struct big *b)
 static void add_workers(struct big *b, uint32_t n, uint32_t capacity)
 {
         for (uint32_t i = 0; i < n; i++) {
-                pool_spawned(&b->pool, i, 2 + (int32_t)i, NOW);
+                pool_spawned(&b->pool, i, 2 + (int32_t)i, false, NOW);
                 assert_int_equal(pool_ready(&b->pool, i, capacity, 0, NOW), 0);
         }
         carry_out(b);

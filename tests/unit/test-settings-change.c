@@ -88,7 +88,7 @@ static void open_world(struct world *w)
         MAKE(&w->settings, "Workers=2", "MaxConnections=3");
         assert_int_equal(pool_init(&w->pool, &w->settings, &memory), 0);
         for (uint32_t i = 0; i < 2; i++) {
-                pool_spawned(&w->pool, i, 100 + (int32_t)i, 1);
+                pool_spawned(&w->pool, i, 100 + (int32_t)i, false, 1);
                 assert_int_equal(pool_ready(&w->pool, i, 10, 0, 1), 0);
         }
 }

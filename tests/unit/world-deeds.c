@@ -65,14 +65,17 @@ void world_hand_over(struct world *w)
                         i++;
 }
 
-static void spawn(void *userdata, uint32_t row)
+static void spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct world *w = userdata;
 
-        if (!pool_may_spawn(&w->pool, w->now))
+        if (on_trial ? w->state.trial == 0 : !pool_may_spawn(&w->pool, w->now))
                 return;
         if (world_chance(w, w->spawn_fails)) {
-                pool_spawn_failed(&w->pool, w->now);
+                if (on_trial)
+                        pool_abandon(&w->pool);
+                else
+                        pool_spawn_failed(&w->pool, w->now);
                 return;
         }
 
@@ -82,7 +85,7 @@ static void spawn(void *userdata, uint32_t row)
                 .number = pool_next_number(&w->pool),
         };
         w->n_spawns++;
-        pool_spawned(&w->pool, row, (int32_t)w->n_spawns + 1, w->now);
+        pool_spawned(&w->pool, row, (int32_t)w->n_spawns + 1, on_trial, w->now);
         w->workers[row].stored = true;
 }
 

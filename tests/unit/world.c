@@ -316,7 +316,7 @@ void world_change_settings(struct world *w)
 void world_try(struct world *w)
 {
         w->generations = true;
-        pool_try(&w->pool);
+        pool_try(&w->pool, &w->settings);
         world_settle(w);
 }
 
