@@ -40,6 +40,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "os/journal.h"
+#include "os/store.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
 #define ACCEPT_BURST 16
@@ -362,6 +363,8 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
                 return r;
         d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
         d->pool.offers = RECORD_FEATURES;
+        if (store_get_size() > STORE_OWN)
+                d->pool.rows_max = (uint32_t)((store_get_size() - STORE_OWN) / STORE_PER_WORKER);
 
         d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
         if (!d->workers)

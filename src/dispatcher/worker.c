@@ -110,14 +110,28 @@ void worker_sample(struct worker *w)
                 channel_reclaim(&w->channel);
 }
 
+/* One start after another that fails alike is told once, until workers start again. `why` stays
+ * valid, and is compared with what was told. */
+static bool is_news(struct worker *w, const char **told, const char *why)
+{
+        const char *before = *told;
+
+        if (row_of(w)->capacity > 0 || pool_is_on_trial(pool_of(w), w->row))
+                return true;
+
+        *told = why;
+        return !before || !streq(before, why) || !backoff_is_failing(&pool_of(w)->backoff);
+}
+
 /* --- What it says --- */
 
 void worker_violates(struct worker *w, const char *what)
 {
-        journal_event(MESSAGE_WORKER_VIOLATED,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
-                "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.", w->number,
-                w->pid, what);
+        if (is_news(w, &w->context->told, what))
+                journal_event(MESSAGE_WORKER_VIOLATED,
+                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
+                        "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.",
+                        w->number, w->pid, what);
         worker_kill(w);
 }
 
@@ -306,7 +320,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         enum worker_state before = state_of(w);
         char words[PROCESS_END_MAX + 32];
         uint32_t had;
-        bool failed;
+        bool failed, was_starting;
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
@@ -322,7 +336,8 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one", words);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
-        if (!failed || before != WORKER_STARTING || !streq(ret_trouble, told))
+        was_starting = before == WORKER_STARTING || row_of(w)->capacity == 0;
+        if (!failed || !was_starting || !streq(ret_trouble, told))
                 log_end(w, &end, words, before, had);
         if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
@@ -477,7 +492,8 @@ void worker_drain(struct worker *w, enum pool_drain reason)
 
 void worker_terminate(struct worker *w)
 {
-        if (row_of(w)->deadline <= usec_now())
+        if (row_of(w)->deadline <= usec_now() &&
+                (state_of(w) != WORKER_STARTING || is_news(w, &w->context->told, "late")))
                 journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
                         "Worker %" PRIu64 " (PID %d) %s in time. It gets SIGTERM.", w->number,
                         w->pid,
@@ -493,6 +509,10 @@ void worker_abort(struct worker *w)
         usec_t hung = now - pool_of(w)->workers[w->row].asked_at;
         char time[USEC_FORMAT_SIZE];
 
+        /* The same decision may have drained it before, or killed it for a broken channel. */
+        if (state_of(w) != WORKER_READY)
+                return;
+
         journal_event(MESSAGE_WORKER_HUNG,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
                 "Worker %" PRIu64 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
@@ -507,11 +527,12 @@ void worker_kill(struct worker *w)
         enum worker_state state = state_of(w);
 
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
-                row_of(w)->deadline <= usec_now())
+                row_of(w)->deadline <= usec_now() && is_news(w, &w->context->told_end, "late"))
                 journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
                         "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.",
                         w->number, w->pid);
         stop_hearing(w);
         process_signal(w->pidfd, SIGKILL);
+        channel_reclaim(&w->channel);
         pool_killed(pool_of(w), w->row, usec_now());
 }

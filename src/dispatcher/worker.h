@@ -18,6 +18,8 @@ struct worker_context {
         struct process_template process; /* of the generation in force */
         char **trial_argv;               /* of the generation that is tried */
         bool trial_leaves_batch;
+        const char *told;        /* why the last start failed, as far as worker.c knows */
+        const char *told_end;    /* what that took to end; NULL: nothing was told */
         struct wire_batch batch; /* what one said, while it is heard */
 
         /* Something comes on a worker's channel: to call worker_hear(); its process has ended:

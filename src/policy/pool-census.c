@@ -32,6 +32,7 @@ static uint32_t find_kinds(const struct pool *pool, uint32_t row)
         return (uint32_t)(state == WORKER_STARTING && age == POOL_CURRENT) << KIND_STARTING |
                (uint32_t)(ready && age == POOL_CURRENT) << KIND_CURRENT |
                (uint32_t)(ready && age == POOL_OLD) << KIND_OLD |
+               (uint32_t)(w->doomed && alive && age == POOL_CURRENT) << KIND_DOOMED |
                (uint32_t)((ready || state == WORKER_STARTING) && age == POOL_ON_TRIAL)
                        << KIND_ON_TRIAL |
                (uint32_t)ready << KIND_READY | (uint32_t)alive << KIND_ALIVE |

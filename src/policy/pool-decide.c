@@ -20,6 +20,10 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 struct pool_worker *w = &pool->workers[i];
 
+                if (w->doomed && w->record->state == WORKER_KILLED && now >= w->record->deadline) {
+                        w->doomed = false;
+                        pool_count(pool, i);
+                }
                 if (w->blocked_until == 0)
                         continue;
                 if (now >= w->blocked_until)
@@ -29,6 +33,28 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
         }
 }
 
+/* A worker that was started after the last failure, got ready and lived for as long as the longest
+ * delay shows as well as one that served that workers start again: where few clients come, the old
+ * workers may serve all of them. */
+static void end_failing(struct pool *pool, usec_t now, struct pool_decision *d)
+{
+        struct backoff *b = &pool->backoff;
+        usec_t first = USEC_INFINITY;
+
+        for (uint32_t i = 0; backoff_is_failing(b) && i < pool->n_rows; i++) {
+                const struct worker_row *record = pool->workers[i].record;
+
+                if (record->state == WORKER_READY && pool_age(pool, i) == POOL_CURRENT &&
+                        record->started_at >= b->failed_at)
+                        first = MIN(first, record->started_at);
+        }
+
+        if (now >= usec_add(first, pool->settings->restart_max_delay))
+                backoff_served(b, first);
+        else
+                pool_wake(d, usec_add(first, pool->settings->restart_max_delay));
+}
+
 /* True where no worker will ever take what waits. */
 static bool is_hopeless(const struct pool *pool, usec_t now)
 {
@@ -36,7 +62,8 @@ static bool is_hopeless(const struct pool *pool, usec_t now)
                 return pool->census[KIND_READY] == 0 &&
                        (pool->census[KIND_STARTING] == 0 || now >= pool->stop_deadline);
 
-        return pool->census[KIND_ALIVE] == 0 && pool->census[KIND_IN_USE] == pool->n_rows;
+        return pool->census[KIND_ALIVE] == 0 &&
+               pool->census[KIND_IN_USE] >= (pool->rows_max ?: pool->n_rows);
 }
 
 /* What was accepted before goes before anything new. */
@@ -148,6 +175,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         *ret = (struct pool_decision){ .wake_at = USEC_INFINITY };
 
         end_waits(pool, now, ret);
+        end_failing(pool, now, ret);
         pool->dirty = false;
         pool->hand_waited = pool->n_in_hand > 0;
         decide_waiting(pool, now, ret);

@@ -155,20 +155,42 @@ void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
         record->deadline = bound_by_stop(pool, record->deadline, now);
 }
 
+/* Is about to be ended. Those that do not end at once must not be joined by one after another. */
+static void fails(struct pool *pool, uint32_t row, usec_t now)
+{
+        struct pool_worker *w = &pool->workers[row];
+
+        if (w->record->state != WORKER_STARTING || pool->stopping ||
+                pool_age(pool, row) != POOL_CURRENT)
+                return;
+
+        w->failed = w->doomed = true;
+        backoff_failed(&pool->backoff, w->record->started_at, now);
+}
+
 void pool_terminated(struct pool *pool, uint32_t row, usec_t now)
 {
+        fails(pool, row, now);
         happened(pool, row, WORKER_TERMINATED, now);
 }
 
 void pool_aborted(struct pool *pool, uint32_t row, usec_t now)
 {
+        fails(pool, row, now);
         pool_set_taking_back(pool, row, true);
         happened(pool, row, WORKER_GOT_ABORTED, now);
 }
 
+/* It may not die for long, where it sleeps and no signal reaches it. */
 void pool_killed(struct pool *pool, uint32_t row, usec_t now)
 {
+        struct pool_worker *w = &pool->workers[row];
+
+        fails(pool, row, now);
+        pool_set_taking_back(pool, row, true);
         happened(pool, row, WORKER_GOT_KILLED, now);
+        if (w->doomed) /* then another start is tried all the same */
+                w->record->deadline = usec_add(now, pool->settings->restart_max_delay);
 }
 
 /* A worker that had connections for longer than the next start would wait was of use, also if none
@@ -193,7 +215,7 @@ bool pool_exited(struct pool *pool, uint32_t row, usec_t now)
                 !pool->stopping && !w->leaves && (age == POOL_CURRENT || age == POOL_ON_TRIAL);
         bool failed = counts && !of_use && (!was_ready || soon);
 
-        if (failed && age == POOL_CURRENT)
+        if (failed && age == POOL_CURRENT && !w->failed)
                 backoff_failed(&pool->backoff, w->record->started_at, now);
         else if (of_use)
                 backoff_served(&pool->backoff, w->record->started_at);

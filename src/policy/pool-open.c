@@ -215,7 +215,8 @@ void pool_adopted(struct pool *pool, uint32_t row)
         w->must_list = w->record->state == WORKER_READY;
         w->leaves = w->record->state > WORKER_READY;
         w->in_doubt = true;
-        pool_set_taking_back(pool, row, w->record->state == WORKER_ABORTED);
+        pool_set_taking_back(
+                pool, row, w->record->state == WORKER_ABORTED || w->record->state == WORKER_KILLED);
         pool_update_credit(pool, row);
         pool->dirty = true;
 }

@@ -126,13 +126,23 @@ static bool may_start(struct pool *pool, usec_t now, struct pool_decision *d)
 {
         if (!backoff_is_failing(&pool->backoff))
                 return true;
-        if (pool->census[KIND_STARTING] > 0) /* one at a time, until one serves: a probe */
+        /* one at a time, until one serves: a probe */
+        if (pool->census[KIND_STARTING] + pool->census[KIND_DOOMED] > 0)
                 return false;
         if (pool_may_spawn(pool, now))
                 return true;
 
         pool_wake(d, pool->backoff.not_before);
         return false;
+}
+
+/* Workers of which nothing could be kept for after a crash are not started: those that are dead
+ * and have a queue take room in the descriptor store, too. */
+static uint32_t count_free(const struct pool *pool)
+{
+        uint32_t most = pool->rows_max ?: pool->n_rows;
+
+        return most - MIN(most, pool->census[KIND_IN_USE]);
 }
 
 static uint32_t find_free(const struct pool *pool, uint32_t from)
@@ -149,7 +159,8 @@ static uint32_t decide_trial(struct pool *pool, struct pool_decision *d)
 {
         uint32_t row = find_free(pool, 0);
 
-        if (!pool->state->trial || pool->census[KIND_ON_TRIAL] > 0 || row == pool->n_rows)
+        if (!pool->state->trial || pool->census[KIND_ON_TRIAL] > 0 || count_free(pool) == 0 ||
+                row == pool->n_rows)
                 return row;
 
         pool_act(pool, d, (struct pool_action){ .type = POOL_SPAWN, .row = row, .on_trial = true });
@@ -175,6 +186,7 @@ static void decide_spawn(
         if (backoff_is_failing(&pool->backoff))
                 wanted = running + 1;
 
+        wanted = MIN(wanted, running + count_free(pool));
         for (uint32_t i = find_free(pool, free_from); i < pool->n_rows && running < wanted;
                 i = find_free(pool, i + 1)) {
                 pool_act_on(pool, d, POOL_SPAWN, i);

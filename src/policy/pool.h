@@ -89,6 +89,8 @@ struct pool_worker {
         uint32_t n_readys;
         bool served;
         bool leaves; /* it was asked to: its end says nothing about how workers start */
+        bool failed; /* it was ended before it was ready, which is counted as a failed start */
+        bool doomed; /* so it was, and the next start waits for its end */
 
         bool idle;          /* ready, without a connection, and not paused */
         bool retires;       /* it has been idle for so long that it may go */
@@ -162,6 +164,7 @@ enum pool_kind {
         KIND_STARTING, /* of the generation in force */
         KIND_CURRENT,  /* ready, of the generation in force */
         KIND_OLD,      /* ready, of earlier ones */
+        KIND_DOOMED,   /* with `doomed`, alive, of the generation in force */
         KIND_ON_TRIAL, /* starting or ready, of the generation that is tried */
         KIND_READY,    /* all */
         KIND_ALIVE,
@@ -195,6 +198,7 @@ struct pool {
         uint32_t n_rows;
         uint32_t n_taking_back; /* rows whose queue goes to others: all DEAD ones, some that live */
         uint32_t offers;        /* features: to workers that are started; the caller's to set */
+        uint32_t rows_max; /* how many may be in use, the caller's to set, too; 0: all that are */
 
         /* Workers with a credit, the next one to be chosen on top. */
         uint32_t *heap;
@@ -358,9 +362,10 @@ static inline bool pool_is_paused(const struct pool *pool, uint32_t row)
 /* Returns by when a worker that is drained now has to be gone, or USEC_INFINITY. */
 usec_t pool_get_drain_deadline(const struct pool *pool, usec_t now);
 
-/* The step was taken: pool_decide() asked for it, or the worker broke the protocol. `told`: a DRAIN
- * record was sent. It goes before the call, and the end of the channel after it: where a crash
- * comes between, the worker is drained again. */
+/* The step was taken: pool_decide() asked for it, or the worker broke the protocol. Where it was
+ * not ready yet, that is a failed start from now on, and not only when it has ended. `told`: a
+ * DRAIN record was sent. It goes before the call, and the end of the channel after it: where a
+ * crash comes between, the worker is drained again. */
 void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now);
 void pool_terminated(struct pool *pool, uint32_t row, usec_t now);
 void pool_aborted(struct pool *pool, uint32_t row, usec_t now);

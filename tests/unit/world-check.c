@@ -175,6 +175,9 @@ static void check_size(struct world *w)
                 world_count(w, WORKER_NONE) == 0)
                 return;
 
+        if (w->pool.rows_max > 0 && w->pool.census[KIND_IN_USE] >= w->pool.rows_max)
+                return;
+
         world_expect(w, s.running >= settings->workers);
         if (s.running < s.most)
                 world_expect(w, s.idle + s.starting >= settings->workers_spare);

@@ -171,6 +171,9 @@ static void abort_worker(void *userdata, uint32_t row)
 {
         struct world *w = userdata;
 
+        /* The same decision may have drained it, or killed it for a broken channel. */
+        if (world_state(w, row) > WORKER_READY)
+                return;
         world_expect(w, w->settings.watchdog > 0);
         world_expect(w, world_state(w, row) == WORKER_READY);
         world_expect(w, w->now - w->workers[row].answered_at >= w->settings.watchdog ||
