@@ -79,7 +79,8 @@ MAIN    := $(O)/src/acceptd/acceptd.o
 ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
+        $(O)/acceptd-listen
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -87,7 +88,12 @@ $(O)/acceptd: $(MAIN) $(DAEMON)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptctl: $(call objects,src/acceptctl/*.c) $(VARLINK) $(BASE)
 $(O)/acceptctl: LDLIBS = $(CTL_LIBS)
+$(O)/acceptd-confine: $(O)/src/confine/acceptd-confine.o $(WIRE) $(BASE)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
+$(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd-*.c) \
+        $(O)/src/workers/program.o $(LIB) $(WIRE) $(BASE)
+$(O)/acceptd-listen: $(patsubst %,$(O)/src/workers/%.o,acceptd-listen server server-start server-notify \
+        notify-socket family program) $(LIB) $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
@@ -131,6 +137,8 @@ $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB)
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
+$(O)/tests/unit/test-inetd-report: $(O)/src/workers/inetd-report.o
+
 # Time passes as the test says
 $(O)/tests/unit/test-journal: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
 
@@ -141,7 +149,7 @@ $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WI
 $(O)/tests/process/stub-worker: $(call objects,tests/process/stub-worker-*.c)
 $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
-	$(Q)$(link)
+	$(Q)$(link) $(DAEMON_LIBS)
 
 # The dispatcher with the stop points of src/base/stop-point.h. What has none is as in the program.
 STOP_POINTS := $(O)/tests/process/acceptd-stop-points
@@ -154,6 +162,33 @@ $(stop_o)/%.o: %.c Makefile | $(after_deps)
 	$(Q)$(CC) $(ALL_CPPFLAGS) -DACCEPTD_STOP_POINTS $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(STOP_POINTS): $(WITH_POINTS:%=$(stop_o)/%) $(filter-out $(WITH_POINTS:%=$(O)/%),$(MAIN) $(DAEMON))
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(link) $(DAEMON_LIBS)
+
+# An earlier revision, and one whose ledger has larger parts, for upgrades in place. Without history
+# (a shallow clone, an archive) the old one is an empty file, and its tests are skipped.
+OLD_REVISION := ee7335acf83ee950443a8f933dcca9946efb4c14
+OLD          := build/old/acceptd
+GROWN        := $(O)/tests/process/acceptd-grown
+grown_o      := $(O)/tests/grown
+
+$(OLD):
+	$(say) OLD $@
+	$(Q)rm -rf build/old && mkdir -p build/old/tree
+	$(Q)if git archive $(OLD_REVISION) src Makefile 2>/dev/null | tar -xf - -C build/old/tree 2>/dev/null; then \
+	        env -u MAKEFLAGS -u MAKEOVERRIDES -u MFLAGS -u MAKELEVEL $(MAKE) -s -C build/old/tree \
+	                build/acceptd && cp build/old/tree/build/acceptd $@; \
+	else \
+	        : >$@; \
+	fi
+
+$(grown_o)/%.o: %.c Makefile | $(after_deps)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) -DLEDGER_TEST_GROWN $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(GROWN): $(patsubst $(O)/%,$(grown_o)/%,$(MAIN) $(DAEMON))
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(link) $(DAEMON_LIBS)
@@ -200,7 +235,7 @@ $(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 
 system-programs: $(SYSTEM) $(STUBS)
 
-tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(BENCH) $(SYSTEM) $(REPLAYS)
+tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(GROWN) $(OLD) $(BENCH) $(SYSTEM) $(REPLAYS)
 
 TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
 SANITIZE  := address,undefined
@@ -236,6 +271,15 @@ chaos:
 	        tests/system/run $(firstword $(RELEASES)) $(SCENARIO:%=chaos_%) | tee $(O)/chaos.log
 	$(Q)grep -q '^ok' $(O)/chaos.log && ! grep -q '^not ok' $(O)/chaos.log
 
+# A worker that tries to take over the dispatcher, through RACE_SECONDS of reloads and crashes here,
+# and 1,000 reloads and 100 crashes in each profile and release
+RACE_SECONDS ?= 30
+
+race: tests
+	$(Q)ACCEPTD_RACE_SECONDS=$(RACE_SECONDS) tests/run --timeout=1500 \
+	        $(O)/tests/process/test-race \
+	        'tests/system/run $(subst $(space),$(comma),$(RELEASES)) race_long race_long:generic'
+
 # --- to try it, to install it, to look at it ---------------------------------
 
 run: all
@@ -246,9 +290,15 @@ install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sb
         -e 's|/usr/libexec/|$(LIBEXECDIR)/|g' $(1) > $(2) && \
         chmod 644 $(2)
 
+# What runs a program that it cannot read cannot be traced: execve(2), and so keeps its memory and
+# descriptors from others of the same user from its first instruction on.
+UNREADABLE := 711
+
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
-PAGES := $(wildcard man/*.[1-8])
+# What units run
+HELPERS := check-instance pace-restarts
+PAGES   := $(wildcard man/*.[1-8])
 
 install: all
 	$(say) INSTALL $(or $(DESTDIR),/)
@@ -257,12 +307,17 @@ install: all
 	        $(addprefix $(DESTDIR)$(UNITDIR)/,$(sort $(dir $(UNITS)))) \
 	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
 	        $(DESTDIR)$(SYSCONFDIR)/acceptd
-	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
-	$(Q)$(INSTALL) $(O)/acceptd-echo $(DESTDIR)$(LIBEXECDIR)/acceptd
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
+	        $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
+	done
+	$(Q)for h in $(HELPERS); do \
+	        $(call install_text,systemd/$$h,$(DESTDIR)$(LIBEXECDIR)/acceptd/$$h) && \
+	        chmod 755 $(DESTDIR)$(LIBEXECDIR)/acceptd/$$h || exit; \
 	done
 	$(Q)for p in $(PAGES); do \
 	        $(call install_text,$$p,$(DESTDIR)$(MANDIR)/man$${p##*.}/$${p#man/}) || exit; \
@@ -302,31 +357,36 @@ clean:
 
 # --- what it needs ----------------------------------------------------------
 
-# Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all.
+# Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all. What
+# the package needs stands in debian/control.
 DEPS_build := gcc libc6-dev pkgconf libsystemd-dev libinih-dev libjansson-dev libcmocka-dev
 DEPS_run   := systemd
 DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
 DEPS_chaos := mmdebstrap systemd-container
 DEPS_check := mmdebstrap systemd-container
-DEPS_deb   := dpkg-dev debhelper systemd
+DEPS_race  := mmdebstrap systemd-container
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
-deps_for := $(or $(filter run chaos check deb lint bench,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
+deps_for := $(or $(filter run chaos check deb lint bench race,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
+APT_GET  := DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 \
+        -o APT::Install-Recommends=false
 
 deps:
-	@missing=; \
+	@missing= control=; \
 	for p in $(DEPS); do \
 	        [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || \
 	                missing="$$missing $$p"; \
 	done; \
-	[ -n "$$missing" ] || exit 0; \
-	echo "Missing packages, to be installed with apt-get:$$missing"; \
+	$(if $(filter deb,$(deps_for)),dpkg-checkbuilddeps 2>/dev/null || control=1;) \
+	[ -n "$$missing$$control" ] || exit 0; \
+	echo "Missing packages, to be installed with apt-get:$$missing" \
+	        "$${control:+(and those that debian/control names)}"; \
 	as_root=; \
 	[ "$$(id -u)" = 0 ] || as_root=sudo; \
-	$$as_root apt-get -q -o Acquire::Retries=5 update && \
-	$$as_root env DEBIAN_FRONTEND=noninteractive \
-	        apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 --no-install-recommends install $$missing
+	$$as_root env $(APT_GET) update && \
+	{ [ -z "$$missing" ] || $$as_root env $(APT_GET) install $$missing; } && \
+	{ [ -z "$$control" ] || $$as_root env $(APT_GET) build-dep ./; }
 
 help:
 	@echo 'make all         programs and library, in build/'
@@ -334,6 +394,7 @@ help:
 	@echo 'make run         start the echo pool on a free port of loopback, and try it'
 	@echo 'make check       every test: unit and process, again with sanitizers, and system'
 	@echo 'make chaos       faults under load for CHAOS_SECONDS=600, CHAOS_SEED=; SCENARIO= for one kind'
+	@echo 'make race        a worker that tries to take over the dispatcher, in its long form'
 	@echo 'make check-unit  the tests that need no network, no root and no container'
 	@echo 'make fuzz        libFuzzer on what comes from outside, FUZZ_SECONDS each; needs clang'
 	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
@@ -346,6 +407,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint run system-programs tests
+.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint race run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Tables on standard output. Called by show.c; knows nothing of what is in them.
+ * Tables on standard output. Knows nothing of what is in them.
  */
 
 #include "acceptctl/table.h"

@@ -4,18 +4,22 @@
  * main of the dispatcher: command line and settings; the rest is start.c's.
  */
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "acceptd/command.h"
 #include "acceptd/start.h"
 #include "os/journal.h"
 #include "os/notify.h"
 #include "settings/settings-file.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 
 struct arguments {
         const char *file;
@@ -111,7 +115,8 @@ static int load_settings(struct settings *s, const struct arguments *a, char **r
                 return r;
 
         settings_resolve(s, count_cpus());
-        return settings_check(s, ret_message);
+        r = settings_check(s, ret_message);
+        return r < 0 ? r : command_resolve(s, ret_message);
 }
 
 /* NAME of /etc/acceptd/NAME.conf. */
@@ -127,20 +132,63 @@ static char *name_instance(const char *file)
         return strndup(name, n);
 }
 
+/* Makes sure that the workers' program is there and may be executed, as far as this process' user
+ * and file system tell. Returns 0 or -errno. */
+static int check_command(const struct settings *s, char **ret_message)
+{
+        const char *path = s->command ? s->command[0] : "";
+        struct stat st;
+        int r = 0;
+
+        if (path[0] != '/')
+                return 0;
+
+        if (stat(path, &st) < 0)
+                r = -errno;
+        else if (S_ISDIR(st.st_mode))
+                r = -EISDIR;
+        else if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+                r = -errno;
+        if (r < 0 && asprintf(ret_message, "%s: Command= cannot start %s: %s",
+                             s->sources[SETTING_COMMAND], path, strerror(-r)) < 0)
+                return -ENOMEM;
+
+        return r;
+}
+
+/* The running dispatcher asks whether this program could go on in its place. Returns the exit
+ * status. */
+static int check_takeover(const struct settings *settings, int ledger_fd)
+{
+        _cleanup_(freep) char *message = NULL;
+        int r = adoption_check(ledger_fd, settings, &message);
+
+        return r < 0 ? start_refuse(message, r) : RELOAD_TAKES_OVER;
+}
+
 /* Returns the exit status. */
 static int check(const struct arguments *a)
 {
+        const char *ledger = getenv(PROCESS_CHECK_LEDGER);
         _cleanup_(settings_done) struct settings settings = {};
         _cleanup_(freep) char *message = NULL;
         int r;
 
         settings_init(&settings);
         r = load_settings(&settings, a, &message);
+        if (r >= 0)
+                r = check_command(&settings, &message);
         if (r < 0)
                 return start_refuse(message, r);
 
         r = settings_print(&settings, stdout);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        if (r < 0)
+                return EXIT_FAILURE;
+        r = command_check(&settings, &message);
+        if (r < 0)
+                return start_refuse(message, r);
+
+        return ledger ? check_takeover(&settings, atoi(ledger)) : EXIT_SUCCESS;
 }
 
 /* Returns a path for the caller to free, or NULL. Now, since a program that is replaced by a newer
@@ -170,15 +218,17 @@ static char **make_check_argv(int argc, char **argv)
 }
 
 /*
- * Which settings to begin with. After a crash those that were in force: an edit that nobody
- * reloaded changes nothing. After a reload the new ones, with those in force as `old`; where the
- * new ones cannot be read after all, those in force, and `trouble` says why; where it is those in
- * force that cannot be read, the new ones are the only ones to go back to. Returns 0 or -errno.
+ * Which settings to begin with. Returns 0 or -errno.
+ *
+ *   After a crash: those in force, so an edit that nobody reloaded changes nothing.
+ *   After a reload: the new ones, `old` are those in force.
+ *   After a reload, new ones unreadable: those in force, no trial, `trouble` says why.
+ *   After a reload, those in force unreadable: the new ones serve as `old`, too.
  */
 static int choose_settings(struct start *start, struct settings *s, struct settings *old,
         const struct arguments *a, char **ret_message)
 {
-        bool had = adoption_load_settings(old, start->inheritance);
+        bool had = kept_settings_load(old, start->inheritance);
         int r = 0;
 
         if (had && !start->inheritance->from_reload) {
@@ -215,6 +265,8 @@ static int run(const struct arguments *a, const struct reload_image *image)
                 .instance = a->instance,
                 .image = image,
                 .inheritance = &inheritance,
+                .listen_pid =
+                        getenv("LISTEN_PID"), /* gone from the environment soon, but not lost */
         };
         int r;
 
@@ -257,6 +309,8 @@ int main(int argc, char **argv)
                 };
 
                 arguments.instance = name_instance(arguments.file);
+                if (arguments.check)
+                        journal_use_lines();
                 journal_open(arguments.instance);
                 if (!image.path || !image.check_argv || !arguments.instance)
                         r = EX_OSERR;

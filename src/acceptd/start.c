@@ -6,12 +6,11 @@
  */
 
 #include <inttypes.h>
-#include <libgen.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sysexits.h>
-#include <unistd.h>
 
+#include "acceptd/command.h"
 #include "acceptd/start.h"
 #include "control/control-methods.h"
 #include "dispatcher/dispatcher.h"
@@ -20,6 +19,7 @@
 #include "os/oom.h"
 #include "os/store.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
  * connection in hand, and some air. */
@@ -41,24 +41,19 @@ int start_refuse(const char *message, int error)
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
-/* The bundled echo worker: beside this program where that was not installed. Returns a string for
- * the caller to free, or NULL without memory. */
-static char *find_echo_worker(void)
+/* Returns the program that confines workers, for the caller to free, or NULL: they serve without.
+ */
+static char *find_confine(void)
 {
-        char self[4096];
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *path;
+        char *path = command_find_bundled("acceptd-confine");
 
-        if (n > 0) {
-                self[n] = '\0';
-                if (asprintf(&path, "%s/acceptd-echo", dirname(self)) < 0)
-                        return NULL;
-                if (access(path, X_OK) == 0)
-                        return path;
-                free(path);
-        }
+        if (path && access(path, X_OK) == 0)
+                return path;
 
-        return strdup(ACCEPTD_LIBEXECDIR "/acceptd-echo");
+        (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, path ? -errno : -ENOMEM,
+                "Workers are not confined: %s: %m", path ?: "acceptd-confine");
+        free(path);
+        return NULL;
 }
 
 /* The setting that says how many workers there can be. */
@@ -70,7 +65,8 @@ static const char *name_of_most(const struct settings *s)
 /* Makes sure that the descriptors of all workers fit the limit, raised as far as it goes. */
 static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
 {
-        uint64_t needed = FDS_OWN + n_listeners + (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
+        uint64_t needed = FDS_OWN + (s->accept ? 1 : 2) * n_listeners +
+                          (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -90,25 +86,50 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
         return -ENOSPC;
 }
 
-/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
- * one that is recycled: what does not fit would be killed after a crash of the dispatcher. */
-static int check_store(const struct settings *s, char **ret_message)
+static size_t count_bytes(const struct listener *listeners, size_t n)
 {
-        uint64_t needed =
-                STORE_OWN + (uint64_t)STORE_PER_WORKER * (2 * (uint64_t)s->workers_max + 1);
-        uint64_t size = store_get_size();
+        size_t bytes = 0;
 
-        if (size == 0 || needed <= size)
+        for (size_t i = 0; i < n; i++)
+                bytes += strlen(listeners[i].name) + 1;
+
+        return bytes + sizeof(STORE_CONTROL);
+}
+
+/* Makes sure that the service manager's descriptor store takes the workers of two generations, and
+ * one that is recycled: what does not fit would be killed after a crash of the dispatcher. And all
+ * names go through one string of the environment: beyond its limit there is no start at all. */
+static int check_store(
+        const struct settings *s, const struct listener *listeners, size_t n, char **ret_message)
+{
+        uint64_t workers = 2 * (uint64_t)s->workers_max + 1;
+        uint64_t needed = STORE_OWN + STORE_PER_WORKER * workers;
+        uint64_t size = store_get_size();
+        size_t bytes = store_count_bytes(workers, 2 * (uint64_t)pool_rows_needed(s)) +
+                       count_bytes(listeners, n);
+        int r = 0;
+
+        if (size == 0)
                 return 0;
 
-        if (asprintf(ret_message,
-                    "%s=%" PRIu32 " need room for %" PRIu64
-                    " descriptors in the descriptor store, and FDSTORE is %" PRIu64
-                    "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
-                    "lower %s=",
-                    name_of_most(s), s->workers_max, needed, size, name_of_most(s)) < 0)
+        if (needed > size)
+                r = asprintf(ret_message,
+                        "%s=%" PRIu32 " need room for %" PRIu64
+                        " descriptors in the descriptor store, and FDSTORE is %" PRIu64
+                        "; raise FileDescriptorStoreMax= and Environment=FDSTORE= in the unit, or "
+                        "lower %s=",
+                        name_of_most(s), s->workers_max, needed, size, name_of_most(s));
+        else if (bytes > STORE_BYTES_MAX)
+                r = asprintf(ret_message,
+                        "%s=%" PRIu32 " and %zu sockets need %zu bytes of names in the descriptor "
+                        "store, and the environment takes %zu; lower %s= or write shorter "
+                        "FileDescriptorName=",
+                        name_of_most(s), s->workers_max, n, bytes, STORE_BYTES_MAX,
+                        name_of_most(s));
+        if (r < 0)
                 return -ENOMEM;
-        return -ENOSPC;
+
+        return r > 0 ? -ENOSPC : 0;
 }
 
 /*
@@ -116,18 +137,33 @@ static int check_store(const struct settings *s, char **ret_message)
  * instead, `start` comes back with them, and with what keeps the new ones from being tried: that
  * the program was executed for them must not end the pool.
  */
-static int check_room(struct start *start, size_t n_listeners, char **ret_message)
+static int check_room(
+        struct start *start, const struct listener *listeners, size_t n, char **ret_message)
 {
-        int r = check_limit(start->settings, n_listeners, ret_message);
+        int r = check_limit(start->settings, n, ret_message);
 
         if (r >= 0)
-                r = check_store(start->settings, ret_message);
+                r = check_store(start->settings, listeners, n, ret_message);
+        if (r >= 0)
+                r = adoption_check_room(start->settings, ret_message);
         if (r >= 0 || !start->old)
                 return r;
 
         start->trouble = *ret_message ?: strerror(-r);
         start->settings = TAKE_PTR(start->old);
         return 0;
+}
+
+/* Whose sockets are non-blocking, who has them in the loop, what a ready worker means: with Accept=
+ * all of it changes, and could not be changed back for those who already have the sockets. */
+static void check_accept(struct start *start)
+{
+        if (!start->old || start->old->accept == start->settings->accept)
+                return;
+
+        start->trouble = "Accept= cannot be changed by a reload, only by a restart of the service "
+                         "(clients wait meanwhile)";
+        start->settings = TAKE_PTR(start->old);
 }
 
 static void free_listeners(struct listener *listeners, size_t n)
@@ -152,23 +188,45 @@ static size_t count_names(const struct listener *listeners, size_t n)
         return names;
 }
 
+/* Returns what is wrong where there is no listener, or NULL without memory. `listen_pid` is for
+ * whom sockets were passed, or NULL: a shell in between has another number. */
+static char *explain_no_socket(const char *listen_pid)
+{
+        char *text;
+
+        if (listen_pid && strtol(listen_pid, NULL, 10) != getpid())
+                return asprintf(&text,
+                               "No socket was passed to this process, %d, but to process %s "
+                               "($LISTEN_PID); a script that starts acceptd has to do so "
+                               "with exec",
+                               (int)getpid(), listen_pid) < 0
+                               ? NULL
+                               : text;
+
+        return strdup("No socket was passed; allowed are listening stream and seqpacket sockets "
+                      "from a .socket unit, or, in a terminal: systemd-socket-activate -l "
+                      "127.0.0.1:7777 acceptd");
+}
+
 /* Takes the listeners out of what was inherited. Returns 0 or -errno. */
-static int collect_listeners(struct inheritance *inheritance, struct listener **ret_listeners,
+static int collect_listeners(const struct start *start, struct listener **ret_listeners,
         size_t *ret_n, char **ret_message)
 {
-        struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
+        struct listener *listeners = calloc(start->inheritance->n + 1, sizeof(*listeners));
         size_t n = 0;
-        int r = 0;
+        int r;
 
         if (!listeners)
                 return -ENOMEM;
 
-        for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
-                const char *name = inheritance_get_listener(inheritance, i);
+        r = inheritance_check(start->inheritance, ret_message);
+        for (size_t i = 0; r >= 0 && i < start->inheritance->n; i++) {
+                const char *name = inheritance_get_listener(start->inheritance, i);
 
                 if (name)
-                        r = listener_init(&listeners[n++], TAKE_FD(inheritance->entries[i].fd),
-                                name, ret_message);
+                        r = listener_init(&listeners[n++],
+                                TAKE_FD(start->inheritance->entries[i].fd), name,
+                                start->settings->accept, ret_message);
         }
 
         if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
@@ -177,9 +235,7 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
                 r = -ENOSPC;
         }
         if (r >= 0 && n == 0) {
-                *ret_message = strdup("No socket was passed; allowed are listening stream and "
-                                      "seqpacket sockets from a .socket unit, or, in a terminal: "
-                                      "systemd-socket-activate -l 127.0.0.1:7777 acceptd");
+                *ret_message = explain_no_socket(start->listen_pid);
                 r = -ENOTCONN;
         }
         if (r < 0) {
@@ -201,6 +257,7 @@ static void block_signals(void)
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 sigaddset(&handled, signals[i]);
         (void)sigprocmask(SIG_BLOCK, &handled, NULL);
+        (void)signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE: an error, and no end */
         (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
         (void)signal(SIGCHLD, SIG_DFL); /* ignored, it would make waitid() fail */
 }
@@ -214,10 +271,17 @@ static void log_listeners(const struct listener *listeners, size_t n)
                         "Listening on %s (%s).", listeners[i].address, listeners[i].name);
 }
 
+static int take_caller(struct inheritance *inheritance)
+{
+        int fd = inheritance_take_numbered(inheritance, STORE_CALLER, 0);
+
+        return fd >= 0 ? fd : inheritance_take_old(inheritance, STORE_CALLER, 0);
+}
+
 /* Goes on with a reload, if this is the program that was executed for one. */
 static void resume(struct reload *reload, const struct start *start, char **echo_argv)
 {
-        int caller = inheritance_take(start->inheritance, STORE_CALLER);
+        int caller = take_caller(start->inheritance);
         struct control_call *call = caller >= 0 ? control_resume(reload->control, caller) : NULL;
         char **old_argv = start->old && start->old->command ? start->old->command : echo_argv;
 
@@ -283,8 +347,8 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
 /* A start after this one is a fresh one. */
 static void leave(const struct dispatcher *d)
 {
-        adoption_forget_settings(d->pool.state->generation);
-        store_remove(STORE_LEDGER);
+        kept_settings_forget(d->pool.state->generation);
+        adoption_forget_ledger(d);
         journal_flush();
         health_log_counters(&d->pool, MESSAGE_STOPPED);
 }
@@ -325,7 +389,7 @@ static int run(
 int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = find_echo_worker();
+        _cleanup_(freep) char *echo = command_find_bundled(COMMAND_ECHO), *confine = NULL;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -339,17 +403,20 @@ int start_serving(struct start *start)
         block_signals();
         process_set_batch();
         oom_open(NULL);
-        r = collect_listeners(start->inheritance, &listeners, &n, &message);
+        check_accept(start);
+        r = collect_listeners(start, &listeners, &n, &message);
         if (r >= 0)
-                r = check_room(start, n, &message);
+                r = check_room(start, listeners, n, &message);
         if (r < 0) {
                 free_listeners(listeners, n);
                 return start_refuse(message, r);
         }
 
+        confine = find_confine();
         dispatcher_init(&d, start->settings, start->old, listeners, n);
         r = set_up(&d, start, echo_argv);
         if (r >= 0) {
+                d.context.process.confine = confine;
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);

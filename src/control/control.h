@@ -56,9 +56,9 @@ void control_fail(struct control_call *call, const char *error, json_t *paramete
 /* For the errors of varlink/message.h. */
 void control_fail_simply(struct control_call *call, const char *error, const char *parameter);
 
-/* Gives away the caller's connection, non-blocking, on which somebody else will answer: the next
- * image of this program. All that the caller sent behind the call is still in the socket. Returns
- * -1 for a caller that wants no answer, after closing: the other side could not know that. */
+/* Hands the caller's socket (non-blocking) to the program that a reload executes; that one answers.
+ * Later calls of the same client are still unread in the socket. A oneway call has no answer: its
+ * socket is closed, and -1 returned. */
 int control_take_fd(struct control_call *call);
 
 /* Takes over such a connection. Returns the call that waits on it, or NULL where there is no place

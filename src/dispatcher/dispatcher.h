@@ -13,6 +13,7 @@
 struct dispatcher {
         const struct settings *settings;
         uint32_t rows_needed; /* in the table of workers */
+        uint32_t slots_needed;
         struct loop loop;
         struct listener *listeners;
         size_t n_listeners;

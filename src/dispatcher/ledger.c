@@ -1,34 +1,60 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The memory that the pool's records live in. Called when the dispatcher starts; what the records
- * mean is policy/pool.c's and policy/slots.c's matter.
+ * The memory that the pool's records live in: made, taken over, copied. What the records mean is
+ * policy/pool.c's and policy/slots.c's matter.
  */
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "dispatcher/ledger.h"
+#include "dispatcher/ledger-layout.h"
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static const char magic[8] = "acceptd";
 
-static size_t align(size_t offset)
+static struct ledger_layout lay_out(uint32_t n_rows, uint32_t n_slots)
 {
-        return (offset + 63) & ~(size_t)63;
+        struct ledger_layout layout = {
+                .version = LEDGER_VERSION,
+                .header_size = sizeof(struct ledger_header),
+                .row_size = sizeof(struct worker_row),
+                .slot_size = sizeof(struct slot),
+                .n_rows = n_rows,
+                .n_slots = n_slots,
+        };
+
+        ledger_layout_place(&layout);
+        return layout;
+}
+
+uint32_t ledger_count_rows(uint32_t used, const struct ledger_needs *needs)
+{
+        uint64_t rows = used + 2 * (uint64_t)needs->n_rows;
+
+        return (uint32_t)MIN(rows, (uint64_t)LEDGER_ROWS_MAX);
+}
+
+size_t ledger_get_size(const struct ledger_needs *needs)
+{
+        return lay_out(ledger_count_rows(0, needs), needs->n_slots).size;
 }
 
 static int make_memfd(size_t size)
 {
         _cleanup_(fd_closep) int fd =
                 memfd_create("acceptd-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        struct rlimit limit;
 
         if (fd < 0)
                 return -errno;
+        /* ftruncate() beyond it is a signal: SIGXFSZ. */
+        if (getrlimit(RLIMIT_FSIZE, &limit) >= 0 && size > limit.rlim_cur)
+                return -EFBIG;
         if (ftruncate(fd, (off_t)size) < 0)
                 return -errno;
         /* Whoever maps it later can rely on its size. */
@@ -38,25 +64,7 @@ static int make_memfd(size_t size)
         return TAKE_FD(fd);
 }
 
-struct layout {
-        size_t rows_at;
-        size_t slots_at;
-        size_t size;
-};
-
-static struct layout lay_out(uint32_t n_rows, uint32_t n_slots)
-{
-        size_t rows_at = align(sizeof(struct ledger_header));
-        size_t slots_at = align(rows_at + n_rows * sizeof(struct worker_row));
-
-        return (struct layout){
-                .rows_at = rows_at,
-                .slots_at = slots_at,
-                .size = slots_at + n_slots * sizeof(struct slot),
-        };
-}
-
-static int map(struct ledger *ledger, int fd_consume, const struct layout *layout)
+static int map(struct ledger *ledger, int fd_consume, const struct ledger_layout *layout)
 {
         _cleanup_(fd_closep) int fd = fd_consume;
         uint8_t *p;
@@ -75,75 +83,165 @@ static int map(struct ledger *ledger, int fd_consume, const struct layout *layou
         return 0;
 }
 
-int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots)
+static int create(struct ledger *ledger, const struct ledger_layout *layout)
 {
-        struct layout layout = lay_out(n_rows, n_slots);
-        _cleanup_(fd_closep) int fd = make_memfd(layout.size);
+        _cleanup_(fd_closep) int fd = make_memfd(layout->size);
         int r;
 
         if (fd < 0)
                 return fd;
-        r = map(ledger, TAKE_FD(fd), &layout);
+        r = map(ledger, TAKE_FD(fd), layout);
         if (r < 0)
                 return r;
 
         memcpy(ledger->header->magic, magic, sizeof(magic));
         ledger->header->version = LEDGER_VERSION;
-        ledger->header->n_rows = n_rows;
-        ledger->header->n_slots = n_slots;
-
+        ledger->header->header_size = (uint32_t)layout->header_size;
+        ledger->header->row_size = (uint32_t)layout->row_size;
+        ledger->header->slot_size = (uint32_t)layout->slot_size;
+        ledger->header->n_rows = layout->n_rows;
+        ledger->header->n_slots = layout->n_slots;
         return 0;
 }
 
-/* Reads the header. Returns what is wrong with a file as a ledger, or NULL. What the pool keeps in
- * it is checked by pool_init(). */
-static const char *check(int fd, struct ledger_header *h)
+int ledger_create(struct ledger *ledger, uint32_t n_rows, uint32_t n_slots)
 {
-        struct stat st;
-        int seals = fcntl(fd, F_GET_SEALS);
+        struct ledger_layout layout = lay_out(n_rows, n_slots);
 
-        if (seals < 0 || (seals & SEALS) != SEALS)
-                return "it is not sealed";
-        if (pread(fd, h, sizeof(*h), 0) != sizeof(*h))
-                return "it is too short";
-        if (memcmp(h->magic, magic, sizeof(magic)) != 0)
-                return "it does not begin like one";
-        if (h->version != LEDGER_VERSION)
-                return "it has another version";
-        if (h->n_rows == 0 || h->n_rows > LEDGER_ROWS || h->n_slots == 0 ||
-                h->n_slots > SLOTS_MAX || fstat(fd, &st) < 0 ||
-                (size_t)st.st_size != lay_out(h->n_rows, h->n_slots).size)
-                return "its size is wrong";
-        if (h->n_names > LEDGER_NAMES_MAX)
-                return "it has too many names";
-        for (uint32_t i = 0; i < h->n_names; i++)
-                if (!memchr(h->names[i], '\0', LEDGER_NAME_SIZE))
-                        return "a name in it has no end";
-
-        return NULL;
+        return create(ledger, &layout);
 }
 
-int ledger_adopt(struct ledger *ledger, int fd_consume, const char **ret_why)
+/* --- Taking over --- */
+
+/* A ledger that is only read; of the slots, those that were in use. */
+struct view {
+        struct ledger_layout layout;
+        const uint8_t *p;
+        size_t size;
+};
+
+static int open_view(struct view *view, int fd, const struct ledger_layout *layout)
+{
+        size_t size = layout->slots_at + layout->n_touched * layout->slot_size;
+        void *p = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+
+        if (p == MAP_FAILED)
+                return -errno;
+
+        *view = (struct view){ .layout = *layout, .p = p, .size = size };
+        return 0;
+}
+
+static void view_done(struct view *view)
+{
+        if (view->p)
+                (void)munmap((void *)(uintptr_t)view->p, view->size);
+}
+
+static struct worker_row get_row(const struct view *view, uint32_t i)
+{
+        const struct ledger_layout *l = &view->layout;
+        struct worker_row row;
+
+        ledger_layout_get_row(l, view->p + l->rows_at + i * l->row_size, &row);
+        return row;
+}
+
+static struct slot get_slot(const struct view *view, uint32_t i)
+{
+        const struct ledger_layout *l = &view->layout;
+        struct slot slot;
+
+        ledger_layout_get_slot(l, view->p + l->slots_at + i * l->slot_size, &slot);
+        return slot;
+}
+
+static uint32_t count_used_rows(const struct view *view)
+{
+        uint32_t used = view->layout.n_rows;
+
+        while (used > 0 && get_row(view, used - 1).state == WORKER_NONE)
+                used--;
+
+        return used;
+}
+
+static uint32_t count_used_slots(const struct view *view)
+{
+        uint32_t used = view->layout.n_touched;
+
+        while (used > 0 && get_slot(view, used - 1).state == SLOT_FREE)
+                used--;
+
+        return used;
+}
+
+/* Rows and slots keep their places: they are in the ids and names of what others have. */
+static int copy(struct ledger *ledger, const struct view *view, const struct ledger_header *header,
+        const struct ledger_needs *needs)
+{
+        uint32_t rows = count_used_rows(view), slots = count_used_slots(view);
+        struct ledger_layout layout =
+                lay_out(ledger_count_rows(rows, needs), MAX(slots, needs->n_slots));
+        int r;
+
+        r = create(ledger, &layout);
+        if (r < 0)
+                return r;
+
+        for (uint32_t i = 0; i < rows; i++)
+                ledger->rows[i] = get_row(view, i);
+        for (uint32_t i = 0; i < slots; i++)
+                ledger->slots[i] = get_slot(view, i);
+        ledger->header->n_names = header->n_names;
+        memcpy(ledger->header->names, header->names, sizeof(header->names));
+        ledger->header->pool = header->pool;
+        /* what says more slots than there are is damaged, and stays so */
+        if (header->pool.slots.n_touched <= view->layout.n_slots)
+                ledger->header->pool.slots.n_touched = slots;
+        return 1;
+}
+
+/* Whether it can be used as it lies. */
+static bool fits(const struct view *view, const struct ledger_needs *needs)
+{
+        const struct ledger_layout *l = &view->layout;
+        uint64_t rows = count_used_rows(view) + (uint64_t)needs->n_rows;
+
+        return l->version == LEDGER_VERSION && l->header_size == sizeof(struct ledger_header) &&
+               l->row_size == sizeof(struct worker_row) && l->slot_size == sizeof(struct slot) &&
+               l->n_rows >= MIN(rows, (uint64_t)LEDGER_ROWS_MAX) && l->n_slots >= needs->n_slots;
+}
+
+int ledger_adopt(struct ledger *ledger, int fd_consume, const struct ledger_needs *needs,
+        const char **ret_why)
 {
         _cleanup_(fd_closep) int fd = fd_consume;
-        struct ledger_header header = {};
-        struct layout layout;
-        const char *why = check(fd, &header);
+        _cleanup_(view_done) struct view view = {};
+        struct ledger_header header;
+        struct ledger_layout layout;
+        const char *why = ledger_layout_read(fd, &layout, &header);
+        int r;
 
         if (why) {
                 *ret_why = why;
                 return -EBADMSG;
         }
 
-        layout = lay_out(header.n_rows, header.n_slots);
-        return map(ledger, TAKE_FD(fd), &layout);
+        r = open_view(&view, fd, &layout);
+        if (r < 0)
+                return r;
+
+        return fits(&view, needs) ? map(ledger, TAKE_FD(fd), &layout)
+                                  : copy(ledger, &view, &header, needs);
 }
 
 uint32_t ledger_read_generation(int fd)
 {
-        struct ledger_header header = {};
+        struct ledger_header header;
+        struct ledger_layout layout;
 
-        return check(fd, &header) ? 0 : header.pool.generation;
+        return ledger_layout_read(fd, &layout, &header) ? 0 : header.pool.generation;
 }
 
 void ledger_done(struct ledger *ledger)

@@ -10,7 +10,7 @@
 #include <signal.h>
 
 #include "base/stop-point.h"
-#include "dispatcher/worker.h"
+#include "dispatcher/worker-log.h"
 #include "os/journal.h"
 #include "os/oom.h"
 #include "os/store.h"
@@ -21,12 +21,6 @@ static_assert((int)POOL_DRAIN_STOP == RECORD_DRAIN_STOP &&
                       (int)POOL_DRAIN_RECYCLE == RECORD_DRAIN_RECYCLE &&
                       (int)POOL_DRAIN_RETIRE == RECORD_DRAIN_RETIRE,
         "reasons go on the wire as they are");
-
-/* The fields of a message about a worker. */
-#define ABOUT(w)                                                                                   \
-        JOURNAL_NUMBER("ACCEPTD_WORKER", (w)->number),                                             \
-                JOURNAL_NUMBER("ACCEPTD_WORKER_PID", (w)->pid),                                    \
-                JOURNAL_NUMBER("ACCEPTD_GENERATION", row_of(w)->generation)
 
 static struct pool *pool_of(struct worker *w)
 {
@@ -61,43 +55,26 @@ void worker_deinit(struct worker *w)
         w->pidfd = fd_close(w->pidfd);
 }
 
-static void log_lost(struct worker *w, uint64_t lost, const char *what, const char *why)
-{
-        if (lost > 0)
-                journal_event(MESSAGE_CONNECTIONS_LOST,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
-                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
-                        lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
-}
-
 void worker_bury(struct worker *w)
 {
         uint32_t lost = pool_emptied(pool_of(w), w->row);
 
-        store_forget_worker(w->number);
+        if (w->has_old_names)
+                store_forget_old_worker(w->number);
+        else
+                store_forget_worker(w->row);
         worker_deinit(w);
-        log_lost(w, lost, "had received and not finished", "the worker died with them");
+        worker_log_lost(w, lost, "had received and not finished", "the worker died with them");
 }
 
 /* --- Its queue --- */
-
-static void log_taken(struct worker *w, uint32_t taken)
-{
-        if (taken > 0)
-                journal_event(MESSAGE_QUEUE_TAKEN,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", taken)),
-                        "%" PRIu32 " connection%s that worker %" PRIu64
-                        " (PID %d) did not receive in time went to others.",
-                        taken, taken == 1 ? "" : "s", w->number, w->pid);
-}
 
 void worker_queue_empty(struct worker *w)
 {
         if (state_of(w) == WORKER_DEAD)
                 worker_bury(w);
         else
-                log_taken(w, pool_queue_done(pool_of(w), w->row));
+                worker_log_taken(w, pool_queue_done(pool_of(w), w->row));
 }
 
 void worker_sample(struct worker *w)
@@ -105,7 +82,8 @@ void worker_sample(struct worker *w)
         struct pool *pool = pool_of(w);
         bool take = pool->workers[w->row].taking_back;
 
-        log_taken(w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
+        worker_log_taken(
+                w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
         if (!take && pool->workers[w->row].taking_back)
                 channel_reclaim(&w->channel);
 }
@@ -128,37 +106,19 @@ static bool is_news(struct worker *w, const char **told, const char *why)
 void worker_violates(struct worker *w, const char *what)
 {
         if (is_news(w, &w->context->told, what))
-                journal_event(MESSAGE_WORKER_VIOLATED,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
-                        "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.",
-                        w->number, w->pid, what);
+                worker_log_violated(w, what);
         worker_kill(w);
 }
 
 int worker_cannot_talk(struct worker *w, int error)
 {
-        const char *why = strerror(-error);
-
         if (channel_is_broken(error))
                 return log_error_errno(
                         error, "The channel of worker %" PRIu64 " cannot be used: %m", w->number);
 
-        journal_event(MESSAGE_WORKER_UNREACHABLE,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                "Worker %" PRIu64 " (PID %d) cannot be reached: %s. It is killed.", w->number,
-                w->pid, why);
+        worker_log_unreachable(w, strerror(-error));
         worker_kill(w);
         return 0;
-}
-
-static void log_ready(struct worker *w)
-{
-        uint32_t capacity = row_of(w)->capacity;
-
-        journal_event(MESSAGE_WORKER_READY,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
-                "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
-                w->pid, capacity, capacity == 1 ? "" : "s");
 }
 
 static const char *hear_ready(struct worker *w, const struct record *record)
@@ -206,7 +166,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
         case RECORD_READY:
                 why = hear_ready(w, record);
                 if (!why && was_starting)
-                        log_ready(w);
+                        worker_log_ready(w);
                 return why;
 
         case RECORD_PONG:
@@ -214,7 +174,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "PONG for a question that was not asked";
                 /* An adopted worker has told what it holds, and the rest is settled: a crash came
                  * between noting and sending, or between receiving from its queue and noting. */
-                log_lost(w, pool_of(w)->counters->lost - lost,
+                worker_log_lost(w, pool_of(w)->counters->lost - lost,
                         "had not got when the last dispatcher died",
                         "the dispatcher died with them");
                 return NULL;
@@ -225,6 +185,12 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "HELD for a question that was not asked";
                 return r == 0 ? NULL : "HELD for a connection that it does not have";
 
+        case RECORD_NOT_STARTED:
+                if (!was_starting || w->start_error != 0)
+                        return "NOT_STARTED after it was ready, or twice";
+                w->start_error = (int)record->value;
+                return NULL;
+
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
@@ -234,11 +200,11 @@ static const char *hear_record(struct worker *w, const struct record *record)
         }
 }
 
-/* It finishes what it had, and has finished it: it may shut its end down before it exits, as some
- * runtimes do with each socket that they close. */
+/* One that leaves may shut its end down before it exits, as some runtimes do with each socket that
+ * they close. What it holds and said nothing of is lost when it ends, as with any other death. */
 static bool may_hang_up(struct worker *w)
 {
-        return state_of(w) > WORKER_READY && pool_of(w)->workers[w->row].open == 0;
+        return state_of(w) > WORKER_READY;
 }
 
 /* Nothing that it says counts any more, and it may be saying a lot. */
@@ -291,27 +257,29 @@ static uint32_t count_received(struct worker *w)
         return open - MIN(open, queued);
 }
 
-/* Says how it ended, with `had` connections. */
-static void log_end(struct worker *w, const struct process_end *end, const char *words,
-        enum worker_state before, uint32_t had)
+static struct process_template choose_program(const struct worker_context *c, bool on_trial)
 {
-        bool clean = end->code == CLD_EXITED && end->status == 0;
-        char with[48] = "";
+        struct process_template program = c->process;
 
-        if (had > 0)
-                (void)snprintf(with, sizeof(with), ", with %" PRIu32 " connection%s", had,
-                        had == 1 ? "" : "s");
+        if (on_trial) {
+                program.argv = c->trial_argv;
+                program.leave_batch = c->trial_leaves_batch;
+        }
 
-        /* Expected is what was asked for, or what the protocol allows. */
-        journal_event(had == 0 && (before > WORKER_READY || (clean && before == WORKER_READY))
-                              ? MESSAGE_WORKER_ENDED
-                              : MESSAGE_WORKER_DIED,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", had),
-                        JOURNAL_TEXT("ACCEPTD_END", words),
-                        JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
-                        JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
-                "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
-                before == WORKER_STARTING ? " before it was ready" : "", with);
+        return program;
+}
+
+/* Its program could not be executed. Then the trouble says it all. */
+static bool was_not_started(struct worker *w, enum worker_state before)
+{
+        return before == WORKER_STARTING && w->start_error != 0;
+}
+
+void worker_format_not_started(
+        const struct worker_context *context, bool on_trial, int error, char *text)
+{
+        (void)snprintf(text, WORKER_TROUBLE_MAX, "cannot start %s: %s",
+                choose_program(context, on_trial).argv[0], strerror(error));
 }
 
 bool worker_end(struct worker *w, const char *told, char *ret_trouble)
@@ -331,14 +299,19 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 oom_has_killed())
                 (void)snprintf(
                         words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
-        log_taken(w, pool_of(w)->workers[w->row].taken);
-        (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
-                pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one", words);
+        worker_log_taken(w, pool_of(w)->workers[w->row].taken);
+        if (was_not_started(w, before))
+                worker_format_not_started(w->context, pool_is_on_trial(pool_of(w), w->row),
+                        w->start_error, ret_trouble);
+        else
+                (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
+                        pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
+                        words);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
         was_starting = before == WORKER_STARTING || row_of(w)->capacity == 0;
-        if (!failed || !was_starting || !streq(ret_trouble, told))
-                log_end(w, &end, words, before, had);
+        if (!was_not_started(w, before) && (!failed || !was_starting || !streq(ret_trouble, told)))
+                worker_log_end(w, &end, words, before, had);
         if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
         else
@@ -362,23 +335,6 @@ static int watch(struct worker *w)
         return loop_add_io(c->loop, &w->exit_source, w->pidfd, c->on_exit, w, PRIORITY_EXIT);
 }
 
-static struct process_template choose_program(const struct worker_context *c, bool on_trial)
-{
-        struct process_template program = c->process;
-
-        if (on_trial) {
-                program.argv = c->trial_argv;
-                program.leave_batch = c->trial_leaves_batch;
-        }
-
-        return program;
-}
-
-const char *worker_get_program(const struct worker_context *context, bool on_trial)
-{
-        return choose_program(context, on_trial).argv[0];
-}
-
 int worker_start(struct worker *w, bool on_trial)
 {
         struct process_template program = choose_program(w->context, on_trial);
@@ -386,6 +342,8 @@ int worker_start(struct worker *w, bool on_trial)
         int r;
 
         w->number = pool_next_number(pool);
+        w->start_error = 0;
+        w->has_old_names = false;
         r = channel_open(&w->channel);
         if (r < 0)
                 return r;
@@ -407,7 +365,7 @@ int worker_start(struct worker *w, bool on_trial)
         STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, on_trial, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
-        store_worker(w->number, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
         return 0;
 }
 
@@ -447,23 +405,6 @@ int worker_ask(struct worker *w, enum pool_question question)
         return 0;
 }
 
-static void log_drain(struct worker *w, enum pool_drain reason)
-{
-        uint64_t handed_over = row_of(w)->handed_over;
-
-        if (reason == POOL_DRAIN_RETIRE)
-                journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu64
-                        " (PID %d) retires: it was idle, and is not needed any more.",
-                        w->number, w->pid);
-        else if (reason == POOL_DRAIN_RECYCLE)
-                journal_event(MESSAGE_WORKER_RECYCLED,
-                        JOURNAL_FIELDS(
-                                ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                        "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
-                        w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
-}
-
 /* Returns true where the worker was told; else it sees the end of file alone. */
 static bool tell_drain(struct worker *w, enum pool_drain reason, usec_t now)
 {
@@ -481,7 +422,7 @@ void worker_drain(struct worker *w, enum pool_drain reason)
         usec_t now = usec_now();
         bool told;
 
-        log_drain(w, reason);
+        worker_log_drain(w, reason);
         told = tell_drain(w, reason, now);
         /* In this order: after a crash, whoever takes over repeats the last step if this one was
          * taken, else all of them. */
@@ -494,11 +435,7 @@ void worker_terminate(struct worker *w)
 {
         if (row_of(w)->deadline <= usec_now() &&
                 (state_of(w) != WORKER_STARTING || is_news(w, &w->context->told, "late")))
-                journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu64 " (PID %d) %s in time. It gets SIGTERM.", w->number,
-                        w->pid,
-                        state_of(w) == WORKER_STARTING ? "did not become ready"
-                                                       : "did not finish its connections");
+                worker_log_terminated(w);
         process_signal(w->pidfd, SIGTERM);
         pool_terminated(pool_of(w), w->row, usec_now());
 }
@@ -506,17 +443,12 @@ void worker_terminate(struct worker *w)
 void worker_abort(struct worker *w)
 {
         usec_t now = usec_now();
-        usec_t hung = now - pool_of(w)->workers[w->row].asked_at;
-        char time[USEC_FORMAT_SIZE];
 
         /* The same decision may have drained it before, or killed it for a broken channel. */
         if (state_of(w) != WORKER_READY)
                 return;
 
-        journal_event(MESSAGE_WORKER_HUNG,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
-                "Worker %" PRIu64 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
-                w->pid, usec_format(hung / USEC_PER_MSEC * USEC_PER_MSEC, time));
+        worker_log_hung(w, now - pool_of(w)->workers[w->row].asked_at);
         process_signal(w->pidfd, SIGABRT);
         channel_reclaim(&w->channel);
         pool_aborted(pool_of(w), w->row, now);
@@ -528,9 +460,7 @@ void worker_kill(struct worker *w)
 
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
                 row_of(w)->deadline <= usec_now() && is_news(w, &w->context->told_end, "late"))
-                journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.",
-                        w->number, w->pid);
+                worker_log_killed(w);
         stop_hearing(w);
         process_signal(w->pidfd, SIGKILL);
         channel_reclaim(&w->channel);

@@ -35,6 +35,8 @@ struct worker {
         uint64_t number;
         pid_t pid;
         int pidfd;
+        int start_error;    /* errno: its program could not be executed */
+        bool has_old_names; /* in the descriptor store: store_forget_old_worker() */
         struct channel channel;
         sd_event_source *channel_source;
         sd_event_source *exit_source;
@@ -49,9 +51,6 @@ void worker_deinit(struct worker *w);
  * Returns 0 or -errno; then nothing is left of it. */
 int worker_start(struct worker *w, bool on_trial);
 
-/* Returns the name of that program. */
-const char *worker_get_program(const struct worker_context *context, bool on_trial);
-
 /* Takes over a worker that runs already and has its row. Returns 0 or -errno. */
 int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume);
 
@@ -63,6 +62,10 @@ int worker_hear(struct worker *w);
  * trouble, and logged once: `told` is the last one, or "". */
 #define WORKER_TROUBLE_MAX 128
 bool worker_end(struct worker *w, const char *told, char *ret_trouble);
+
+/* Writes that the workers' program cannot be executed, and why (errno), with room as above. */
+void worker_format_not_started(
+        const struct worker_context *context, bool on_trial, int error, char *text);
 
 /* Returns 0 or -errno. */
 int worker_ask(struct worker *w, enum pool_question question);

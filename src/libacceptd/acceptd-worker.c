@@ -12,12 +12,12 @@
 
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sysexits.h>
 
 #include "base/fd.h"
 #include "base/time.h"
 #include "libacceptd/acceptd.h"
 #include "libacceptd/environment.h"
+#include "libacceptd/explain.h"
 #include "libacceptd/held.h"
 #include "wire/wire.h"
 
@@ -355,7 +355,7 @@ static int set_blocking(int fd)
 int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection *ret)
 {
         for (;;) {
-                struct acceptd_connection connection;
+                struct acceptd_connection connection = { .fd = -1 };
                 struct pollfd pollfd = { .fd = worker->channel };
                 int r;
 
@@ -464,38 +464,6 @@ const char *acceptd_worker_get_listener_name(const struct acceptd_worker *worker
 
 const char *acceptd_worker_explain(const struct acceptd_worker *worker, int error)
 {
-        switch (-error) {
-        case ENXIO:
-                return "$ACCEPTD_CHANNEL is not set: this program is a worker, run it from "
-                       "acceptd (acceptd -- PROGRAM, or Command= in its settings)";
-        case EBADF:
-                return "$ACCEPTD_CHANNEL is not the number of an open descriptor";
-        case EPROTOTYPE:
-                return "$ACCEPTD_CHANNEL is not an AF_UNIX socket of type SOCK_SEQPACKET";
-        case EMFILE:
-                return "RLIMIT_NOFILE leaves no descriptor for a connection";
-        case EPROTO:
-                if (worker && worker->violation)
-                        return worker->violation;
-                break;
-        }
-
-        return strerror(-error);
-}
-
-int acceptd_exit_status(int result)
-{
-        if (result >= 0)
-                return EX_OK;
-
-        switch (-result) {
-        case ENXIO:
-        case EBADF:
-        case EPROTOTYPE:
-                return EX_USAGE;
-        case EPROTO:
-                return EX_PROTOCOL;
-        default:
-                return EX_OSERR;
-        }
+        return error == -EPROTO && worker && worker->violation ? worker->violation
+                                                               : explain_error(error);
 }

@@ -2,16 +2,17 @@
 
 /*
  * Descriptors by their names. Their numbers and their order mean nothing: the service manager
- * passes them in any. Called by acceptd.c and adoption.c.
+ * passes them in any. Knows which names are this program's, and not what is behind them.
  */
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "os/inheritance.h"
-#include "os/store.h"
+#include "os/listener.h"
 
 /* The number of a descriptor with one line for each entry: its number, a space, its name. */
 #define VARIABLE "ACCEPTD_ADOPT"
@@ -27,7 +28,11 @@ static int append(struct inheritance *inheritance, int fd, char *name_consume)
         }
 
         inheritance->entries = entries;
-        entries[inheritance->n++] = (struct inherited){ .fd = fd, .name = name_consume };
+        entries[inheritance->n++] = (struct inherited){
+                .fd = fd,
+                .name = name_consume,
+                .listens = listener_listens(fd),
+        };
         return 0;
 }
 
@@ -100,6 +105,14 @@ int inheritance_add(struct inheritance *inheritance, int fd, const char *name)
         char *copy = strdup(name);
 
         return copy ? append(inheritance, fd, copy) : -ENOMEM;
+}
+
+int inheritance_add_numbered(
+        struct inheritance *inheritance, int fd, enum store_kind kind, uint64_t number)
+{
+        char name[STORE_NAME_MAX];
+
+        return fd < 0 ? 0 : inheritance_add(inheritance, fd, store_name(name, kind, number));
 }
 
 static int write_list(const struct inheritance *inheritance, int list_fd)
@@ -179,9 +192,80 @@ int inheritance_take(struct inheritance *inheritance, const char *name)
         return -1;
 }
 
+int inheritance_take_numbered(
+        struct inheritance *inheritance, enum store_kind kind, uint64_t number)
+{
+        char name[STORE_NAME_MAX];
+
+        return inheritance_take(inheritance, store_name(name, kind, number));
+}
+
+int inheritance_take_old(struct inheritance *inheritance, enum store_kind kind, uint64_t number)
+{
+        char name[STORE_NAME_MAX];
+
+        return inheritance_take(inheritance, store_name_old(name, kind, number));
+}
+
+static bool is_reserved(const char *name)
+{
+        return name[0] && strchr(STORE_RESERVED, name[0]);
+}
+
+struct store_entry inheritance_read_name(const struct inherited *entry)
+{
+        return entry->listens ? (struct store_entry){} : store_read_name(entry->name);
+}
+
 const char *inheritance_get_listener(const struct inheritance *inheritance, size_t i)
 {
         const struct inherited *entry = &inheritance->entries[i];
 
-        return entry->fd >= 0 && !startswith(entry->name, STORE_PREFIX) ? entry->name : NULL;
+        if (entry->fd < 0 || streq(entry->name, STORE_CONTROL))
+                return NULL;
+        if (entry->listens)
+                return entry->name;
+
+        /* What is no socket that listens is refused with its name, unless it is of the store. */
+        return is_reserved(entry->name) || store_read_name(entry->name).kind != STORE_NOTHING
+                       ? NULL
+                       : entry->name;
+}
+
+/* Several control sockets, as with two ListenStream=, are in nobody's way; of one of them and
+ * another socket of that name, it is the other that is meant to be served. */
+static bool is_second_control(const struct inheritance *inheritance, size_t i)
+{
+        const struct inherited *entry = &inheritance->entries[i];
+        unsigned n = 0;
+
+        if (!streq(entry->name, STORE_CONTROL) ||
+                sd_is_socket_unix(entry->fd, SOCK_STREAM, true, NULL, 0) > 0)
+                return false;
+        for (size_t k = 0; k < inheritance->n; k++)
+                n += inheritance->entries[k].listens &&
+                     streq(inheritance->entries[k].name, STORE_CONTROL);
+
+        return n > 1;
+}
+
+int inheritance_check(const struct inheritance *inheritance, char **ret_message)
+{
+        for (size_t i = 0; i < inheritance->n; i++) {
+                const struct inherited *entry = &inheritance->entries[i];
+
+                if (entry->fd < 0 || !entry->listens ||
+                        (!is_reserved(entry->name) && !is_second_control(inheritance, i)))
+                        continue;
+                if (asprintf(ret_message,
+                            "Descriptor %d is a listening socket with the name \"%s\", which is "
+                            "none for a listener; write FileDescriptorName= into its .socket "
+                            "unit: allowed is any that does not begin with %% + = or !, and is "
+                            "not " STORE_CONTROL,
+                            entry->fd, entry->name) < 0)
+                        return -ENOMEM;
+                return -EINVAL;
+        }
+
+        return 0;
 }

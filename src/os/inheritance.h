@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/fd.h"
+#include "os/store.h"
 
 /*
  * The descriptors that this process was started with, each with a name: listeners, and what a
@@ -11,6 +12,7 @@
 struct inherited {
         int fd; /* -1: taken */
         char *name;
+        bool listens; /* a socket that listens is no other's, whatever its name */
 };
 
 struct inheritance {
@@ -38,8 +40,23 @@ void inheritance_keep(struct inheritance *inheritance);
 /* Closes what was not taken, or forgets what was added. */
 void inheritance_done(struct inheritance *inheritance);
 
+/* The same under a name of src/os/store.h; nothing is added where `fd` is -1. */
+int inheritance_add_numbered(
+        struct inheritance *inheritance, int fd, enum store_kind kind, uint64_t number);
+
 /* Takes out the descriptor of this name: the caller's now, or -1. */
 int inheritance_take(struct inheritance *inheritance, const char *name);
+int inheritance_take_numbered(
+        struct inheritance *inheritance, enum store_kind kind, uint64_t number);
+int inheritance_take_old(struct inheritance *inheritance, enum store_kind kind, uint64_t number);
 
-/* Returns the entry's name where it is a listener's, and nobody took it; else NULL. */
+/* Returns what the name of an entry says: nothing where it is a listener's. */
+struct store_entry inheritance_read_name(const struct inherited *entry);
+
+/* Returns the entry's name where it is a listener's, and nobody took it; else NULL. A socket that
+ * listens is one, whatever its name, but for the control socket. */
 const char *inheritance_get_listener(const struct inheritance *inheritance, size_t i);
+
+/* Looks for listening sockets whose names are this program's own: it could not tell what they are.
+ * Returns 0, -ENOMEM, or -EINVAL with one line that says what to write, for the caller to free. */
+int inheritance_check(const struct inheritance *inheritance, char **ret_message);

@@ -40,6 +40,11 @@ static int get_option(int fd, int option)
         return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
 }
 
+bool listener_listens(int fd)
+{
+        return get_option(fd, SO_ACCEPTCONN) == 1;
+}
+
 /* Returns what is wrong with it as a listener, or NULL. */
 static const char *find_fault(int fd)
 {
@@ -56,7 +61,7 @@ static const char *find_fault(int fd)
                 return "a datagram socket";
         if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
                 return "a socket of an unsuitable type";
-        if (get_option(fd, SO_ACCEPTCONN) != 1)
+        if (!listener_listens(fd))
                 return "a socket that does not listen (a connected one: Accept=yes?)";
 
         switch (get_option(fd, SO_DOMAIN)) {
@@ -120,11 +125,12 @@ static void format_address(int fd, char *text)
         }
 }
 
-int listener_init(struct listener *listener, int fd_consume, const char *name, char **ret_message)
+int listener_init(struct listener *listener, int fd_consume, const char *name, bool accept,
+        char **ret_message)
 {
         _cleanup_(fd_closep) int fd = fd_consume;
         const char *fault = find_fault(fd);
-        int r;
+        int r = 0;
 
         *listener = LISTENER_NULL;
         *ret_message = NULL;
@@ -139,7 +145,8 @@ int listener_init(struct listener *listener, int fd_consume, const char *name, c
                 return -EINVAL;
         }
 
-        r = fd_set_nonblock(fd);
+        if (accept)
+                r = fd_set_nonblock(fd);
         if (r < 0)
                 return r;
         listener->name = strdup(name);

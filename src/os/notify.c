@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What passes between this process and the service manager. Called by health.c, store.c, acceptd.c,
- * dispatcher.c and leftovers.c.
+ * What passes between this process and the service manager: sd_notify(3). It must not know what is
+ * ready or stored.
  */
 
 #include <fcntl.h>

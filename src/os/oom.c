@@ -2,7 +2,8 @@
 
 /*
  * A look at the control group's count of OOM kills (cgroup v2 only: elsewhere nothing is known).
- * Called by worker.c when a worker ended by a SIGKILL that nobody here sent.
+ * Whom they hit it must not know: it is asked when a worker ended by a SIGKILL that nobody here
+ * sent.
  */
 
 #include <inttypes.h>

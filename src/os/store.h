@@ -5,42 +5,75 @@
 
 /*
  * What a dispatcher leaves to the next one, by name: in the service manager's descriptor store, for
- * after a crash.
+ * after a crash, and in the list of a reload.
+ *
+ * A name is one or two characters that say what it is, and a number in base 36. No unit's name can
+ * begin with one of STORE_RESERVED, so a socket without FileDescriptorName= has no such name. They
+ * are short because all of them go through one environment string, which execve(2) limits.
  */
 
-#define STORE_PREFIX "acceptd-"
-#define STORE_LEDGER "acceptd-ledger"
-
-/* With a hyphen and the number of the generation whose settings they are. The ledger says which one
- * is in force: a reload adds the next before that, and removes the last after it. */
-#define STORE_SETTINGS "acceptd-settings"
-
-/* Each worker has three: what, a hyphen, its number. */
-#define STORE_CHANNEL  "acceptd-channel"
-#define STORE_QUEUE    "acceptd-queue"
-#define STORE_PIDFD    "acceptd-pidfd"
+#define STORE_RESERVED "%+=!"
 #define STORE_NAME_MAX 48
+
+enum store_kind {
+        STORE_NOTHING, /* no name of ours */
+        STORE_LEDGER,  /* "!l", counts up: of two, the higher counts */
+
+        /* "!s" and the generation whose settings they are. The ledger says which one is in force: a
+         * reload adds the next before that, and removes the last after it. */
+        STORE_SETTINGS,
+
+        /* Each worker has three, by its row in the ledger: "%", "+", "=". */
+        STORE_CHANNEL,
+        STORE_QUEUE,
+        STORE_PIDFD,
+
+        /* Only for the next image of this program at a reload, never in the service manager's
+         * store: a connection in hand ("!h" and its id), the caller that asked for it ("!c0"). */
+        STORE_IN_HAND,
+        STORE_CALLER,
+
+        STORE_KINDS,
+};
 
 #define STORE_PER_WORKER 3
 #define STORE_OWN        3 /* ledger, settings, and those of a reload */
 
-/* What goes to the next image of this program at a reload, and never into the service manager's
- * store: a connection in hand (and its id), the caller that asked for it. */
-#define STORE_IN_HAND "acceptd-hand"
-#define STORE_CALLER  "acceptd-caller"
-
 /* The control socket: FileDescriptorName= in acceptd-control@.socket */
 #define STORE_CONTROL "acceptd-control"
+
+/* Writes the name of a descriptor into `text`, with room for STORE_NAME_MAX. */
+const char *store_name(char *text, enum store_kind kind, uint64_t number);
+
+/* The same as versions before 0.2 had it: "acceptd-channel-7", where a worker's is by its number.
+ * Sockets keep such a name for as long as they live: see store_forget_old_worker(). */
+const char *store_name_old(char *text, enum store_kind kind, uint64_t number);
+
+/* Returns what a name says, if it is exactly one of those above. */
+struct store_entry {
+        enum store_kind kind;
+        bool is_old;
+        uint64_t number;
+};
+struct store_entry store_read_name(const char *name);
+
+/* Returns how many bytes of the environment the names of `n_workers` take, whose rows are below
+ * `n_rows`, with what else is stored; and the limit of that. */
+size_t store_count_bytes(uint64_t n_workers, uint64_t n_rows);
+#define STORE_BYTES_MAX ((size_t)131072 - sizeof("LISTEN_FDNAMES="))
 
 /* Returns how many descriptors the unit's store takes ($FDSTORE), or 0 where there is none: then
  * the functions below do nothing. */
 unsigned long store_get_size(void);
 
-void store_add(const char *name, int fd);
-void store_remove(const char *name);
+void store_add(enum store_kind kind, uint64_t number, int fd);
+void store_remove(enum store_kind kind, uint64_t number);
+void store_remove_name(const char *name);
 
-void store_worker(uint64_t number, int pidfd, int channel_fd, int queue_fd);
-void store_forget_worker(uint64_t number);
+void store_worker(uint32_t row, int pidfd, int channel_fd, int queue_fd);
+void store_forget_worker(uint32_t row);
 
-/* Writes the name of a descriptor into `text`, with room for STORE_NAME_MAX. */
-const char *store_name(char *text, const char *what, uint64_t number);
+/* For one that came with its old names. It cannot be stored under new ones meanwhile: systemd
+ * refuses a second copy of the same socket, and between taking the old one out and putting the new
+ * one in, a crash would lose it. */
+void store_forget_old_worker(uint64_t number);

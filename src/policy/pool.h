@@ -47,9 +47,14 @@ struct worker_row {
         uint32_t vanished;   /* connections that dispatchers took out of its queue and died */
         uint32_t in_transit; /* while one is taken out: `vanished`, if it crashes now; else 0 */
         uint32_t unused;
+#ifdef LEDGER_TEST_GROWN /* what a later program may have: tests/process/test-upgrade.c */
+        uint64_t grown[3];
+#endif
 };
 
+#ifndef LEDGER_TEST_GROWN
 static_assert(sizeof(struct worker_row) == 72, "no holes");
+#endif
 
 /* Connections in the dispatcher's hand. The second place is for one that is taken back while the
  * first cannot be sent: too many descriptors are in flight, perhaps just those in that queue. */
@@ -84,6 +89,7 @@ struct pool_worker {
         uint32_t kinds;            /* bits: 1 << enum pool_kind, in which it is counted */
         uint32_t heap_position;
         uint64_t last_chosen; /* number of the choice; 0: never */
+        usec_t ready_at;      /* where the dispatcher does not accept; 0: adopted */
         usec_t blocked_until; /* its channel was full; 0: it was not */
         usec_t readys_since;  /* begin of the second in which n_readys are counted */
         uint32_t n_readys;
@@ -122,6 +128,7 @@ struct pool_worker {
 enum pool_action_type {
         POOL_SPAWN,
         POOL_DRAIN,
+        POOL_PASS, /* it is on trial, and has proved itself without connections: Accept=no */
         POOL_TERMINATE,
         POOL_ABORT, /* it hangs */
         POOL_KILL,
@@ -235,8 +242,12 @@ struct pool_state {
         uint32_t ending;          /* enum outcome of the slot that is being released */
         uint32_t stopping;        /* bool; then nobody is to take over from here */
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
-        uint32_t unused;
-        uint64_t reserved[8]; /* zeros, for later versions */
+        uint32_t noted;           /* bool: what follows is */
+        uint64_t nonblocking;     /* listeners that workers have left so, by their index */
+        uint64_t reserved[7];     /* zeros, for later versions */
+#ifdef LEDGER_TEST_GROWN
+        uint64_t grown[5];
+#endif
 };
 
 /* The pool's memory that outlives it: the ledger. All zeros at first. */
@@ -433,10 +444,11 @@ uint32_t pool_queue_done(struct pool *pool, uint32_t row);
 
 /*
  * Tries the next generation, which will have these settings (the caller's, to stay): one worker of
- * it is started. When that is READY, the caller says pool_commit(): from then on the settings are
- * those of the pool, and the old workers are drained, each when a new one is READY. When its start
- * fails, pool_abandon(). Until then nothing is different from what it was without a trial: workers
- * of the generation in force serve, and start where they are missing.
+ * it is started. When that is READY (with Accept=no, when it has proved itself: POOL_PASS), the
+ * caller says pool_commit(): from then on the settings are those of the pool, and the old workers
+ * are drained, each when a new one is READY. When its start fails, pool_abandon(). Until then
+ * nothing is different from what it was without a trial: workers of the generation in force serve,
+ * and start where they are missing.
  */
 void pool_try(struct pool *pool, const struct settings *settings);
 void pool_commit(struct pool *pool);
@@ -460,6 +472,7 @@ struct pool_deeds {
         /* After pool_may_spawn() only; on trial, while that goes on. */
         void (*spawn)(void *userdata, uint32_t row, bool on_trial);
         void (*drain)(void *userdata, uint32_t row, enum pool_drain reason);
+        void (*pass)(void *userdata, uint32_t row);
         void (*terminate)(void *userdata, uint32_t row);
         void (*abort)(void *userdata, uint32_t row);
         void (*kill)(void *userdata, uint32_t row);

@@ -1,167 +1,113 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Adoption: the ledger says which workers there were, the descriptors come with their names. A
- * worker whose set is complete goes on with what it has; of any other, the queue is taken back and
- * the process is ended.
+ * Adoption: a new image of the dispatcher takes over what the one before it left.
+ *
+ * Where each piece lies. The ledger (memfd) has the counters, one row for each worker and one slot
+ * for each open connection; it is the state itself, so it is as it was in the moment of the crash.
+ * The settings in force are a memfd of their own. Each worker has three descriptors: a pidfd, the
+ * dispatcher's end of its channel, and a copy of the worker's end, which keeps what is queued
+ * there. A connection in a worker's hand is that process' alone and needs nothing from here. All
+ * descriptors lie in the service manager's store under the names of os/store.h, a worker's by its
+ * row; at a reload they come in a list, with the connections in hand.
+ *
+ * In which order things are written. A worker is started, gets its row, then its three descriptors
+ * are stored, and only then it is sent a connection. It is forgotten the other way round: the row
+ * first, then the descriptors. A slot is taken, filled and then marked in use; it names its worker
+ * before the connection is sent, and is marked SENT after. The settings of a new generation are
+ * stored before the ledger says that it is in force, and those of the last one are removed after.
+ * A ledger that has to be copied is copied whole, then stored under the next number, then the old
+ * one is removed. The service manager handles what it is sent in the order in which it was sent,
+ * also when the sender is dead by then.
+ *
+ * So a crash can leave, and this is done about it:
+ *
+ *   a process without a row (died between spawn and row)           ended by leftovers.c
+ *   descriptors without a row                                      closed; the channel is shut
+ *                                                                  down, so that whoever has its
+ *                                                                  other end drains
+ *   a row with some of its descriptors                             the process is killed, its
+ *                                                                  queue goes to others if it is
+ *                                                                  there
+ *   a pidfd that is not the row's process                          as if it were not there
+ *   a slot that names no worker, without a descriptor in hand      lost: it died with the process
+ *   a slot that names a worker, and perhaps was never sent         the worker is asked (LIST)
+ *   a DONE that was heard and not noted, or noted twice            the same
+ *   two files of settings                                          the ledger says which counts
+ *   two ledgers                                                    the higher number counts
+ *   a counter that is one too small                                mended by pool_init()
+ *   a ledger that cannot be used                                   its workers drain, new ones
+ *                                                                  start, counters begin anew
+ *
+ * After a reload nothing of this happens but that every worker is asked what it holds.
  */
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/stop-point.h"
 #include "os/journal.h"
-#include "os/store.h"
-#include "settings/settings-file.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 #include "takeover/leftovers.h"
 
-/* After a crash in the middle of a reload there may be two, and the ledger says which one counts.
- * Where it cannot be asked it is the latest. */
-static struct inherited *find_settings(const struct inheritance *inheritance)
+/* --- The ledger --- */
+
+static struct ledger_needs get_needs(const struct dispatcher *d)
 {
-        struct inherited *found = NULL;
-        unsigned long generation = 0, latest = 0;
-
-        for (size_t i = 0; i < inheritance->n; i++)
-                if (streq(inheritance->entries[i].name, STORE_LEDGER))
-                        generation = ledger_read_generation(inheritance->entries[i].fd);
-
-        for (size_t i = 0; i < inheritance->n; i++) {
-                struct inherited *entry = &inheritance->entries[i];
-                const char *number = startswith(entry->name, STORE_SETTINGS "-");
-                unsigned long n = number ? strtoul(number, NULL, 10) : 0;
-
-                if (!number || entry->fd < 0)
-                        continue;
-                if (n == generation)
-                        return entry;
-                if (!found || n > latest) {
-                        found = entry;
-                        latest = n;
-                }
-        }
-
-        return found;
+        return (struct ledger_needs){ .n_rows = d->rows_needed, .n_slots = d->slots_needed };
 }
 
-bool adoption_load_settings(struct settings *s, struct inheritance *inheritance)
+/* Opens the pool on the ledger that is there. */
+static int open_pool(struct dispatcher *d)
 {
-        struct inherited *entry = find_settings(inheritance);
-        _cleanup_(freep) char *message = NULL;
-        const char *why;
-        char path[48];
-        int r;
+        struct pool_memory memory = ledger_get_memory(&d->ledger, d->rows_needed);
 
-        if (!entry)
-                return false;
-
-        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", entry->fd);
-        r = settings_file_read(s, path, &message);
-        if (r >= 0) {
-                settings_resolve(s, 1); /* for what a version before this one did not keep */
-                r = settings_check(s, &message);
-        }
-        if (r >= 0)
-                return true;
-
-        why = message ?: strerror(-r);
-        journal_event(MESSAGE_LEDGER_DAMAGED, JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                "The settings that were in force cannot be read: %s. They are read as at a start.",
-                why);
-        store_remove(entry->name);
-        entry->fd = fd_close(entry->fd);
-        settings_done(s);
-        settings_init(s);
-        return false;
-}
-
-int adoption_make_settings(const struct settings *s)
-{
-        _cleanup_(fd_closep) int fd = memfd_create(STORE_SETTINGS, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        _cleanup_(fclosep) FILE *f = NULL;
-        int copy, r;
-
-        if (fd < 0)
-                return -errno;
-        copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (copy < 0)
-                return -errno;
-        f = fdopen(copy, "w");
-        if (!f) {
-                fd_close(copy);
-                return -ENOMEM;
-        }
-
-        r = settings_print(s, f);
-        if (r < 0)
-                return r;
-        if (fflush(f) != 0)
-                return -errno;
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
-                return -errno;
-
-        return TAKE_FD(fd);
-}
-
-int adoption_store_settings(const struct settings *s, uint32_t generation)
-{
-        _cleanup_(fd_closep) int fd = -1;
-        char name[STORE_NAME_MAX];
-
-        if (store_get_size() == 0)
-                return 0;
-
-        fd = adoption_make_settings(s);
-        if (fd < 0)
-                return fd;
-
-        store_add(store_name(name, STORE_SETTINGS, generation), fd);
-        return 0;
-}
-
-void adoption_forget_settings(uint32_t generation)
-{
-        char name[STORE_NAME_MAX];
-
-        store_remove(store_name(name, STORE_SETTINGS, generation));
-}
-
-static int new_pool(struct dispatcher *d)
-{
-        struct pool_memory memory;
-        int r;
-
-        r = ledger_create(&d->ledger, LEDGER_ROWS, LEDGER_SLOTS);
-        if (r < 0)
-                return r;
-
-        store_add(STORE_LEDGER, d->ledger.fd);
-        memory = ledger_get_memory(&d->ledger, d->rows_needed);
         return pool_init(&d->pool, d->settings, &memory);
 }
 
-/* Returns 1 where the pool is open, 0 where there is nothing to go by, or -errno. */
-static int old_pool(struct dispatcher *d, int fd_consume)
+static int new_pool(struct dispatcher *d, uint64_t number)
 {
-        const char *why = "its records contradict each other";
-        struct pool_memory memory;
+        struct ledger_needs needs = get_needs(d);
         int r;
 
-        r = ledger_adopt(&d->ledger, fd_consume, &why);
+        r = ledger_create(&d->ledger, ledger_count_rows(0, &needs), needs.n_slots);
+        if (r < 0)
+                return r;
+
+        d->ledger.number = number;
+        store_add(STORE_LEDGER, number, d->ledger.fd);
+        return open_pool(d);
+}
+
+/* Returns 1 where the pool is open, 0 where there is nothing to go by, or -errno. */
+static int old_pool(struct dispatcher *d, const char *name, int fd_consume, uint64_t number)
+{
+        struct ledger_needs needs = get_needs(d);
+        const char *why = "its records contradict each other";
+        bool copied;
+        int r;
+
+        r = ledger_adopt(&d->ledger, fd_consume, &needs, &why);
+        copied = r > 0;
         if (r >= 0) {
-                memory = ledger_get_memory(&d->ledger, d->rows_needed);
-                r = pool_init(&d->pool, d->settings, &memory);
+                d->ledger.number = copied ? number + 1 : number;
+                r = open_pool(d);
         }
-        if (r >= 0 && !d->pool.state->stopping)
+        if (r >= 0 && !d->pool.state->stopping) {
+                if (copied) {
+                        store_add(STORE_LEDGER, d->ledger.number, d->ledger.fd);
+                        STOP_POINT("ledger-copied");
+                        store_remove_name(name);
+                }
                 return 1;
+        }
 
         pool_deinit(&d->pool);
         ledger_done(&d->ledger);
-        store_remove(STORE_LEDGER);
+        if (r >= 0 || r == -EBADMSG)
+                store_remove_name(name);
         if (r >= 0) /* it was stopping, and was ended before it had finished */
                 return 0;
         if (r != -EBADMSG)
@@ -174,44 +120,81 @@ static int old_pool(struct dispatcher *d, int fd_consume)
         return 0;
 }
 
+/* After a crash while it was copied there are two: the higher number counts. */
+static struct inherited *find_ledger(struct inheritance *inheritance, uint64_t *ret_number)
+{
+        struct inherited *found = NULL;
+
+        *ret_number = 0;
+        for (size_t i = 0; i < inheritance->n; i++) {
+                struct inherited *entry = &inheritance->entries[i];
+                struct store_entry e = inheritance_read_name(entry);
+
+                if (e.kind != STORE_LEDGER || entry->fd < 0 || (found && e.number < *ret_number))
+                        continue;
+                found = entry;
+                *ret_number = e.number;
+        }
+
+        return found;
+}
+
 int adoption_open_pool(struct dispatcher *d, struct inheritance *inheritance)
 {
-        int fd = inheritance_take(inheritance, STORE_LEDGER);
+        uint64_t number;
+        struct inherited *entry = find_ledger(inheritance, &number);
 
-        if (fd >= 0) {
-                int r = old_pool(d, fd);
+        if (entry) {
+                int r = old_pool(d, entry->name, TAKE_FD(entry->fd), number);
 
                 if (r != 0)
                         return r < 0 ? r : 0;
         }
 
-        return new_pool(d);
+        return new_pool(d, number + 1);
 }
 
-static int take(struct inheritance *inheritance, const char *what, uint64_t number)
+void adoption_forget_ledger(const struct dispatcher *d)
 {
-        char name[STORE_NAME_MAX];
-
-        return inheritance_take(inheritance, store_name(name, what, number));
+        store_remove(STORE_LEDGER, d->ledger.number);
 }
 
-static int take_in_hand(struct inheritance *inheritance, uint64_t id)
-{
-        char name[STORE_NAME_MAX];
+/* --- The workers --- */
 
-        return inheritance_take(inheritance, store_name(name, STORE_IN_HAND, id));
+/* Takes what the worker of a row has, under the names of this version or those of old. */
+static int take_worker(struct worker *w, const struct worker_row *r, struct channel *channel,
+        struct inheritance *inheritance)
+{
+        int pidfd = inheritance_take_numbered(inheritance, STORE_PIDFD, w->row);
+
+        channel->fd = inheritance_take_numbered(inheritance, STORE_CHANNEL, w->row);
+        channel->queue_fd = inheritance_take_numbered(inheritance, STORE_QUEUE, w->row);
+        if (pidfd >= 0 || channel->fd >= 0 || channel->queue_fd >= 0)
+                return pidfd;
+
+        pidfd = inheritance_take_old(inheritance, STORE_PIDFD, r->number);
+        channel->fd = inheritance_take_old(inheritance, STORE_CHANNEL, r->number);
+        channel->queue_fd = inheritance_take_old(inheritance, STORE_QUEUE, r->number);
+        w->has_old_names = pidfd >= 0 || channel->fd >= 0 || channel->queue_fd >= 0;
+        return pidfd;
+}
+
+/* Rows are used again, so the name alone does not say whose it is. 0: it is dead, and reaped. */
+static int check_pidfd(int pidfd, pid_t pid)
+{
+        pid_t is = pidfd < 0 ? 0 : process_get_pid(pidfd);
+
+        return is == 0 || is == pid ? pidfd : fd_close(pidfd);
 }
 
 /* Returns 1 where the worker goes on, 0 where it is gone, or -errno. */
 static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance *inheritance)
 {
         const struct worker_row *r = d->pool.workers[row].record;
-        _cleanup_(fd_closep) int pidfd = take(inheritance, STORE_PIDFD, r->number);
-        struct channel channel = {
-                .fd = take(inheritance, STORE_CHANNEL, r->number),
-                .queue_fd = take(inheritance, STORE_QUEUE, r->number),
-        };
         struct worker *w = &d->workers[row];
+        struct channel channel = CHANNEL_NULL;
+        _cleanup_(fd_closep) int pidfd =
+                check_pidfd(take_worker(w, r, &channel, inheritance), r->pid);
         bool complete = pidfd >= 0 && channel.fd >= 0 && channel.queue_fd >= 0;
         int result;
 
@@ -244,37 +227,39 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
         return 1;
 }
 
-/* Has the settings stored under the generation in force: after a reload, too, if those that were in
- * force could not be read. Others are strangers afterwards. */
-static void keep_settings(const struct dispatcher *d, struct inheritance *inheritance)
+/* --- What is left --- */
+
+/* Returns false for what somebody else takes. */
+static bool is_stranger(const struct inherited *entry, unsigned *n_control)
 {
-        uint32_t generation = d->pool.state->generation;
-        _cleanup_(fd_closep) int fd = take(inheritance, STORE_SETTINGS, generation);
-        int r;
+        if (entry->fd < 0 || inheritance_read_name(entry).kind == STORE_CALLER)
+                return false;
 
-        if (fd >= 0)
-                return;
-
-        r = adoption_store_settings(d->settings, generation);
-        if (r < 0)
-                (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, r,
-                        "The settings cannot be kept for after a crash: %m");
+        return !streq(entry->name, STORE_CONTROL) || (*n_control)++ > 0;
 }
 
 /* What is left belongs to no row: a worker that was just being started, and holds nothing; or one
  * of a ledger that cannot be used, which finishes what it has. */
 static void end_strangers(struct inheritance *inheritance)
 {
+        unsigned n_control = 0;
+
         for (size_t i = 0; i < inheritance->n; i++) {
                 struct inherited *entry = &inheritance->entries[i];
+                enum store_kind kind = inheritance_read_name(entry).kind;
 
-                if (entry->fd < 0 || !startswith(entry->name, STORE_PREFIX) ||
-                        streq(entry->name, STORE_CONTROL) || streq(entry->name, STORE_CALLER))
+                if (!is_stranger(entry, &n_control))
                         continue;
-
-                if (startswith(entry->name, STORE_CHANNEL))
+                if (kind == STORE_CHANNEL)
                         (void)shutdown(entry->fd, SHUT_WR);
-                store_remove(entry->name);
+                if (kind == STORE_NOTHING)
+                        journal_event(MESSAGE_GOES_ON_WITHOUT, NULL,
+                                "Descriptor %d (\"%s\") is %s. It is closed.", entry->fd,
+                                entry->name,
+                                streq(entry->name, STORE_CONTROL)
+                                        ? "a second control socket"
+                                        : "nothing that this version knows");
+                store_remove_name(entry->name);
                 entry->fd = fd_close(entry->fd);
         }
 }
@@ -297,8 +282,10 @@ static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
         struct slot *slot;
 
         while ((slot = pool_get_in_hand(&d->pool, d->hand.n))) {
-                int fd = take_in_hand(inheritance, slot->id);
+                int fd = inheritance_take_numbered(inheritance, STORE_IN_HAND, slot->id);
 
+                if (fd < 0)
+                        fd = inheritance_take_old(inheritance, STORE_IN_HAND, slot->id);
                 if (fd < 0) {
                         pool_lost(&d->pool, slot);
                         lost++;
@@ -333,7 +320,7 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
         }
 
         restore_hand(d, inheritance);
-        keep_settings(d, inheritance);
+        kept_settings_keep(d->settings, d->pool.state->generation, inheritance);
         leftovers_end(d, inheritance);
         end_strangers(inheritance);
         if (n_workers > 0)

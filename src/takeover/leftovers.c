@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * After a crash, ends what is in the service's control group and not in the ledger. Called by
- * adoption.c. The numbers of processes come from a list, and may be somebody else's a moment later:
- * nothing is sent to a number.
+ * After a crash, ends what is in the service's control group and belongs to no worker. PIDs from
+ * cgroup.procs may be reused at any moment. So a signal goes to a pidfd only, and only after the
+ * PID was found in the list again with the pidfd already open. Without cgroups v2, or before
+ * Linux 6.13, which tells the parent of a process by its pidfd, nothing is ended here: whatever is
+ * not known stays.
  */
 
 #include <inttypes.h>
@@ -15,12 +17,12 @@
 
 #include "os/journal.h"
 #include "os/notify.h"
-#include "os/store.h"
 #include "takeover/leftovers.h"
 
-#define ANCESTORS_MAX 64
 /* What starts processes faster than they are ended is left to somebody else. */
 #define ROUNDS_MAX 4
+
+#define DEATH_MSEC 100
 
 static bool add_pid(struct pids *pids, pid_t pid)
 {
@@ -51,38 +53,20 @@ static bool has(const struct pids *pids, pid_t pid)
 
 /* --- The control group --- */
 
-/* cgroup v1 has a hierarchy for systemd alone; with it, v2 may be mounted, too, or not. */
-static bool find_hierarchy(const char *line, const char *root, char *ret_path)
-{
-        static const char *const mounts[] = { "", "/systemd", "/unified" };
-        const char *group = strchr(line, ':'), *name = strrchr(line, '/');
-
-        if (!group || !name || strlen(name) < strlen(".service") ||
-                !streq(name + strlen(name) - strlen(".service"), ".service"))
-                return false;
-        group++;
-        if (!startswith(group, "name=systemd:/") && !startswith(group, ":/"))
-                return false;
-
-        for (size_t i = 0; i < ELEMENTSOF(mounts); i++) {
-                (void)snprintf(ret_path, LEFTOVERS_PATH_MAX, "%s%s%s/cgroup.procs", root, mounts[i],
-                        strchr(group, '/'));
-                if (access(ret_path, R_OK) == 0)
-                        return true;
-        }
-
-        return false;
-}
-
 bool leftovers_find(const char *self, const char *root, char *ret_path)
 {
         _cleanup_(fclosep) FILE *f = fopen(self, "re");
         char line[2048];
 
         while (f && fgets(line, sizeof(line), f)) {
+                const char *group = startswith(line, "0::/"), *end;
+
                 line[strcspn(line, "\n")] = '\0';
-                if (find_hierarchy(line, root, ret_path))
-                        return true;
+                end = strrchr(line, '.');
+                if (!group || !end || !streq(end, ".service"))
+                        continue;
+                (void)snprintf(ret_path, LEFTOVERS_PATH_MAX, "%s/%s/cgroup.procs", root, group);
+                return access(ret_path, R_OK) == 0;
         }
 
         return false;
@@ -111,60 +95,37 @@ struct info {
 };
 #define GET_INFO _IOWR(0xFF, 11, struct info)
 
-/* Returns 0 where it cannot be seen: it is gone; or, before Linux 6.13, it is another user's, hides
- * its memory, or was started in another user namespace, as with PrivateUsers= before each crash. */
-static pid_t get_parent(pid_t pid)
+/* What has its parent in the group is its parent's matter: a worker's child, or that of a process
+ * that is ended now, and then is init's in the next round. */
+static bool is_kept(const struct pids *kept, const struct pids *all, pid_t pid, int pidfd)
 {
-        _cleanup_(fd_closep) int pidfd = pidfd_open(pid, 0);
         struct info info = { .mask = 1 };
-        char path[32], text[512], *after;
-        int parent;
-        FILE *f;
+        pid_t group = getpgid(pid);
 
-        if (pidfd >= 0 && ioctl(pidfd, GET_INFO, &info) == 0)
-                return (pid_t)info.parent;
+        if (group < 0 || pid == getpid() || has(kept, pid) || has(kept, group))
+                return true;
 
-        (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-        f = fopen(path, "re");
-        if (!f)
-                return 0;
-        text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-        fclose(f);
-
-        /* behind its name, which may have anything in it: proc(5) */
-        after = strrchr(text, ')');
-        return after && sscanf(after, ") %*c %d", &parent) == 1 ? parent : 0;
-}
-
-/* What cannot be told stays. */
-static bool is_kept(const struct pids *kept, pid_t pid)
-{
-        for (int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
-                pid_t group = getpgid(pid);
-
-                if (group < 0 || pid == getpid() || has(kept, pid) || has(kept, group))
-                        return true;
-                pid = get_parent(pid);
-        }
-
-        return pid != 1;
+        return ioctl(pidfd, GET_INFO, &info) < 0 || has(all, (pid_t)info.parent);
 }
 
 /* Ends it where it is still the one that the list means. */
 static bool end(const char *path, const struct pids *kept, pid_t pid)
 {
         _cleanup_(fd_closep) int pidfd = pidfd_open(pid, 0);
-        struct pids again;
-        bool is_in;
+        _cleanup_(pids_done) struct pids again = {};
 
-        if (pidfd < 0 || is_kept(kept, pid))
+        if (pidfd < 0)
                 return false;
         again = read_list(path);
-        is_in = has(&again, pid);
-        pids_done(&again);
 
         /* EPERM: another user's, which systemd runs for this service, as ExecReload=+ is */
-        return is_in && pidfd_send_signal(pidfd, SIGKILL, NULL, 0) == 0;
+        if (!has(&again, pid) || is_kept(kept, &again, pid, pidfd) ||
+                pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0)
+                return false;
+
+        /* so that its children have another parent in the next round */
+        (void)poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, DEATH_MSEC);
+        return true;
 }
 
 size_t leftovers_end_others(const char *path, struct pids *kept)
@@ -195,22 +156,6 @@ static bool is_alive(int pidfd)
         return pidfd >= 0 && poll(&p, 1, 0) == 0;
 }
 
-/* Returns 0 where it is dead. */
-static pid_t get_pid(int pidfd)
-{
-        char path[48], line[128];
-        _cleanup_(fclosep) FILE *f = NULL;
-        int pid = 0;
-
-        (void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-        f = fopen(path, "re");
-        while (f && fgets(line, sizeof(line), f))
-                if (sscanf(line, "Pid: %d", &pid) == 1)
-                        break;
-
-        return MAX(pid, 0);
-}
-
 /* Workers of the ledger; and of one that could not be used, which finish what they have. Returns
  * false without memory. */
 static bool collect_workers(
@@ -223,8 +168,8 @@ static bool collect_workers(
         for (size_t i = 0; i < inheritance->n; i++) {
                 const struct inherited *entry = &inheritance->entries[i];
 
-                if (startswith(entry->name, STORE_PIDFD) && is_alive(entry->fd) &&
-                        !add_pid(kept, get_pid(entry->fd)))
+                if (inheritance_read_name(entry).kind == STORE_PIDFD && is_alive(entry->fd) &&
+                        !add_pid(kept, process_get_pid(entry->fd)))
                         return false;
         }
 
@@ -237,13 +182,9 @@ bool leftovers_is_after_crash(const struct inheritance *inheritance)
         if (inheritance->from_reload || !notify_is_service())
                 return false;
 
-        for (size_t i = 0; i < inheritance->n; i++) {
-                const char *name = inheritance->entries[i].name;
-
-                /* the control socket is passed at every start */
-                if (startswith(name, STORE_PREFIX) && !streq(name, STORE_CONTROL))
+        for (size_t i = 0; i < inheritance->n; i++)
+                if (inheritance_read_name(&inheritance->entries[i]).kind != STORE_NOTHING)
                         return true;
-        }
 
         return false;
 }

@@ -27,9 +27,9 @@ struct pids {
 bool leftovers_is_after_crash(const struct inheritance *inheritance);
 
 /* Finds the list of processes of the service that `self` (a file as /proc/self/cgroup) names, under
- * `root` (where the hierarchies are mounted). Returns false where it is no service's. */
+ * `root` (where cgroups v2 are mounted). Returns false where it is no service's, or not v2. */
 bool leftovers_find(const char *self, const char *root, char *ret_path);
 
 /* Ends what stands in the file `path` and is neither this process, nor one of `kept`, nor in the
- * process group of one, nor started by any of these. Returns how many there were. */
+ * process group of one, nor a child of anything that stays there. Returns how many there were. */
 size_t leftovers_end_others(const char *path, struct pids *kept);

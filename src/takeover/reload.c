@@ -16,7 +16,7 @@
 #include "os/journal.h"
 #include "os/store.h"
 #include "settings/settings-change.h"
-#include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 #include "takeover/reload.h"
 #include "varlink/interfaces.h"
 
@@ -65,22 +65,26 @@ static void fail(struct reload *reload, const char *reason)
 
 /* --- Execution in place --- */
 
-static int add(struct inheritance *list, int fd, const char *what, uint64_t number)
+static int add_of_worker(
+        struct inheritance *list, const struct worker *w, int fd, enum store_kind kind)
 {
         char name[STORE_NAME_MAX];
 
-        return fd < 0 ? 0 : inheritance_add(list, fd, store_name(name, what, number));
+        if (!w->has_old_names || fd < 0)
+                return inheritance_add_numbered(list, fd, kind, w->row);
+
+        return inheritance_add(list, fd, store_name_old(name, kind, w->number));
 }
 
 static int add_worker(struct inheritance *list, const struct worker *w)
 {
         int r;
 
-        r = add(list, w->pidfd, STORE_PIDFD, w->number);
+        r = add_of_worker(list, w, w->pidfd, STORE_PIDFD);
         if (r >= 0)
-                r = add(list, w->channel.fd, STORE_CHANNEL, w->number);
+                r = add_of_worker(list, w, w->channel.fd, STORE_CHANNEL);
         if (r >= 0)
-                r = add(list, w->channel.queue_fd, STORE_QUEUE, w->number);
+                r = add_of_worker(list, w, w->channel.queue_fd, STORE_QUEUE);
 
         return r;
 }
@@ -91,9 +95,10 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
         struct dispatcher *d = reload->dispatcher;
         int r;
 
-        r = inheritance_add(list, d->ledger.fd, STORE_LEDGER);
+        r = inheritance_add_numbered(list, d->ledger.fd, STORE_LEDGER, d->ledger.number);
         if (r >= 0)
-                r = add(list, settings_fd, STORE_SETTINGS, d->pool.state->generation);
+                r = inheritance_add_numbered(
+                        list, settings_fd, STORE_SETTINGS, d->pool.state->generation);
         if (r >= 0 && reload->control)
                 r = inheritance_add(list, control_get_fd(reload->control), STORE_CONTROL);
         for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
@@ -102,7 +107,8 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
                 if (d->pool.workers[i].record->state != WORKER_NONE)
                         r = add_worker(list, &d->workers[i]);
         for (uint32_t i = 0; r >= 0 && i < d->hand.n; i++)
-                r = add(list, d->hand.places[i].fd, STORE_IN_HAND, d->hand.places[i].slot->id);
+                r = inheritance_add_numbered(
+                        list, d->hand.places[i].fd, STORE_IN_HAND, d->hand.places[i].slot->id);
 
         return r;
 }
@@ -114,7 +120,7 @@ static int execute(struct reload *reload)
         struct inheritance list = {};
         int r;
 
-        settings_fd = adoption_make_settings(reload->dispatcher->settings);
+        settings_fd = kept_settings_make(reload->dispatcher->settings);
         if (settings_fd < 0)
                 return settings_fd;
 
@@ -122,7 +128,7 @@ static int execute(struct reload *reload)
         if (r >= 0 && reload->call) {
                 caller_fd = control_take_fd(TAKE_PTR(reload->call));
                 if (caller_fd >= 0)
-                        r = inheritance_add(&list, caller_fd, STORE_CALLER);
+                        r = inheritance_add_numbered(&list, caller_fd, STORE_CALLER, 0);
         }
         if (r >= 0) {
                 list_fd = inheritance_pass(&list);
@@ -171,11 +177,16 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         if (reload->dispatcher->pool.stopping) {
                 /* asked for meanwhile: the next image would not know */
                 (void)snprintf(text, sizeof(text), "the instance is stopping");
-        } else if (end.code == CLD_EXITED && end.status == 0) {
+        } else if (end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER) {
                 int r = execute(reload);
 
                 (void)snprintf(text, sizeof(text), "cannot execute %s: %s", reload->image->path,
                         strerror(-r));
+        } else if (end.code == CLD_EXITED && end.status == 0) {
+                /* an earlier version, which knows nothing of such a question */
+                (void)snprintf(text, sizeof(text),
+                        "the new program cannot take over the workers of the running one; "
+                        "systemctl restart is needed");
         } else {
                 read_message(reload->output_fd, text, sizeof(text));
                 process_end_format(&end, words);
@@ -216,7 +227,7 @@ static int start_check(struct reload *reload)
         if (r < 0)
                 return r;
         r = process_spawn_check(&d->context.process, reload->image->check_argv, reload->output_fd,
-                &reload->pid, &reload->pidfd);
+                d->ledger.fd, &reload->pid, &reload->pidfd);
         if (r < 0)
                 return r;
 
@@ -380,7 +391,7 @@ static void succeed(struct reload *reload)
         pool_commit(&d->pool);
         put_in_force(d, reload->new, d->context.trial_argv);
         connection_log_set(&d->connection_log);
-        adoption_forget_settings(before);
+        kept_settings_forget(before);
         generation = d->pool.state->generation;
         journal_event(MESSAGE_RELOADED,
                 JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_GENERATION", generation),
@@ -408,7 +419,7 @@ void reload_passed(struct reload *reload)
         struct dispatcher *d = reload->dispatcher;
 
         /* Before the ledger says that the generation is in force: a crash in between has either. */
-        if (adoption_store_settings(reload->new, d->pool.state->trial) < 0)
+        if (kept_settings_store(reload->new, d->pool.state->trial) < 0)
                 reload_failed(reload, "its settings cannot be kept for after a crash");
         else
                 succeed(reload);

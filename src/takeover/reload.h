@@ -10,6 +10,10 @@
  * cancelled, or with the next reload.
  */
 
+/* Exit status of --check where it was given a ledger, and this program can take over from there.
+ * Settings that are right are not enough: an earlier version would say 0, and could not. */
+#define RELOAD_TAKES_OVER 10
+
 /* How to execute this program again. */
 struct reload_image {
         char *path;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Calling a Varlink service. Called by acceptctl.
+ * Calling a Varlink service. It knows no interface.
  */
 
 #include <poll.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Calls, replies and errors as JSON. Called by the dispatcher's control.c and by acceptctl; does no
- * input or output.
+ * Calls, replies and errors as JSON, for both ends. Does no input or output.
  */
 
 #include "varlink/message.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Framing of Varlink messages. Called by the dispatcher's control.c and by acceptctl; knows what a
- * message looks like from outside, and nothing of what is in it.
+ * Framing of Varlink messages, for both ends. Knows what a message looks like from outside, and
+ * nothing of what is in it.
  */
 
 #include <assert.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * A ledger on adoption: one that was in use is damaged as the input says, adopted, and used. First
- * byte: how many steps it was in use; then the steps, a number of patches (offset, value), and what
- * happens after the adoption.
+ * A ledger on adoption: one that was in use is damaged as the input says, adopted or copied, and
+ * used. First byte: which of both; the next one: how many steps it was in use; then the steps, a
+ * number of patches (offset, value), and what happens after the adoption.
  */
 
 #include <fcntl.h>
@@ -31,15 +31,15 @@ static void use(struct ledger *ledger, struct input *in)
 
 static void damage(struct ledger *ledger, struct input *in)
 {
-        /* the names last, for they are most of it, and the least interesting */
+        /* of the names only some, for they are most of it, and the least interesting */
         size_t head = offsetof(struct ledger_header, names);
-        size_t tables = ledger->size - sizeof(struct ledger_header);
+        size_t rest = ledger->size - offsetof(struct ledger_header, pool);
 
         for (uint32_t n = input_byte(in) % 32; n > 0; n--) {
-                size_t at = input_word(in) % (head + tables + 64);
+                size_t at = input_word(in) % (head + rest + 64);
                 uint8_t *p = (uint8_t *)ledger->header;
 
-                p[at < head + 64 ? at : at - head - 64 + sizeof(struct ledger_header)] =
+                p[at < head + 64 ? at : at - head - 64 + offsetof(struct ledger_header, pool)] =
                         (uint8_t)input_byte(in);
         }
 }
@@ -51,11 +51,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct life l = { .now = 2 * USEC_PER_SEC };
         const char *why = NULL;
         struct pool_memory memory;
+        const struct ledger_needs needs = { .n_rows = input_byte(&in) % 2 ? 1 : ROWS };
 
         fuzz_expect(ledger_create(&old, ROWS, SLOTS) == 0);
         use(&old, &in);
         damage(&old, &in);
-        if (ledger_adopt(&ledger, fcntl(old.fd, F_DUPFD_CLOEXEC, 0), &why) < 0) {
+        if (ledger_adopt(&ledger, fcntl(old.fd, F_DUPFD_CLOEXEC, 0), &needs, &why) < 0) {
                 fuzz_expect(why);
                 ledger_done(&old);
                 return 0;

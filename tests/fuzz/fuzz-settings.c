@@ -8,7 +8,7 @@
 
 #include "base/fd.h"
 #include "settings/settings-file.h"
-#include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 
 #include "fuzz.h"
 
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_expect(fd >= 0 && write(fd, data, size) == (ssize_t)size);
         settings_init(&s);
         if (read_fd(&s, fd) >= 0) {
-                _cleanup_(fd_closep) int printed = adoption_make_settings(&s);
+                _cleanup_(fd_closep) int printed = kept_settings_make(&s);
 
                 fuzz_expect(printed >= 0);
                 settings_init(&again);

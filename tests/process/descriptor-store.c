@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -38,9 +40,20 @@ static const char *get_value(const char *message, const char *key)
         return NULL;
 }
 
+/* Whether this open file is there already, under whatever name. */
+static bool has(const struct descriptor_store *store, int fd)
+{
+        for (size_t i = 0; i < store->n; i++)
+                if (syscall(SYS_kcmp, getpid(), getpid(), 0 /* KCMP_FILE */, store->entries[i].fd,
+                            fd) == 0)
+                        return true;
+
+        return false;
+}
+
 static void add(struct descriptor_store *store, int fd_consume, const char *name)
 {
-        if (store->n == store->max) {
+        if (store->n == store->max || has(store, fd_consume)) {
                 fd_close(fd_consume); /* so does systemd, and says so in its log */
                 return;
         }

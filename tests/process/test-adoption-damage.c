@@ -30,14 +30,16 @@ static bool is_alive(pid_t pid)
 struct ledger_header {
         char magic[8];
         uint32_t version;
-        uint32_t n_rows, n_slots, n_names;
+        uint32_t header_size, row_size, slot_size;
+        uint32_t n_rows, n_slots, n_names, unused;
+        char names[64][256];
         uint64_t accepted; /* the first counter */
 };
 
 /* A copy of the ledger in the store, for the test to change, and not sealed yet. */
 static struct ledger_header *copy_ledger(const struct harness *h, int *ret_fd)
 {
-        int from = descriptor_store_get(&h->store, "acceptd-ledger");
+        int from = descriptor_store_get(&h->store, "!l1");
         off_t size = lseek(from, 0, SEEK_END);
         int fd = memfd_create("copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         struct ledger_header *header;
@@ -74,7 +76,7 @@ static int damage_truncated(const struct harness *h)
         int fd;
 
         (void)munmap(copy_ledger(h, &fd), COPIED);
-        assert_int_equal(ftruncate(fd, COPIED), 0);
+        assert_int_equal(ftruncate(fd, COPIED), 0); /* it was larger */
         seal(fd);
         return fd;
 }
@@ -133,7 +135,7 @@ static void test_ledger(void **state, int (*damage)(const struct harness *h), co
         adoption_begin(h);
         client_open_at_each(h, held, 0);
         harness_crash(h);
-        descriptor_store_replace(&h->store, "acceptd-ledger", damage(h));
+        descriptor_store_replace(&h->store, "!l1", damage(h));
         adoption_next(h);
         harness_await_line(h, "<3>", "ledger", "cannot be used", why, "drained");
         for (size_t i = 0; i < 2; i++) {
@@ -180,7 +182,7 @@ static void test_without_ledger(void **state)
         adoption_begin(h);
         client_open_at_each(h, held, 0);
         harness_crash(h);
-        descriptor_store_drop(&h->store, "acceptd-ledger");
+        descriptor_store_drop(&h->store, "!l1");
         adoption_next(h);
         for (size_t i = 0; i < 2; i++)
                 (void)harness_await_stub(h, "drains");
@@ -271,7 +273,7 @@ static void test_settings_in_force(void **state)
                 harness_crash(h);
                 start_on_file(h, &ctl);
                 assert_int_equal(get_number(h, &ctl, "maxConnections"), 100);
-                assert_int_equal(descriptor_store_count(&h->store, "acceptd-settings-1"), 1);
+                assert_int_equal(descriptor_store_count(&h->store, "!s1"), 1);
         }
         assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
         harness_await_ready(h); /* the gate's */
@@ -303,7 +305,7 @@ static void test_damaged_settings(void **state)
         harness_crash(h);
         fd = memfd_create("damaged", MFD_CLOEXEC);
         assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
-        descriptor_store_replace(&h->store, "acceptd-settings-1", fd);
+        descriptor_store_replace(&h->store, "!s1", fd);
         start_on_file(h, &ctl);
         harness_await_line(h, "<3>", "settings that were in force cannot be read", "Workers=");
         assert_int_equal(get_number(h, &ctl, "maxConnections"), 50);

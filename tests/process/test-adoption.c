@@ -155,20 +155,19 @@ static void test_order_of_messages(void **state)
         client_open_at_each(h, held, 0);
         /* all of a worker is there when its first client is */
         (void)harness_wait(h, -1, 0);
-        channel = find_message(h, store, "acceptd-channel-1");
-        assert_true(find_message(h, store, "acceptd-ledger") <
-                    find_message(h, store, "acceptd-pidfd-1"));
-        assert_true(find_message(h, store, "acceptd-pidfd-1") < channel);
-        assert_true(channel < find_message(h, store, "acceptd-queue-1"));
+        channel = find_message(h, store, "%0");
+        assert_true(find_message(h, store, "!l1") < find_message(h, store, "=0"));
+        assert_true(find_message(h, store, "=0") < channel);
+        assert_true(channel < find_message(h, store, "+0"));
         assert_int_equal(h->store.n, ADOPTION_OWN_STORE + 2 * ADOPTION_PER_STORE);
 
         (void)kill(held[0].pid, SIGKILL);
         (void)client_await_end(h, &held[0]);
         (void)harness_await_counter(h, lost, 1);
-        queue = find_message(h, removal, "acceptd-queue-1");
-        channel = find_message(h, removal, "acceptd-channel-1");
+        queue = find_message(h, removal, "+0");
+        channel = find_message(h, removal, "%0");
         assert_true(queue < channel);
-        assert_true(channel < find_message(h, removal, "acceptd-pidfd-1"));
+        assert_true(channel < find_message(h, removal, "=0"));
         client_close(&held[1]);
         harness_stop(h);
 }
@@ -193,10 +192,10 @@ static void test_queue_of_a_dead_worker_is_stored(void **state)
         harness_await_line(h, "orker 1 ", "SIGKILL");
         assert_int_equal(harness_counters(h).open, 3);
         (void)harness_wait(h, -1, 0);
-        assert_true(descriptor_store_get(&h->store, "acceptd-queue-1") >= 0);
+        assert_true(descriptor_store_get(&h->store, "+0") >= 0);
 
         harness_crash(h);
-        assert_int_equal(descriptor_store_count(&h->store, "acceptd-queue"), 1);
+        assert_int_equal(descriptor_store_count(&h->store, "+"), 1);
         harness_start(h, .options = WORDS("Workers=1"), .store = ADOPTION_STORE);
         for (size_t i = 0; i < 3; i++) {
                 client_await_greeting(h, &clients[i]);
@@ -204,7 +203,7 @@ static void test_queue_of_a_dead_worker_is_stored(void **state)
                 assert_int_equal(client_await_end(h, &clients[i]), CLIENT_END_CLEAN);
         }
         assert_int_equal(harness_await_counter(h, done, 3).lost, 0);
-        assert_int_equal(descriptor_store_get(&h->store, "acceptd-queue-1"), -1);
+        assert_int_equal(descriptor_store_get(&h->store, "+0"), -1);
         assert_int_equal(h->store.n, ADOPTION_OWN_STORE + ADOPTION_PER_STORE);
         harness_stop(h);
 }
@@ -299,7 +298,7 @@ static void test_without_channel(void **state)
         struct harness *h = *state;
         struct client held[2], queued;
 
-        lose(h, "acceptd-channel-1", held, &queued);
+        lose(h, "%0", held, &queued);
         client_await_greeting(h, &queued); /* taken back */
         client_finish(h, &queued);
         end_without(h, held, 1);
@@ -310,7 +309,7 @@ static void test_without_queue(void **state)
         struct harness *h = *state;
         struct client held[2], queued;
 
-        lose(h, "acceptd-queue-1", held, &queued);
+        lose(h, "+0", held, &queued);
         (void)client_await_end(h, &queued);
         end_without(h, held, 2);
 }
@@ -322,7 +321,7 @@ static void test_without_pidfd(void **state)
         struct harness *h = *state;
         struct client held[2], queued;
 
-        lose(h, "acceptd-pidfd-1", held, &queued);
+        lose(h, "=0", held, &queued);
         client_await_greeting(h, &queued);
         client_finish(h, &queued);
         (void)harness_await_counter(h, lost, 1);

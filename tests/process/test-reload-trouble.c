@@ -29,24 +29,24 @@ static int make_file(const char *text)
 }
 
 /* Starts a dispatcher in the middle of a reload, as the execution in place does it: the program
- * before it had a setting that this one does not know. */
+ * before it had a value that this one does not know. */
 static void begin_downgrade(
         struct harness *h, struct ctl *ctl, const char *pool, const char *worker)
 {
         ctl_init(h, ctl);
         ctl_write_pool(ctl, pool, worker);
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_pass(h, make_file("[Pool]\nWorkers=1\nNewerKey=1\n"), "settings");
+        harness_pass(h, make_file("[Pool]\nWorkers=NewerWord\n"), "settings");
         /* by what they are there: 3 and up in this order */
-        harness_pass(h, make_file("3 main\n4 acceptd-settings-1\n6 acceptd-control\n"), "list");
+        harness_pass(h, make_file("3 main\n4 !s1\n6 acceptd-control\n"), "list");
         ctl_start(h, ctl, .command = WORDS(), .store = 64, .environment = WORDS("ACCEPTD_ADOPT=5"));
-        harness_await_line(h, "settings that were in force cannot be read", "NewerKey");
+        harness_await_line(h, "settings that were in force cannot be read", "NewerWord");
 }
 
 static void expect_stored(struct harness *h, const char *name)
 {
         (void)harness_counters(h);
-        assert_int_equal(descriptor_store_count(&h->store, "acceptd-settings"), 1);
+        assert_int_equal(descriptor_store_count(&h->store, "!s"), 1);
         assert_true(descriptor_store_get(&h->store, name) >= 0);
 }
 
@@ -61,7 +61,7 @@ static void test_settings_in_force_cannot_be_read(void **state)
         harness_await_notify(h, "READY=1");
         client_open_served(h, &client, 0);
         client_close(&client);
-        expect_stored(h, "acceptd-settings-2");
+        expect_stored(h, "!s2");
         harness_stop(h);
 }
 
@@ -75,7 +75,7 @@ static void test_nothing_to_roll_back_to(void **state)
         begin_downgrade(h, &ctl, "Workers=1", "--at=start --exit=7");
         harness_await_line(h, "reload failed", "exited with status 7");
         harness_await_notify(h, "READY=1");
-        expect_stored(h, "acceptd-settings-1");
+        expect_stored(h, "!s1");
         ctl_write_pool(&ctl, "Workers=1", "--serve=hold");
         assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
         client_open_served(h, &client, 0);
@@ -117,7 +117,7 @@ static void test_generations_that_fill_the_store(void **state)
         }
         fail_reload(h, &ctl, reason);
         assert_int_equal(harness_counters(h).open, GENERATIONS);
-        assert_int_equal(descriptor_store_count(&h->store, "acceptd-queue"), GENERATIONS);
+        assert_int_equal(descriptor_store_count(&h->store, "+"), GENERATIONS);
 
         harness_crash(h);
         harness_start(

@@ -109,7 +109,7 @@ static void test_settings_are_stored_before_they_count(void **state)
         write_settings(&ctl, "Workers=1", "--serve=hold");
         ctl_start(h, &ctl, .environment = WORDS("FDSTORE=64"),
                 .command = (const char *const[]){ NULL });
-        harness_await_notify(h, "FDNAME=acceptd-settings-1");
+        harness_await_notify(h, "FDNAME=!s1");
         harness_await_ready(h);
 
         write_settings(&ctl, "Workers=1", "--at=start --exit=7");
@@ -117,11 +117,11 @@ static void test_settings_are_stored_before_they_count(void **state)
         write_settings(&ctl, "Workers=1", "--serve=hold --capacity=8");
         assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
         harness_await_notify(h, "FDSTORE=1");
-        harness_await_notify(h, "FDNAME=acceptd-settings-3");
+        harness_await_notify(h, "FDNAME=!s3");
         harness_await_notify(h, "FDSTOREREMOVE=1");
-        harness_await_notify(h, "FDNAME=acceptd-settings-1");
+        harness_await_notify(h, "FDNAME=!s1");
         /* the trial that failed left nothing */
-        assert_int_equal(harness_count(&h->notify, WORDS("acceptd-settings")), 3);
+        assert_int_equal(harness_count(&h->notify, WORDS("!s")), 3);
 
         harness_stop(h);
 }
@@ -175,12 +175,12 @@ static void test_reloads_between_question_and_answer(void **state)
         struct client client;
         struct ctl ctl;
 
-        begin(h, &ctl, "Workers=2", "--serve=hold --capacity=8\nWatchdogSec=500ms");
+        begin(h, &ctl, "Workers=2", "--serve=hold --capacity=8\nWatchdogSec=2s");
         client_open_served(h, &client, 0);
         for (int i = 0; i < 5; i++) {
                 /* the question waits in its queue, for this program and then for the next */
                 assert_int_equal(kill(client.pid, SIGSTOP), 0);
-                (void)poll(NULL, 0, 300);
+                (void)poll(NULL, 0, 1100);
                 assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
                 assert_int_equal(kill(client.pid, SIGCONT), 0);
         }
@@ -359,16 +359,16 @@ static void pass_text(struct harness *h, const char *name, const char *text)
         harness_pass(h, fd, name);
 }
 
-/* From a program that knew other keys, after a downgrade: there is nothing to go back to but what
+/* From a program that knew other values, after a downgrade: there is nothing to go back to but what
  * is in the file. Listeners and lists are as the program before it passes them. */
 static void resume_without_old_settings(struct harness *h, const char *worker)
 {
         (void)listener_add(h, LISTENER_UNIX, "main");
-        pass_text(h, "acceptd-settings-1", "[Pool]\nKeyOfTomorrow=3\n");
-        pass_text(h, "list", "3 main\n4 acceptd-settings-1\n");
+        pass_text(h, "!s1", "[Pool]\nWorkers=OfTomorrow\n");
+        pass_text(h, "list", "3 main\n4 !s1\n");
         harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=hold", worker),
                 .environment = WORDS("ACCEPTD_ADOPT=5"));
-        harness_await_line(h, "cannot be read", "KeyOfTomorrow=");
+        harness_await_line(h, "cannot be read", "Workers=", "OfTomorrow");
 }
 
 static void test_old_settings_that_cannot_be_read(void **state)

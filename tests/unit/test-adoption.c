@@ -13,6 +13,7 @@
 #include "leaks.h"
 #include "os/store.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-settings.h"
 
 /* They are told apart by MaxConnections=. */
 static void add_settings(struct inheritance *inheritance, const char *name, uint32_t connections)
@@ -23,7 +24,7 @@ static void add_settings(struct inheritance *inheritance, const char *name, uint
         settings_init(&s);
         settings_resolve(&s, 1);
         s.max_connections = connections;
-        fd = adoption_make_settings(&s);
+        fd = kept_settings_make(&s);
         assert_true(fd >= 0);
         assert_int_equal(inheritance_add(inheritance, fd, name), 0);
         settings_done(&s);
@@ -44,7 +45,7 @@ static void add_ledger(struct inheritance *inheritance, uint32_t generation)
 
         assert_int_equal(ledger_create(&ledger, 1, 1), 0);
         ledger.header->pool.generation = generation;
-        assert_int_equal(inheritance_add(inheritance, TAKE_FD(ledger.fd), STORE_LEDGER), 0);
+        assert_int_equal(inheritance_add(inheritance, TAKE_FD(ledger.fd), "!l1"), 0);
         ledger_done(&ledger);
 }
 
@@ -55,7 +56,7 @@ static uint32_t load(struct inheritance *inheritance)
         uint32_t connections;
 
         settings_init(&s);
-        connections = adoption_load_settings(&s, inheritance) ? s.max_connections : 0;
+        connections = kept_settings_load(&s, inheritance) ? s.max_connections : 0;
         settings_done(&s);
         inheritance_done(inheritance);
         return connections;
@@ -76,7 +77,7 @@ static void test_those_in_force(void **state)
         struct inheritance inheritance = {};
 
         (void)state;
-        add_settings(&inheritance, "acceptd-settings-4", 4);
+        add_settings(&inheritance, "!s4", 4);
         add_ledger(&inheritance, 4);
         assert_int_equal(load(&inheritance), 4);
 }
@@ -87,9 +88,9 @@ static void test_crash_before_the_commit(void **state)
         struct inheritance inheritance = {};
 
         (void)state;
-        add_settings(&inheritance, "acceptd-settings-10", 10);
+        add_settings(&inheritance, "!sa", 10);
         add_ledger(&inheritance, 9);
-        add_settings(&inheritance, "acceptd-settings-9", 9);
+        add_settings(&inheritance, "!s9", 9);
         assert_int_equal(load(&inheritance), 9);
 }
 
@@ -100,8 +101,8 @@ static void test_crash_after_the_commit(void **state)
 
         (void)state;
         add_ledger(&inheritance, 10);
-        add_settings(&inheritance, "acceptd-settings-9", 9);
-        add_settings(&inheritance, "acceptd-settings-10", 10);
+        add_settings(&inheritance, "!s9", 9);
+        add_settings(&inheritance, "!sa", 10);
         assert_int_equal(load(&inheritance), 10);
 }
 
@@ -112,8 +113,8 @@ static void test_crash_with_another_ledger(void **state)
 
         (void)state;
         add_ledger(&inheritance, 1);
-        add_settings(&inheritance, "acceptd-settings-10", 10);
-        add_settings(&inheritance, "acceptd-settings-9", 9);
+        add_settings(&inheritance, "!sa", 10);
+        add_settings(&inheritance, "!s9", 9);
         assert_int_equal(load(&inheritance), 10);
 }
 
@@ -122,9 +123,9 @@ static void test_latest_with_a_damaged_ledger(void **state)
         struct inheritance inheritance = {};
 
         (void)state;
-        add_text(&inheritance, STORE_LEDGER, "damage");
-        add_settings(&inheritance, "acceptd-settings-9", 9);
-        add_settings(&inheritance, "acceptd-settings-10", 10);
+        add_text(&inheritance, "!l1", "damage");
+        add_settings(&inheritance, "!s9", 9);
+        add_settings(&inheritance, "!sa", 10);
         assert_int_equal(load(&inheritance), 10);
 }
 
@@ -135,12 +136,12 @@ static void test_unreadable_ones(void **state)
         struct settings s;
 
         (void)state;
-        add_text(&inheritance, "acceptd-settings-1", "[Pool]\nWorkres=3\n");
+        add_text(&inheritance, "!s1", "[Pool]\nWorkres=3\n");
         add_ledger(&inheritance, 1);
         settings_init(&s);
-        assert_false(adoption_load_settings(&s, &inheritance));
+        assert_false(kept_settings_load(&s, &inheritance));
         settings_done(&s);
-        assert_int_equal(inheritance_take(&inheritance, "acceptd-settings-1"), -1);
+        assert_int_equal(inheritance_take(&inheritance, "!s1"), -1);
         inheritance_done(&inheritance);
 }
 
@@ -150,11 +151,11 @@ static void add_ledger_of(struct inheritance *inheritance, const struct worker_r
 {
         struct ledger ledger = LEDGER_NULL;
 
-        assert_int_equal(ledger_create(&ledger, LEDGER_ROWS, LEDGER_SLOTS), 0);
+        assert_int_equal(ledger_create(&ledger, 64, 65536), 0);
         ledger.header->pool.generation = ledger.header->pool.last_generation = row->generation;
         ledger.header->pool.last_number = row->number;
         ledger.rows[0] = *row;
-        assert_int_equal(inheritance_add(inheritance, TAKE_FD(ledger.fd), STORE_LEDGER), 0);
+        assert_int_equal(inheritance_add(inheritance, TAKE_FD(ledger.fd), "!l1"), 0);
         ledger_done(&ledger);
 }
 

@@ -23,7 +23,7 @@ static void test_pass_and_collect(void **state)
         int a = new_fd(), b = new_fd(), list;
 
         (void)state;
-        assert_int_equal(inheritance_add(&out, a, "acceptd-ledger"), 0);
+        assert_int_equal(inheritance_add(&out, a, "!l1"), 0);
         assert_int_equal(inheritance_add(&out, b, "a name with spaces"), 0);
         list = inheritance_pass(&out);
         assert_true(list >= 0);
@@ -41,8 +41,8 @@ static void test_pass_and_collect(void **state)
         assert_int_equal(fcntl(a, F_GETFD), FD_CLOEXEC);
         assert_null(inheritance_get_listener(&in, 0));
         assert_string_equal(inheritance_get_listener(&in, 1), "a name with spaces");
-        assert_int_equal(inheritance_take(&in, "acceptd-ledger"), a);
-        assert_int_equal(inheritance_take(&in, "acceptd-ledger"), -1);
+        assert_int_equal(inheritance_take(&in, "!l1"), a);
+        assert_int_equal(inheritance_take(&in, "!l1"), -1);
         assert_int_equal(inheritance_take(&in, "other"), -1);
         inheritance_done(&in); /* closes b */
         assert_int_equal(fcntl(b, F_GETFD), -1);

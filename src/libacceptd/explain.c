@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Errors of the library in words, and as exit statuses. Knows no worker.
+ */
+
+#include <sysexits.h>
+
+#include "base/base.h"
+#include "libacceptd/acceptd.h"
+#include "libacceptd/explain.h"
+
+const char *explain_error(int error)
+{
+        switch (-error) {
+        case ENXIO:
+                return "$ACCEPTD_CHANNEL is not set: this program is a worker, run it from "
+                       "acceptd (acceptd -- PROGRAM, or Command= in its settings)";
+        case EBADF:
+                return "$ACCEPTD_CHANNEL is not the number of an open descriptor";
+        case EPROTOTYPE:
+                return "$ACCEPTD_CHANNEL is not an AF_UNIX socket of type SOCK_SEQPACKET";
+        case EMFILE:
+                return "RLIMIT_NOFILE leaves no descriptor for a connection";
+        default:
+                return strerror(-error);
+        }
+}
+
+int acceptd_exit_status(int result)
+{
+        if (result >= 0)
+                return EX_OK;
+
+        switch (-result) {
+        case ENXIO:
+        case EBADF:
+        case EPROTOTYPE:
+                return EX_USAGE;
+        case EPROTO:
+                return EX_PROTOCOL;
+        default:
+                return EX_OSERR;
+        }
+}
