@@ -362,6 +362,7 @@ static int run(
                 .dispatcher = d,
                 .instance = start->instance,
                 .reload = reload_run,
+                .cancel_reload = reload_cancel,
                 .userdata = reload,
         };
         int r;

@@ -282,7 +282,10 @@ int settings_set_command(
 void settings_resolve(struct settings *s, uint32_t n_cpus)
 {
         if (s->workers == 0) {
-                s->workers = n_cpus == 0 ? 1 : MIN(n_cpus, WORKERS_LIMIT);
+                /* The same settings have to do on a machine with more processors. */
+                uint32_t most = MIN(s->workers_max, WORKERS_LIMIT);
+
+                s->workers = n_cpus == 0 ? 1 : MIN(n_cpus, most);
                 s->resolved_cpus = n_cpus;
         }
         if (s->workers_max == UINT32_MAX)

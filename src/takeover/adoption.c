@@ -221,7 +221,7 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
 
         if (r->state == WORKER_DRAINING)
                 channel_shutdown(&w->channel);
-        if (r->state == WORKER_ABORTED)
+        if (r->state == WORKER_ABORTED || r->state == WORKER_KILLED)
                 channel_reclaim(&w->channel);
         pool_adopted(&d->pool, row);
         return 1;
