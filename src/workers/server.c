@@ -22,7 +22,6 @@
 
 #define ABORT_USEC  (10 * USEC_PER_SEC) /* from SIGABRT to SIGKILL */
 #define STATUS_USEC (10 * USEC_PER_SEC) /* from one status in the journal to the next */
-#define HEAR_MAX    64                  /* messages in one turn */
 
 void server_say(const char *format, ...)
 {
@@ -73,20 +72,6 @@ void server_become_ready(struct server *server)
 
         server->ready = true;
         server_feed_watchdog(server, 0);
-}
-
-int server_hear(struct server *server)
-{
-        for (unsigned i = 0; i < HEAR_MAX; i++) {
-                struct notification message;
-                int r = notify_socket_receive(server->notify_fd, &message);
-
-                if (r <= 0)
-                        return r;
-                server_obey(server, &message);
-        }
-
-        return 0;
 }
 
 int server_reap(struct server *server)

@@ -286,6 +286,7 @@ static void test_crashes_under_load(void **state)
         begin(h, &ctl, LISTENER_UNIX, "Workers=2", PROOF, "say=READY=1 serve=one");
         harness_await_workers(h, 2);
         load_begin(h, &load);
+        write_settings(&ctl, "Workers=3", PROOF, "exit=1"); /* nobody has reloaded that */
         for (int i = 0; i < 10; i++) {
                 harness_crash(h);
                 start_again(h, &ctl);
@@ -296,6 +297,7 @@ static void test_crashes_under_load(void **state)
         assert_true(result.answered > 100);
         assert_true(result.slowest < 5 * USEC_PER_SEC);
         assert_int_equal(harness_count_lines(h, "Worker ", "is ready"), 2);
+        assert_int_equal(harness_count_lines(h, "cannot be read"), 0);
         harness_stop(h);
 }
 
