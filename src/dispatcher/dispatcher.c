@@ -229,6 +229,8 @@ static int decide(struct dispatcher *d)
                         return r;
         }
 
+        if (!d->settings->accept)
+                lending_note(d->pool.state, d->listeners, d->n_listeners);
         hand_log_refused(&d->hand);
         if (!backoff_is_failing(&d->pool.backoff))
                 health_recovered(&d->health);
@@ -298,9 +300,7 @@ static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
                 return r;
         if (r > 0) {
                 health_ready(&d->health);
-                if (!d->settings->accept)
-                        lending_note(d->pool.state, d->listeners, d->n_listeners);
-                else if (pool_is_on_trial(&d->pool, w->row))
+                if (d->settings->accept && pool_is_on_trial(&d->pool, w->row))
                         trial_ends(d, NULL);
         }
 
@@ -389,7 +389,6 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
         d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
 
         if (!d->settings->accept) {
-                lending_restore(d->pool.state, d->listeners, d->n_listeners);
                 r = lending_set_up(&d->context.process, d->listeners, d->n_listeners);
                 if (r < 0)
                         return r;

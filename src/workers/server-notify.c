@@ -188,6 +188,7 @@ static void obey_field(struct server *server, const char *name, const char *valu
                 server->options.command[0], safe);
 }
 
+/* Does what one message asks for. */
 static void obey(struct server *server, struct notification *message)
 {
         char *rest = message->text, *line;

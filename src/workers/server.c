@@ -34,11 +34,12 @@ void server_say(const char *format, ...)
         fprintf(stderr, "acceptd-listen: %s\n", text);
 }
 
-/* A process that is stopped gets it when it goes on, so it has to. */
+/* A process that is stopped gets it when it goes on, so it has to. SIGCONT goes first: one that is
+ * ending may be stopped by itself, as the leak checker of gcc does it, and would lose that. */
 static void send_signal(const struct server *server, int signal)
 {
-        (void)pidfd_send_signal(server->pidfd, signal, NULL, 0);
         (void)pidfd_send_signal(server->pidfd, SIGCONT, NULL, 0);
+        (void)pidfd_send_signal(server->pidfd, signal, NULL, 0);
 }
 
 void server_ask_to_end(struct server *server, int signal)
