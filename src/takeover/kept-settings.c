@@ -198,7 +198,7 @@ int kept_settings_make(const struct settings *s)
 
 int kept_settings_store(const struct settings *s, uint32_t generation)
 {
-        _cleanup_(fd_closep) int fd = -1;
+        int fd;
 
         if (store_get_size() == 0)
                 return 0;
@@ -207,7 +207,7 @@ int kept_settings_store(const struct settings *s, uint32_t generation)
         if (fd < 0)
                 return fd;
 
-        store_add(STORE_SETTINGS, generation, fd);
+        store_give(STORE_SETTINGS, generation, fd);
         return 0;
 }
 
