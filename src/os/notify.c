@@ -14,19 +14,16 @@
  * That list is short by itself: a descriptor that is taken out before it went in leaves nothing, so
  * there are two for each name at most; a state takes the place of one like it right before; and
  * there is no reload while nothing is taken.
- *
- * The socket is connected once, so that there is one also when this process is out of descriptors.
  */
 
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "os/journal.h"
+#include "os/notify-socket.h"
 #include "os/notify.h"
 
 #define TEXT_SIZE 1024
@@ -51,8 +48,7 @@ struct pending {
 };
 
 static struct {
-        int fd; /* connected; -1: nobody is there */
-        struct pending *first;
+        struct pending *first, *last;
         uint64_t last_ticket;
 
         char status[TEXT_SIZE]; /* "": none waits */
@@ -64,7 +60,7 @@ static struct {
         sd_event_source *timer;
         void (*on_progress)(void *userdata);
         void *userdata;
-} notify = { .fd = -1 };
+} notify;
 
 bool notify_is_service(void)
 {
@@ -73,84 +69,17 @@ bool notify_is_service(void)
         return pid && strtol(pid, NULL, 10) == getpid();
 }
 
-/* --- The socket --- */
-
-/* $NOTIFY_SOCKET is a path or an abstract name. Returns the length of its address, or 0. */
-static socklen_t make_address(struct sockaddr_un *ret_address)
-{
-        const char *path = getenv("NOTIFY_SOCKET");
-        size_t n = path ? strlen(path) : 0;
-
-        *ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-        if (n < 2 || n >= sizeof(ret_address->sun_path) || (path[0] != '/' && path[0] != '@'))
-                return 0;
-
-        memcpy(ret_address->sun_path, path, n);
-        if (path[0] == '@')
-                ret_address->sun_path[0] = '\0';
-        else
-                n++;
-        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
-}
-
 int notify_open(void)
 {
-        _cleanup_(fd_closep) int fd = -1;
-        struct sockaddr_un address;
-        socklen_t size = make_address(&address);
-
-        notify.fd = fd_close(notify.fd);
-        if (size == 0)
-                return 0;
-
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        /* What the other side has not read counts here, too. The system's limit cuts this. */
-        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ 8 << 20 }, sizeof(int));
-        if (connect(fd, (const struct sockaddr *)&address, size) == 0)
-                notify.fd = TAKE_FD(fd);
-
-        return 0;
+        return notify_socket_open();
 }
 
-/* Returns 0 or -errno. */
-static int send_once(const char *text, int fd)
-{
-        union {
-                struct cmsghdr header;
-                uint8_t space[CMSG_SPACE(sizeof(int))];
-        } control = {};
-        struct iovec iov = { .iov_base = (char *)(uintptr_t)text, .iov_len = strlen(text) };
-        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+/* --- What waits --- */
 
-        if (fd >= 0) {
-                control.header = (struct cmsghdr){
-                        .cmsg_level = SOL_SOCKET,
-                        .cmsg_type = SCM_RIGHTS,
-                        .cmsg_len = CMSG_LEN(sizeof(int)),
-                };
-                memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
-                msg.msg_control = &control;
-                msg.msg_controllen = sizeof(control);
-        }
-
-        return sendmsg(notify.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
-/* Returns false where there is no room now. A message that cannot be sent at all is no reason to
- * stop serving: it counts as sent. */
+/* Returns false where there is no room now. */
 static bool deliver(const char *text, int fd)
 {
-        int r = send_once(text, fd);
-
-        /* the socket at the other end is another one now */
-        if ((r == -ECONNREFUSED || r == -ECONNRESET || r == -ENOTCONN) && notify_open() == 0 &&
-                notify.fd >= 0)
-                r = send_once(text, fd);
-
-        /* the last one: too many descriptors of this user in flight, unix(7) */
-        if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS)
+        if (!notify_socket_send(text, fd))
                 return false;
 
         notify.taken_at = usec_now();
@@ -158,14 +87,24 @@ static bool deliver(const char *text, int fd)
         return true;
 }
 
-/* --- What waits --- */
-
 static void free_pending(struct pending *m)
 {
         if (m->is_own)
                 fd_close(m->fd);
         free(m->text);
         free(m);
+}
+
+/* It is the one behind `before`, or the first one. */
+static void remove_pending(struct pending *before, struct pending *m)
+{
+        if (before)
+                before->next = m->next;
+        else
+                notify.first = m->next;
+        if (notify.last == m)
+                notify.last = before;
+        free_pending(m);
 }
 
 static bool something_waits(void)
@@ -210,8 +149,7 @@ static bool send_list(void)
         while ((m = notify.first)) {
                 if (!deliver(m->text, m->fd))
                         return false;
-                notify.first = m->next;
-                free_pending(m);
+                remove_pending(NULL, m);
         }
 
         return true;
@@ -239,11 +177,11 @@ static bool send_all(void)
 /* Adds a message that has to wait. Without memory it is lost, as one that cannot be sent. */
 static uint64_t append(struct pending *m_consume)
 {
-        struct pending **end = &notify.first;
-
-        while (*end)
-                end = &(*end)->next;
-        *end = m_consume;
+        if (notify.last)
+                notify.last->next = m_consume;
+        else
+                notify.first = m_consume;
+        notify.last = m_consume;
         m_consume->ticket = ++notify.last_ticket;
         begin_waiting();
         return m_consume->ticket;
@@ -293,7 +231,7 @@ static void send_state(const char *state, const char *text)
 {
         struct pending *m;
 
-        if (notify.fd < 0 || (!notify.first && deliver(text, -1)))
+        if (!notify_socket_is_there() || (!notify.first && deliver(text, -1)))
                 return;
 
         m = last_state();
@@ -316,7 +254,7 @@ static void send_state(const char *state, const char *text)
 
 static void send_latest(const char *text)
 {
-        if (notify.fd < 0)
+        if (!notify_socket_is_there())
                 return;
 
         notify.status[0] = '\0'; /* an older one */
@@ -378,7 +316,7 @@ void notify_stopping(const char *status, usec_t extend)
 
 void notify_watchdog(void)
 {
-        if (notify.fd < 0)
+        if (!notify_socket_is_there())
                 return;
 
         notify.watchdog = true;
@@ -396,7 +334,7 @@ static uint64_t store(const char *name, int fd, bool is_own)
 
         /* Without FDPOLL=0 what hangs up is dropped, and that is when it is needed. */
         (void)snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-        if (notify.fd < 0 || (!notify.first && deliver(text, fd))) {
+        if (!notify_socket_is_there() || (!notify.first && deliver(text, fd))) {
                 if (is_own)
                         fd_close(fd);
                 return 0;
@@ -422,12 +360,11 @@ uint64_t notify_give(const char *name, int fd_consume)
 /* Returns true where one of that name was still waiting to go in. */
 static bool cancel(const char *name)
 {
-        for (struct pending **p = &notify.first; *p; p = &(*p)->next)
-                if (streq((*p)->name, name)) {
-                        struct pending *m = *p;
+        struct pending *before = NULL;
 
-                        *p = m->next;
-                        free_pending(m);
+        for (struct pending *m = notify.first; m; before = m, m = m->next)
+                if (streq(m->name, name)) {
+                        remove_pending(before, m);
                         return true;
                 }
 
@@ -439,7 +376,7 @@ void notify_unstore(const char *name)
         char text[TEXT_SIZE];
         struct pending *m;
 
-        if (notify.fd < 0 || cancel(name))
+        if (!notify_socket_is_there() || cancel(name))
                 return;
 
         (void)snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
@@ -513,12 +450,8 @@ void notify_unwatch(void)
 {
         notify.timer = sd_event_source_disable_unref(notify.timer);
         notify.on_progress = NULL;
-        while (notify.first) {
-                struct pending *m = notify.first;
-
-                notify.first = m->next;
-                free_pending(m);
-        }
+        while (notify.first)
+                remove_pending(NULL, notify.first);
         notify.retry = 0;
 }
 
