@@ -137,20 +137,17 @@ static int set_descriptors(posix_spawn_file_actions_t *actions, const int *chann
         return r;
 }
 
-/* Its messages, the ledger, and nothing else. */
+/* What it finds, what is wrong, the ledger, and nothing else. Each of these has a higher number
+ * here: those up to 2 are always open. */
 #define CHECK_LEDGER_FD 3
 static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, const int *fds)
 {
         int r;
 
         r = posix_spawn_file_actions_addopen(
-                actions, STDIN_FILENO, "/dev/null", O_RDWR | O_NOCTTY, 0);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, STDIN_FILENO, STDOUT_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, fds[0], STDERR_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, fds[1], CHECK_LEDGER_FD);
+                actions, STDIN_FILENO, "/dev/null", O_RDONLY | O_NOCTTY, 0);
+        for (int i = 0; r == 0 && i < 3; i++)
+                r = posix_spawn_file_actions_adddup2(actions, fds[i], STDOUT_FILENO + i);
         if (r == 0)
                 r = posix_spawn_file_actions_addclosefrom_np(actions, CHECK_LEDGER_FD + 1);
 
@@ -270,16 +267,16 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
         return 0;
 }
 
-int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
-        int ledger_fd, pid_t *ret_pid, int *ret_pidfd)
+int process_spawn_check(const struct process_template *template, char **argv,
+        const struct process_check_fds *fds, pid_t *ret_pid, int *ret_pidfd)
 {
-        const int fds[] = { output_fd, ledger_fd };
+        const int numbers[] = { fds->out, fds->err, fds->ledger };
         char ledger[] = PROCESS_CHECK_LEDGER "=3";
         int pidfd;
         pid_t pid;
 
         template->environment[template->worker_at] = ledger;
-        pid = spawn(template, argv, set_descriptors_of_check, fds);
+        pid = spawn(template, argv, set_descriptors_of_check, numbers);
         template->environment[template->worker_at] = NULL;
         if (pid < 0)
                 return pid;

@@ -36,13 +36,16 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
         pid_t *ret_pid, int *ret_pidfd);
 
 /*
- * Starts a program that checks something and tells on stderr, which is `output_fd`, with the
- * workers' environment, and with `ledger_fd` as the descriptor whose number is in
- * $ACCEPTD_CHECK_LEDGER. Returns as process_spawn() does.
+ * Starts a program that checks something, with the workers' environment: its findings go to stdout,
+ * what is wrong to stderr, and `ledger` is the descriptor whose number is in $ACCEPTD_CHECK_LEDGER.
+ * Returns as process_spawn() does.
  */
 #define PROCESS_CHECK_LEDGER "ACCEPTD_CHECK_LEDGER"
-int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
-        int ledger_fd, pid_t *ret_pid, int *ret_pidfd);
+struct process_check_fds {
+        int out, err, ledger;
+};
+int process_spawn_check(const struct process_template *template, char **argv,
+        const struct process_check_fds *fds, pid_t *ret_pid, int *ret_pidfd);
 
 /*
  * Makes this process SCHED_BATCH (sched(7)), and with it all that it starts or executes. A

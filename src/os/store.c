@@ -23,6 +23,7 @@ static const struct {
         [STORE_PIDFD] = { "=", "acceptd-pidfd-" },
         [STORE_IN_HAND] = { "!h", "acceptd-hand-" },
         [STORE_CALLER] = { "!c", "acceptd-caller" },
+        [STORE_CHECKED] = { "!n", "acceptd-checked" }, /* nobody of old had it */
 };
 
 /* --- Names --- */

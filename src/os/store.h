@@ -29,9 +29,11 @@ enum store_kind {
         STORE_PIDFD,
 
         /* Only for the next image of this program at a reload, never in the service manager's
-         * store: a connection in hand ("!h" and its id), the caller that asked for it ("!c0"). */
+         * store: a connection in hand ("!h" and its id), the caller that asked for it ("!c0"), the
+         * settings to try ("!n0"). */
         STORE_IN_HAND,
         STORE_CALLER,
+        STORE_CHECKED,
 
         STORE_KINDS,
 };

@@ -145,6 +145,11 @@ static int read_settings(struct settings *s, int fd, char **ret_message)
         return settings_check(s, ret_message);
 }
 
+int kept_settings_read_checked(struct settings *s, int fd, char **ret_message)
+{
+        return read_settings(s, fd, ret_message);
+}
+
 bool kept_settings_load(struct settings *s, struct inheritance *inheritance)
 {
         struct inherited *entry = find_settings(inheritance);

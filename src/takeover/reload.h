@@ -32,14 +32,15 @@ struct reload {
         bool is_late; /* the reload has failed, the check has not ended */
         pid_t pid;
         int pidfd;
-        int output_fd;
+        int settings_fd; /* as it read them */
+        int output_fd;   /* what it said of them */
 
         /* During a trial: what is in force, and goes on if it fails */
         const struct settings *old;
         char **old_argv;
 };
 
-#define RELOAD_NULL ((struct reload){ .pidfd = -1, .output_fd = -1 })
+#define RELOAD_NULL ((struct reload){ .pidfd = -1, .settings_fd = -1, .output_fd = -1 })
 
 /* Ends the check, too, if it runs. */
 void reload_done(struct reload *reload);
