@@ -240,13 +240,11 @@ static void stop_hearing(struct worker *w)
 
 /* Whoever takes over after a crash finds its three descriptors, before it has a connection: it gets
  * none before it is ready, and is not ready before it is heard. */
-static int store(struct worker *w)
+static void store(struct worker *w)
 {
         w->ticket = store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
-        if (w->ticket == 0)
-                return 0;
-
-        return sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+        if (w->ticket != 0)
+                (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
 }
 
 void worker_look_at_store(struct worker *w)
@@ -400,7 +398,8 @@ int worker_start(struct worker *w)
 
         STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, usec_now());
-        return store(w);
+        store(w);
+        return 0;
 }
 
 int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume)

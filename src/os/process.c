@@ -227,6 +227,31 @@ static pid_t spawn_with_lower_limit(const struct process_template *template, int
         return pid;
 }
 
+/* Children that were killed, and had not ended when they were looked at. That can take long: in a
+ * debugger, or asleep where no signal reaches them. */
+#define LEFT_MAX 64
+
+static struct {
+        pid_t pids[LEFT_MAX];
+        size_t n;
+} left;
+
+void process_reap_left(void)
+{
+        for (size_t i = 0; i < left.n;)
+                if (waitpid(left.pids[i], NULL, WNOHANG) == 0)
+                        i++;
+                else
+                        left.pids[i] = left.pids[--left.n];
+}
+
+static void leave(pid_t pid)
+{
+        process_reap_left();
+        if (left.n < LEFT_MAX) /* else its zombie stays */
+                left.pids[left.n++] = pid;
+}
+
 /* Opens a pidfd for a child. Where that fails, the child is ended. Returns it, or -errno. */
 static int open_pidfd(pid_t pid)
 {
@@ -237,7 +262,7 @@ static int open_pidfd(pid_t pid)
 
                 /* Not reaped yet, so the number is still this process'. */
                 (void)kill(pid, SIGKILL);
-                (void)waitpid(pid, NULL, 0);
+                leave(pid);
                 return r;
         }
 
@@ -251,6 +276,7 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
         int pidfd;
         pid_t pid;
 
+        process_reap_left();
         (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%" PRIu64, number);
         template->environment[template->worker_at] = worker;
         pid = spawn_with_lower_limit(template, channel_fd);
@@ -320,9 +346,12 @@ struct process_end process_reap(pid_t pid, int pidfd)
         /* While it is a zombie its number, and so its group's, belongs to nobody else. */
         (void)kill(-pid, SIGKILL);
 
-        /* A debugger that is slow to let go of it must not hold up the dispatcher. */
+        /* What is slow to end must not hold up the dispatcher. */
+        info.si_pid = 0;
         if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
                 return (struct process_end){};
+        if (info.si_pid == 0)
+                leave(pid);
 
         return (struct process_end){ .code = info.si_code, .status = info.si_status };
 }

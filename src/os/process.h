@@ -72,6 +72,9 @@ struct process_end {
  * end, and its group cannot be ended safely, since its number may be somebody else's by now. */
 struct process_end process_reap(pid_t pid, int pidfd);
 
+/* One that was killed and had not ended yet is reaped here later. Every start does this, too. */
+void process_reap_left(void);
+
 /* Writes it in words that follow "Worker 3", into `text` with room for PROCESS_END_MAX. */
 #define PROCESS_END_MAX 96
 void process_end_format(const struct process_end *end, char *text);
