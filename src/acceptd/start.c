@@ -46,9 +46,9 @@ int start_refuse(const char *message, int error)
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
-/* The bundled echo worker: beside this program where that was not installed. Returns a string for
+/* A program that comes with this one: beside it where that was not installed. Returns a string for
  * the caller to free, or NULL without memory. */
-static char *find_echo_worker(void)
+static char *find_bundled(const char *name)
 {
         char self[4096];
         ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -56,14 +56,29 @@ static char *find_echo_worker(void)
 
         if (n > 0) {
                 self[n] = '\0';
-                if (asprintf(&path, "%s/acceptd-echo", dirname(self)) < 0)
+                if (asprintf(&path, "%s/%s", dirname(self), name) < 0)
                         return NULL;
                 if (access(path, X_OK) == 0)
                         return path;
                 free(path);
         }
 
-        return strdup(ACCEPTD_LIBEXECDIR "/acceptd-echo");
+        return asprintf(&path, ACCEPTD_LIBEXECDIR "/%s", name) < 0 ? NULL : path;
+}
+
+/* Returns the program that confines workers, for the caller to free, or NULL: they serve without.
+ */
+static char *find_confine(void)
+{
+        char *path = find_bundled("acceptd-confine");
+
+        if (path && access(path, X_OK) == 0)
+                return path;
+
+        (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, path ? -errno : -ENOMEM,
+                "Workers are not confined: %s: %m", path ?: "acceptd-confine");
+        free(path);
+        return NULL;
 }
 
 /* The setting that says how many workers there can be. */
@@ -366,7 +381,7 @@ static int run(
 int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = find_echo_worker();
+        _cleanup_(freep) char *echo = find_bundled("acceptd-echo"), *confine = NULL;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -388,9 +403,11 @@ int start_serving(struct start *start)
                 return start_refuse(message, r);
         }
 
+        confine = find_confine();
         dispatcher_init(&d, start->settings, start->old, listeners, n);
         r = set_up(&d, start, echo_argv);
         if (r >= 0) {
+                d.context.process.confine = confine;
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);

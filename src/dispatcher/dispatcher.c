@@ -75,7 +75,7 @@ static void start_failed(struct dispatcher *d, bool on_trial, const char *troubl
 static void do_spawn(void *userdata, uint32_t row)
 {
         struct dispatcher *d = userdata;
-        char trouble[HEALTH_TROUBLE_MAX];
+        char trouble[WORKER_TROUBLE_MAX];
         int r;
 
         if (!pool_may_spawn(&d->pool, usec_now()))
@@ -84,8 +84,7 @@ static void do_spawn(void *userdata, uint32_t row)
         r = worker_start(&d->workers[row]);
         if (r < 0) {
                 pool_spawn_failed(&d->pool, usec_now());
-                (void)snprintf(trouble, sizeof(trouble), "cannot start %s: %s",
-                        d->context.process.argv[0], strerror(-r));
+                worker_format_not_started(&d->context, -r, trouble);
                 start_failed(d, d->pool.state->trial, trouble);
         }
 }

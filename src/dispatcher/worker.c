@@ -215,6 +215,12 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "HELD for a question that was not asked";
                 return r == 0 ? NULL : "HELD for a connection that it does not have";
 
+        case RECORD_NOT_STARTED:
+                if (!was_starting || w->start_error != 0)
+                        return "NOT_STARTED after it was ready, or twice";
+                w->start_error = (int)record->value;
+                return NULL;
+
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
@@ -224,11 +230,11 @@ static const char *hear_record(struct worker *w, const struct record *record)
         }
 }
 
-/* It finishes what it had, and has finished it: it may shut its end down before it exits, as some
- * runtimes do with each socket that they close. */
+/* One that leaves may shut its end down before it exits, as some runtimes do with each socket that
+ * they close. What it holds and said nothing of is lost when it ends, as with any other death. */
 static bool may_hang_up(struct worker *w)
 {
-        return state_of(w) > WORKER_READY && pool_of(w)->workers[w->row].open == 0;
+        return state_of(w) > WORKER_READY;
 }
 
 /* Nothing that it says counts any more, and it may be saying a lot. */
@@ -323,6 +329,18 @@ static void log_end(struct worker *w, const struct process_end *end, const char 
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
+/* Its program could not be executed. Then the trouble says it all. */
+static bool was_not_started(struct worker *w, enum worker_state before)
+{
+        return before == WORKER_STARTING && w->start_error != 0;
+}
+
+void worker_format_not_started(const struct worker_context *context, int error, char *text)
+{
+        (void)snprintf(text, WORKER_TROUBLE_MAX, "cannot start %s: %s", context->process.argv[0],
+                strerror(error));
+}
+
 bool worker_end(struct worker *w, const char *told, char *ret_trouble)
 {
         struct process_end end = process_reap(w->pid, w->pidfd);
@@ -342,11 +360,16 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 (void)snprintf(
                         words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
         log_taken(w, pool_of(w)->workers[w->row].taken);
-        (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
-                pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one", words);
+        if (was_not_started(w, before))
+                worker_format_not_started(w->context, w->start_error, ret_trouble);
+        else
+                (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
+                        pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
+                        words);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
-        if (!failed || before != WORKER_STARTING || !streq(ret_trouble, told))
+        if (!was_not_started(w, before) &&
+                (!failed || before != WORKER_STARTING || !streq(ret_trouble, told)))
                 log_end(w, &end, words, before, had);
         if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
@@ -377,6 +400,7 @@ int worker_start(struct worker *w)
         int r;
 
         w->number = pool_next_number(pool);
+        w->start_error = 0;
         w->has_old_names = false;
         r = channel_open(&w->channel);
         if (r < 0)

@@ -203,21 +203,45 @@ static pid_t spawn(const struct process_template *template, char **argv,
         return r == 0 ? pid : -r;
 }
 
+/* Returns the command line of what confines a worker, and then executes it; for the caller to free.
+ * NULL without memory. */
+static char **make_confined_argv(const struct process_template *template)
+{
+        size_t n = 0;
+        char **argv;
+
+        while (template->argv[n])
+                n++;
+        argv = calloc(n + 2, sizeof(char *));
+        if (!argv)
+                return NULL;
+
+        argv[0] = template->confine;
+        memcpy(argv + 1, template->argv, n * sizeof(char *));
+        return argv;
+}
+
 /* Descriptors in flight are counted over all processes of a user, against the limit of the one that
  * sends: unix(7), ETOOMANYREFS. A worker that floods itself with them reaches its own limit before
  * it comes to the dispatcher's. The soft one is inherited: the worker never sees another. */
 static pid_t spawn_with_lower_limit(const struct process_template *template, int channel_fd)
 {
+        _cleanup_(freep) char **confined = NULL;
         struct rlimit limit, lower;
         pid_t pid;
 
+        if (template->confine) {
+                confined = make_confined_argv(template);
+                if (!confined)
+                        return -ENOMEM;
+        }
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return -errno;
 
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template, template->argv, set_descriptors, &channel_fd);
+        pid = spawn(template, confined ?: template->argv, set_descriptors, &channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {

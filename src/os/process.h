@@ -13,7 +13,8 @@
 #define PROCESS_CHANNEL_FD 3
 
 struct process_template {
-        char **argv; /* lent */
+        char **argv;   /* lent */
+        char *confine; /* lent: the program that executes it, or NULL; for workers only */
         char **environment;
         size_t worker_at; /* place of ACCEPTD_WORKER= in the environment */
         bool leave_batch; /* SCHED_OTHER, where this process is SCHED_BATCH and may set it */
@@ -30,7 +31,8 @@ void process_template_done(struct process_template *template);
 
 /*
  * Starts a worker with `channel_fd` as its channel. Returns 0 or -errno, also where the program
- * cannot be executed. *ret_pidfd is the caller's.
+ * cannot be executed; behind `confine` that comes over the channel: RECORD_NOT_STARTED.
+ * *ret_pidfd is the caller's.
  */
 int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd);

@@ -164,7 +164,8 @@ static void test_unsound_records(void **state)
         (void)state;
         say_raw(records, sizeof(records), 0);
         expect(0, 0, WIRE_MALFORMED);
-        assert_string_equal(batch.why, "unknown record type (allowed: READY, DONE, PONG, HELD, FAILED)");
+        assert_string_equal(
+                batch.why, "unknown record type (allowed: READY, DONE, PONG, HELD, FAILED)");
 }
 
 static void test_batch_is_sent_whole_or_not(void **state)

@@ -239,13 +239,16 @@ static void test_shutdown_after_drain(void **state _unused_)
         assert_false(life.failed);
 }
 
+/* What it had not finished is lost at its end, and it is not killed for that. */
 static void test_shutdown_with_a_connection(void **state _unused_)
 {
         start_ready(1);
         (void)give_connection();
         worker_drain(life.worker, POOL_DRAIN_STOP);
         hang_up();
-        assert_int_equal(small_pool_state(life.worker), WORKER_KILLED);
+        assert_int_equal(small_pool_state(life.worker), WORKER_DRAINING);
+        assert_int_equal(life.pool.pool.counters->lost, 0);
+        assert_int_equal(life.pool.pool.slots.n_used, 1);
 }
 
 static void test_shutdown_while_it_serves(void **state _unused_)
@@ -260,6 +263,23 @@ static void test_failed_start(void **state _unused_)
         start_one(exit_3_argv);
         wait_for_end();
         assert_true(life.failed);
+        assert_string_equal(life.trouble, "the last one exited with status 3 before it had served");
+}
+
+/* What executes the program says so, and exits as any worker might. */
+static void test_program_that_is_not_there(void **state _unused_)
+{
+        start_one(exit_3_argv);
+        say(RECORD_NOT_STARTED, ENOENT, 0);
+        assert_int_equal(small_pool_state(life.worker), WORKER_STARTING);
+        wait_for_end();
+        assert_true(life.failed);
+        assert_string_equal(life.trouble, "cannot start /bin/sh: No such file or directory");
+
+        /* and the next one in this place has not that trouble */
+        life.n_ended = 0;
+        start_one(exit_3_argv);
+        wait_for_end();
         assert_string_equal(life.trouble, "the last one exited with status 3 before it had served");
 }
 
@@ -311,6 +331,7 @@ int main(void)
                 LIFE(test_shutdown_with_a_connection),
                 LIFE(test_shutdown_while_it_serves),
                 LIFE(test_failed_start),
+                LIFE(test_program_that_is_not_there),
                 LIFE(test_death_with_a_queue),
         };
 
