@@ -174,14 +174,41 @@ static bool can_leave_batch(void)
         return sched_getscheduler(0) == SCHED_BATCH && set_batch();
 }
 
-/* Returns the pid, or -errno. */
+/* Returns the command line of what confines a process, and then executes it; for the caller to
+ * free. NULL without memory. */
+static char **make_confined_argv(const struct process_template *template, char **argv_behind)
+{
+        size_t n = 0;
+        char **argv;
+
+        while (argv_behind[n])
+                n++;
+        argv = calloc(n + 2, sizeof(char *));
+        if (!argv)
+                return NULL;
+
+        argv[0] = template->confine;
+        memcpy(argv + 1, argv_behind, n * sizeof(char *));
+        return argv;
+}
+
+/* Returns the pid, or -errno. This process stands still until the program is executed. What
+ * confines it lies beside this program, and then waits alone for the program itself. */
 static pid_t spawn(const struct process_template *template, char **argv,
         int (*set)(posix_spawn_file_actions_t *actions, const int *fds), const int *fds)
 {
+        _cleanup_(freep) char **confined = NULL;
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         pid_t pid;
         int r;
+
+        if (template->confine) {
+                confined = make_confined_argv(template, argv);
+                if (!confined)
+                        return -ENOMEM;
+                argv = confined;
+        }
 
         r = posix_spawnattr_init(&attributes);
         if (r != 0)
@@ -203,45 +230,21 @@ static pid_t spawn(const struct process_template *template, char **argv,
         return r == 0 ? pid : -r;
 }
 
-/* Returns the command line of what confines a worker, and then executes it; for the caller to free.
- * NULL without memory. */
-static char **make_confined_argv(const struct process_template *template)
-{
-        size_t n = 0;
-        char **argv;
-
-        while (template->argv[n])
-                n++;
-        argv = calloc(n + 2, sizeof(char *));
-        if (!argv)
-                return NULL;
-
-        argv[0] = template->confine;
-        memcpy(argv + 1, template->argv, n * sizeof(char *));
-        return argv;
-}
-
 /* Descriptors in flight are counted over all processes of a user, against the limit of the one that
  * sends: unix(7), ETOOMANYREFS. A worker that floods itself with them reaches its own limit before
  * it comes to the dispatcher's. The soft one is inherited: the worker never sees another. */
 static pid_t spawn_with_lower_limit(const struct process_template *template, int channel_fd)
 {
-        _cleanup_(freep) char **confined = NULL;
         struct rlimit limit, lower;
         pid_t pid;
 
-        if (template->confine) {
-                confined = make_confined_argv(template);
-                if (!confined)
-                        return -ENOMEM;
-        }
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return -errno;
 
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template, confined ?: template->argv, set_descriptors, &channel_fd);
+        pid = spawn(template, template->argv, set_descriptors, &channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {

@@ -14,7 +14,7 @@
 
 struct process_template {
         char **argv;   /* lent */
-        char *confine; /* lent: the program that executes it, or NULL; for workers only */
+        char *confine; /* lent: the program that executes it, or NULL */
         char **environment;
         size_t worker_at; /* place of ACCEPTD_WORKER= in the environment */
         bool leave_batch; /* SCHED_OTHER, where this process is SCHED_BATCH and may set it */
@@ -40,7 +40,8 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
 /*
  * Starts a program that checks something, with the workers' environment: its findings go to stdout,
  * what is wrong to stderr, and `ledger` is the descriptor whose number is in $ACCEPTD_CHECK_LEDGER.
- * Returns as process_spawn() does.
+ * Returns as process_spawn() does; behind `confine`, a program that cannot be executed tells that
+ * on stderr.
  */
 #define PROCESS_CHECK_LEDGER "ACCEPTD_CHECK_LEDGER"
 struct process_check_fds {
