@@ -264,6 +264,15 @@ chaos:
 	        tests/system/run $(firstword $(RELEASES)) $(SCENARIO:%=chaos_%) | tee $(O)/chaos.log
 	$(Q)grep -q '^ok' $(O)/chaos.log && ! grep -q '^not ok' $(O)/chaos.log
 
+# A worker that tries to take over the dispatcher, through RACE_SECONDS of reloads and crashes here,
+# and 1,000 reloads and 100 crashes in each profile and release
+RACE_SECONDS ?= 30
+
+race: tests
+	$(Q)ACCEPTD_RACE_SECONDS=$(RACE_SECONDS) tests/run --timeout=1500 \
+	        $(O)/tests/process/test-race \
+	        'tests/system/run $(subst $(space),$(comma),$(RELEASES)) race_long race_long:generic'
+
 # --- to try it, to install it, to look at it ---------------------------------
 
 run: all
@@ -342,9 +351,10 @@ DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
 DEPS_chaos := mmdebstrap systemd-container
 DEPS_check := mmdebstrap systemd-container
 DEPS_deb   := dpkg-dev debhelper systemd
+DEPS_race  := mmdebstrap systemd-container
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
-deps_for := $(or $(filter run chaos check deb lint bench,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
+deps_for := $(or $(filter run chaos check deb lint bench race,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
 
 deps:
@@ -367,6 +377,7 @@ help:
 	@echo 'make run         start the echo pool on a free port of loopback, and try it'
 	@echo 'make check       every test: unit and process, again with sanitizers, and system'
 	@echo 'make chaos       faults under load for CHAOS_SECONDS=600, CHAOS_SEED=; SCENARIO= for one kind'
+	@echo 'make race        a worker that tries to take over the dispatcher, in its long form'
 	@echo 'make check-unit  the tests that need no network, no root and no container'
 	@echo 'make fuzz        libFuzzer on what comes from outside, FUZZ_SECONDS each; needs clang'
 	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
@@ -379,6 +390,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint run system-programs tests
+.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint race run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:

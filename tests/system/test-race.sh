@@ -19,7 +19,7 @@ end_attacker() {
         eventually 60 grep '^race' "/root/race$1"
         grep -q ' dispatcher=0 ' "/root/race$1"
         # where the kernel confines workers in all ways: Linux 6.12
-        if [ "$(uname -r | awk -F. '{ print ($1 > 6 || ($1 == 6 && $2 >= 12)) }')" = 1 ]; then
+        if [ "$(printf '%s\n' 6.12 "$(uname -r)" | sort -V | head -n 1)" = 6.12 ]; then
                 grep -q ' neighbours=0 signals=0$' "/root/race$1"
         fi
 }
