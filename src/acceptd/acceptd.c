@@ -4,13 +4,16 @@
  * main of the dispatcher: command line and settings; the rest is start.c's.
  */
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "acceptd/command.h"
 #include "acceptd/start.h"
 #include "os/journal.h"
 #include "os/notify.h"
@@ -112,7 +115,8 @@ static int load_settings(struct settings *s, const struct arguments *a, char **r
                 return r;
 
         settings_resolve(s, count_cpus());
-        return settings_check(s, ret_message);
+        r = settings_check(s, ret_message);
+        return r < 0 ? r : command_resolve(s, ret_message);
 }
 
 /* NAME of /etc/acceptd/NAME.conf. */
@@ -148,6 +152,8 @@ static int check(const struct arguments *a)
 
         settings_init(&settings);
         r = load_settings(&settings, a, &message);
+        if (r >= 0)
+                r = command_check(&settings, &message);
         if (r < 0)
                 return start_refuse(message, r);
 
@@ -243,6 +249,8 @@ static int run(const struct arguments *a, const struct reload_image *image)
                 .instance = a->instance,
                 .image = image,
                 .inheritance = &inheritance,
+                .listen_pid =
+                        getenv("LISTEN_PID"), /* gone from the environment soon, but not lost */
         };
         int r;
 
@@ -285,6 +293,8 @@ int main(int argc, char **argv)
                 };
 
                 arguments.instance = name_instance(arguments.file);
+                if (arguments.check)
+                        journal_use_lines();
                 journal_open(arguments.instance);
                 if (!image.path || !image.check_argv || !arguments.instance)
                         r = EX_OSERR;

@@ -23,7 +23,7 @@
 
 #include "base/fd.h"
 #include "os/journal.h"
-#include "os/notify-socket.h"
+#include "os/manager-socket.h"
 #include "os/notify.h"
 
 #define TEXT_SIZE 1024
@@ -71,7 +71,7 @@ bool notify_is_service(void)
 
 int notify_open(void)
 {
-        return notify_socket_open();
+        return manager_socket_open();
 }
 
 /* --- What waits --- */
@@ -79,7 +79,7 @@ int notify_open(void)
 /* Returns false where there is no room now. */
 static bool deliver(const char *text, int fd)
 {
-        if (!notify_socket_send(text, fd))
+        if (!manager_socket_send(text, fd))
                 return false;
 
         notify.taken_at = usec_now();
@@ -231,7 +231,7 @@ static void send_state(const char *state, const char *text)
 {
         struct pending *m;
 
-        if (!notify_socket_is_there() || (!notify.first && deliver(text, -1)))
+        if (!manager_socket_is_there() || (!notify.first && deliver(text, -1)))
                 return;
 
         m = last_state();
@@ -254,7 +254,7 @@ static void send_state(const char *state, const char *text)
 
 static void send_latest(const char *text)
 {
-        if (!notify_socket_is_there())
+        if (!manager_socket_is_there())
                 return;
 
         notify.status[0] = '\0'; /* an older one */
@@ -316,7 +316,7 @@ void notify_stopping(const char *status, usec_t extend)
 
 void notify_watchdog(void)
 {
-        if (!notify_socket_is_there())
+        if (!manager_socket_is_there())
                 return;
 
         notify.watchdog = true;
@@ -334,7 +334,7 @@ static uint64_t store(const char *name, int fd, bool is_own)
 
         /* Without FDPOLL=0 what hangs up is dropped, and that is when it is needed. */
         (void)snprintf(text, sizeof(text), "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-        if (!notify_socket_is_there() || (!notify.first && deliver(text, fd))) {
+        if (!manager_socket_is_there() || (!notify.first && deliver(text, fd))) {
                 if (is_own)
                         fd_close(fd);
                 return 0;
@@ -376,7 +376,7 @@ void notify_unstore(const char *name)
         char text[TEXT_SIZE];
         struct pending *m;
 
-        if (!notify_socket_is_there() || cancel(name))
+        if (!manager_socket_is_there() || cancel(name))
                 return;
 
         (void)snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);

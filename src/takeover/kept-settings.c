@@ -102,13 +102,15 @@ static int leave_out_unknown(int fd)
         char path[PATH_SIZE];
         size_t size = 0;
 
-        name_file(path, fd);
-        in = fopen(path, "re");
-        if (copy < 0 || !in)
+        if (copy < 0)
                 return -errno;
         out = open_writer(copy);
         if (!out)
                 return -ENOMEM;
+        name_file(path, fd);
+        in = fopen(path, "re");
+        if (!in)
+                return -errno;
 
         while (getline(&line, &size, in) >= 0)
                 if (!is_unknown(line))
@@ -137,10 +139,11 @@ static int read_settings(struct settings *s, int fd, char **ret_message)
         if (r < 0)
                 return r;
         /* They were in force, so they had a number. */
-        if (s->workers == 0 || s->workers_max == UINT32_MAX) {
+        if (s->workers == 0 || (s->accept && s->workers_max == UINT32_MAX)) {
                 *ret_message = strdup("Workers= or WorkersMax= is not there");
                 return -EINVAL;
         }
+        settings_resolve(s, 0); /* with Accept=no there is no WorkersMax= */
 
         return settings_check(s, ret_message);
 }

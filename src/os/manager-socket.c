@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "os/notify-socket.h"
+#include "os/manager-socket.h"
 
 static int socket_fd = -1; /* connected; -1: nobody is there */
 
@@ -36,7 +36,7 @@ static socklen_t make_address(struct sockaddr_un *ret_address)
         return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
 }
 
-int notify_socket_open(void)
+int manager_socket_open(void)
 {
         _cleanup_(fd_closep) int fd = -1;
         struct sockaddr_un address;
@@ -57,9 +57,9 @@ int notify_socket_open(void)
         return 0;
 }
 
-bool notify_socket_is_there(void)
+bool manager_socket_is_there(void)
 {
-        return socket_fd >= 0 || (notify_socket_open() >= 0 && socket_fd >= 0);
+        return socket_fd >= 0 || (manager_socket_open() >= 0 && socket_fd >= 0);
 }
 
 /* Returns 0 or -errno. */
@@ -86,13 +86,13 @@ static int send_once(const char *text, int fd)
         return sendmsg(socket_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-bool notify_socket_send(const char *text, int fd)
+bool manager_socket_send(const char *text, int fd)
 {
         int r = send_once(text, fd);
 
         /* the socket at the other end is another one now */
         if ((r == -ECONNREFUSED || r == -ECONNRESET || r == -ENOTCONN) &&
-                notify_socket_open() >= 0 && socket_fd >= 0)
+                manager_socket_open() >= 0 && socket_fd >= 0)
                 r = send_once(text, fd);
 
         /* the last one: too many descriptors of this user in flight, unix(7) */

@@ -8,13 +8,13 @@
  */
 
 /* Connects; where nobody is there that is no error. Returns 0 or -errno. */
-int notify_socket_open(void);
+int manager_socket_open(void);
 
 /* Somebody was there, or is now: one socket may have gone, and another have come. */
-bool notify_socket_is_there(void);
+bool manager_socket_is_there(void);
 
 /* Sends a message, with a copy of `fd` unless that is -1, and never waits. Returns false where
  * there is no room now. One that cannot be sent at all counts as sent: that is no reason to stop
  * serving.
  */
-bool notify_socket_send(const char *text, int fd);
+bool manager_socket_send(const char *text, int fd);
