@@ -43,6 +43,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/lending.h"
 #include "os/journal.h"
+#include "os/notify.h"
 #include "os/store.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
@@ -229,6 +230,8 @@ static int decide(struct dispatcher *d)
                         return r;
         }
 
+        if (!d->settings->accept)
+                lending_note(d->pool.state, d->listeners, d->n_listeners);
         hand_log_refused(&d->hand);
         if (!backoff_is_failing(&d->pool.backoff))
                 health_recovered(&d->health);
@@ -298,9 +301,7 @@ static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
                 return r;
         if (r > 0) {
                 health_ready(&d->health);
-                if (!d->settings->accept)
-                        lending_note(d->pool.state, d->listeners, d->n_listeners);
-                else if (pool_is_on_trial(&d->pool, w->row))
+                if (d->settings->accept && pool_is_on_trial(&d->pool, w->row))
                         trial_ends(d, NULL);
         }
 
@@ -319,6 +320,15 @@ static int on_worker_exit(sd_event_source *source _unused_, int fd _unused_,
                 start_failed(d, on_trial, trouble);
 
         return dispatcher_carry_out(d);
+}
+
+/* The service manager has taken some of what it was to be told. */
+static void on_notified(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                worker_look_at_store(&d->workers[i]);
 }
 
 static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
@@ -389,7 +399,6 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
         d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
 
         if (!d->settings->accept) {
-                lending_restore(d->pool.state, d->listeners, d->n_listeners);
                 r = lending_set_up(&d->context.process, d->listeners, d->n_listeners);
                 if (r < 0)
                         return r;
@@ -402,7 +411,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
                 worker_init(&d->workers[i], &d->context, i);
         hand_init(&d->hand, &d->pool, d->workers);
 
-        return 0;
+        return notify_watch(&d->loop, on_notified, d);
 }
 
 void dispatcher_init(struct dispatcher *d, const struct settings *settings,
@@ -441,6 +450,7 @@ int dispatcher_set_up(struct dispatcher *d, char **argv, const char *instance)
 
 void dispatcher_deinit(struct dispatcher *d)
 {
+        notify_unwatch(); /* it was lent descriptors */
         for (uint32_t i = 0; d->workers && i < d->pool.n_rows; i++)
                 worker_deinit(&d->workers[i]);
         free(TAKE_PTR(d->workers));

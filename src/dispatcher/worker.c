@@ -59,6 +59,7 @@ void worker_deinit(struct worker *w)
 {
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
+        w->ticket = 0;
         channel_close(&w->channel);
         w->pidfd = fd_close(w->pidfd);
 }
@@ -221,7 +222,26 @@ static bool may_hang_up(struct worker *w)
 /* Nothing that it says counts any more, and it may be saying a lot. */
 static void stop_hearing(struct worker *w)
 {
+        w->ticket = 0;
         (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+}
+
+/* Whoever takes over after a crash finds its three descriptors, before it has a connection: it gets
+ * none before it is ready, and is not ready before it is heard. */
+static void store(struct worker *w)
+{
+        w->ticket = store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        if (w->ticket != 0)
+                (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+}
+
+void worker_look_at_store(struct worker *w)
+{
+        if (w->ticket == 0 || !store_is_done_with(w->ticket))
+                return;
+
+        w->ticket = 0;
+        (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_ON);
 }
 
 int worker_hear(struct worker *w)
@@ -315,6 +335,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
+        w->ticket = 0;
 
         process_end_format(&end, words);
         if (end.code == CLD_KILLED && end.status == SIGKILL && before != WORKER_KILLED &&
@@ -387,8 +408,7 @@ int worker_start(struct worker *w, bool on_trial)
 
         STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, on_trial, usec_now());
-        /* Before its first connection, so that whoever takes over finds both. */
-        store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        store(w);
         return 0;
 }
 

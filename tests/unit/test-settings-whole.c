@@ -166,7 +166,7 @@ static void workers_that_accept_are_printed_without_the_rest(void **state)
         assert_non_null(strstr(text, "\nAccept=no\n"));
         assert_non_null(strstr(text, "\nWatchdogSec=0\n"));
         assert_null(strstr(text, "Connections"));
-        assert_null(strstr(text, "WorkersMax"));
+        assert_null(strstr(text, "WorkersSpare"));
         settings_done(&s);
 }
 
