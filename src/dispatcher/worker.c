@@ -47,6 +47,14 @@ void worker_init(struct worker *w, struct worker_context *context, uint32_t row)
         };
 }
 
+/* Without it, what the worker has finished and not told counts as lost when it dies. */
+static void share_finished(struct worker *w)
+{
+        if (row_of(w)->features & RECORD_FEATURE_FINISHED &&
+                channel_share_finished(&w->channel) == 0)
+                pool_told(pool_of(w), w->row);
+}
+
 void worker_deinit(struct worker *w)
 {
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
@@ -166,8 +174,10 @@ static const char *hear_record(struct worker *w, const struct record *record)
 
         case RECORD_READY:
                 why = hear_ready(w, record);
-                if (!why && was_starting)
+                if (!why && was_starting) {
                         worker_log_ready(w);
+                        share_finished(w);
+                }
                 return why;
 
         case RECORD_PONG:
@@ -196,6 +206,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
         case RECORD_PING:
         case RECORD_LIST:
         case RECORD_DRAIN:
+        case RECORD_FINISHED:
         default:
                 return "a record that goes the other way";
         }
@@ -267,6 +278,17 @@ int worker_hear(struct worker *w)
 
 /* --- Its end --- */
 
+/* It is dead, and what it said is heard. It tells several ends at once, but notes each. */
+static void hear_finished(struct worker *w)
+{
+        for (size_t i = 0; w->channel.finished && i < FINISHED_MAX; i++) {
+                uint64_t id = w->channel.finished->ids[i];
+
+                if (pool_has(pool_of(w), w->row, id))
+                        (void)pool_done(pool_of(w), w->row, id);
+        }
+}
+
 /* Returns how many connections it has received and not finished: what is queued goes to others
  * unharmed. */
 static uint32_t count_received(struct worker *w)
@@ -328,6 +350,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
                         pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
                         words);
+        hear_finished(w);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
         was_starting = before == WORKER_STARTING || row_of(w)->capacity == 0;
@@ -397,6 +420,8 @@ int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_co
         w->pid = row_of(w)->pid;
         if (state_of(w) == WORKER_DEAD)
                 return 0;
+        if (state_of(w) == WORKER_READY)
+                share_finished(w);
 
         return watch(w);
 }
