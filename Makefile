@@ -79,7 +79,8 @@ MAIN    := $(O)/src/acceptd/acceptd.o
 ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo \
+        $(O)/acceptd-inetd $(O)/acceptd-listen
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -89,6 +90,10 @@ $(O)/acceptctl: $(call objects,src/acceptctl/*.c) $(VARLINK) $(BASE)
 $(O)/acceptctl: LDLIBS = $(CTL_LIBS)
 $(O)/acceptd-confine: $(O)/src/confine/acceptd-confine.o $(WIRE) $(BASE)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
+$(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd-*.c) \
+        $(O)/src/workers/program.o $(LIB) $(WIRE) $(BASE)
+$(O)/acceptd-listen: $(patsubst %,$(O)/src/workers/%.o,acceptd-listen server server-start server-notify \
+        notify-socket family program) $(LIB) $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
@@ -132,6 +137,8 @@ $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB)
 	$(say) LD $@
 	$(Q)$(link) $(DAEMON_LIBS) $(TEST_LIBS)
 
+$(O)/tests/unit/test-inetd-report: $(O)/src/workers/inetd-report.o
+
 # Time passes as the test says
 $(O)/tests/unit/test-journal: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
 
@@ -142,7 +149,7 @@ $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WI
 $(O)/tests/process/stub-worker: $(call objects,tests/process/stub-worker-*.c)
 $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
-	$(Q)$(link)
+	$(Q)$(link) $(DAEMON_LIBS)
 
 # The dispatcher with the stop points of src/base/stop-point.h. What has none is as in the program.
 STOP_POINTS := $(O)/tests/process/acceptd-stop-points
@@ -289,7 +296,9 @@ UNREADABLE := 711
 
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
-PAGES := $(wildcard man/*.[1-8])
+# What units run
+HELPERS := check-instance pace-restarts
+PAGES   := $(wildcard man/*.[1-8])
 
 install: all
 	$(say) INSTALL $(or $(DESTDIR),/)
@@ -302,9 +311,13 @@ install: all
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
 	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo \
-	        $(DESTDIR)$(LIBEXECDIR)/acceptd
+	        $(O)/acceptd-inetd $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
+	done
+	$(Q)for h in $(HELPERS); do \
+	        $(call install_text,systemd/$$h,$(DESTDIR)$(LIBEXECDIR)/acceptd/$$h) && \
+	        chmod 755 $(DESTDIR)$(LIBEXECDIR)/acceptd/$$h || exit; \
 	done
 	$(Q)for p in $(PAGES); do \
 	        $(call install_text,$$p,$(DESTDIR)$(MANDIR)/man$${p##*.}/$${p#man/}) || exit; \
@@ -344,32 +357,36 @@ clean:
 
 # --- what it needs ----------------------------------------------------------
 
-# Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all.
+# Packages by their names in Debian. `make deps GOAL` installs what GOAL needs, `make deps` all. What
+# the package needs stands in debian/control.
 DEPS_build := gcc libc6-dev pkgconf libsystemd-dev libinih-dev libjansson-dev libcmocka-dev
 DEPS_run   := systemd
 DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
 DEPS_chaos := mmdebstrap systemd-container
 DEPS_check := mmdebstrap systemd-container
-DEPS_deb   := dpkg-dev debhelper systemd
 DEPS_race  := mmdebstrap systemd-container
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
 deps_for := $(or $(filter run chaos check deb lint bench race,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
+APT_GET  := DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 \
+        -o APT::Install-Recommends=false
 
 deps:
-	@missing=; \
+	@missing= control=; \
 	for p in $(DEPS); do \
 	        [ "$$(dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null)" = installed ] || \
 	                missing="$$missing $$p"; \
 	done; \
-	[ -n "$$missing" ] || exit 0; \
-	echo "Missing packages, to be installed with apt-get:$$missing"; \
+	$(if $(filter deb,$(deps_for)),dpkg-checkbuilddeps 2>/dev/null || control=1;) \
+	[ -n "$$missing$$control" ] || exit 0; \
+	echo "Missing packages, to be installed with apt-get:$$missing" \
+	        "$${control:+(and those that debian/control names)}"; \
 	as_root=; \
 	[ "$$(id -u)" = 0 ] || as_root=sudo; \
-	$$as_root apt-get -q -o Acquire::Retries=5 update && \
-	$$as_root env DEBIAN_FRONTEND=noninteractive \
-	        apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 --no-install-recommends install $$missing
+	$$as_root env $(APT_GET) update && \
+	{ [ -z "$$missing" ] || $$as_root env $(APT_GET) install $$missing; } && \
+	{ [ -z "$$control" ] || $$as_root env $(APT_GET) build-dep ./; }
 
 help:
 	@echo 'make all         programs and library, in build/'

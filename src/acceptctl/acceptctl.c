@@ -15,7 +15,9 @@
 #include "varlink/interfaces.h"
 #include "varlink/message.h"
 
+/* For a status of all that hang together; each gets a moment in any case. */
 #define STATUS_TIMEOUT (5 * USEC_PER_SEC)
+#define STATUS_MOMENT  (500 * USEC_PER_MSEC)
 #define RELOAD_TIMEOUT (90 * USEC_PER_SEC) /* as long as systemctl reload waits by default */
 
 /* A status is asked for so often, where it is hung up on. */
@@ -31,6 +33,7 @@ enum exit_status {
 struct arguments {
         struct places places;
         bool json;
+        usec_t deadline; /* of statuses */
 };
 
 static void print_help(void)
@@ -73,6 +76,13 @@ static int out_of_memory(void)
         return EXIT_FAILURE;
 }
 
+static void complain_of_root(const struct arguments *a)
+{
+        complain("No running instance can be seen below %s: there is no /run of a running system. "
+                 "For a container, give /proc/PID/root, with the PID of its init.",
+                a->places.root);
+}
+
 /* Says why an instance cannot be talked to. Returns the exit status of `status`. */
 static int explain(const struct arguments *a, const char *name, int error)
 {
@@ -83,10 +93,20 @@ static int explain(const struct arguments *a, const char *name, int error)
                                 name, a->places.root, name);
                         return EXIT_UNKNOWN;
                 }
+                if (!instance_can_be_seen(&a->places)) {
+                        complain_of_root(a);
+                        return EXIT_UNKNOWN;
+                }
                 complain("Instance %s is not running. A connection to its socket starts it, or: "
                          "systemctl start acceptd@%s.service",
                         name, name);
                 return EXIT_NOT_RUNNING;
+        case INSTANCE_DEAF:
+                complain("Instance %s runs, but its control socket is gone, so it cannot be asked. "
+                         "A restart makes it again. See: systemctl status "
+                         "acceptd@%s.service acceptd-control@%s.socket",
+                        name, name, name);
+                return EXIT_UNKNOWN;
         case -EACCES:
         case -EPERM:
                 complain("Instance %s answers root only: try it as root.", name);
@@ -132,13 +152,15 @@ static int get_status(const struct arguments *a, const char *name, json_t **ret_
         json_auto_t *reply = NULL;
         const json_t *parameters;
         const char *error;
+        usec_t now = usec_now(), left = a->deadline - MIN(a->deadline, now);
         json_t *status;
         int r;
 
         /* An instance that has just ended hangs up before its socket goes; one that crashed will
          * be there again. */
         for (int i = 0; i < HANG_UPS_MAX; i++) {
-                r = call(a, name, VARLINK_GET_STATUS, STATUS_TIMEOUT, &reply, &parameters, &error);
+                r = call(a, name, VARLINK_GET_STATUS, MAX(left, STATUS_MOMENT), &reply, &parameters,
+                        &error);
                 if (r != -ECONNRESET)
                         break;
                 (void)nanosleep(&pause, NULL);
@@ -171,6 +193,7 @@ static const char *name_error(int error)
         return error == INSTANCE_STOPPED ? "stopped"
                : error == -EACCES        ? "running" /* all that others than root can know */
                : error == -ETIMEDOUT     ? "no answer"
+               : error == INSTANCE_DEAF  ? "unreachable"
                                          : "unknown";
 }
 
@@ -209,6 +232,7 @@ static int print_lines(const struct arguments *a, const struct show_line *lines,
 static int do_list(const struct arguments *a, char **names _unused_)
 {
         _cleanup_(words_freep) char **all = NULL;
+        bool seen = instance_can_be_seen(&a->places);
         struct show_line *lines;
         size_t n = 0;
         int r;
@@ -230,13 +254,15 @@ static int do_list(const struct arguments *a, char **names _unused_)
                 r = get_status(a, all[i], &status);
                 lines[i] = (struct show_line){
                         .name = all[i],
-                        .state = r < 0 ? name_error(r) : "unknown",
+                        .state = r == INSTANCE_STOPPED && !seen ? "unknown" : name_error(r),
                         .status = status,
                         .configured = instance_is_configured(&a->places, all[i]),
                 };
         }
 
         r = print_lines(a, lines, n);
+        if (!seen)
+                complain_of_root(a);
         for (size_t i = 0; i < n; i++)
                 json_decref((json_t *)(uintptr_t)lines[i].status);
         free(lines);
@@ -287,7 +313,11 @@ static int show_all(const struct arguments *a)
 
         if (a->json)
                 (void)print_json(list);
-        else if (status == EXIT_NOT_RUNNING)
+        if (status == EXIT_NOT_RUNNING && !instance_can_be_seen(&a->places)) {
+                complain_of_root(a);
+                return EXIT_UNKNOWN;
+        }
+        if (!a->json && status == EXIT_NOT_RUNNING)
                 complain("No instance is running. See: acceptctl list");
         return status;
 }
@@ -328,10 +358,10 @@ static int do_reload(const struct arguments *a, char **names)
                 return EXIT_FAILURE;
         }
         if (r < 0) {
-                int status = explain(a, name, r);
-
-                return r == INSTANCE_STOPPED && status == EXIT_UNKNOWN ? EXIT_NO_INSTANCE
-                                                                       : EXIT_FAILURE;
+                (void)explain(a, name, r);
+                return r == INSTANCE_STOPPED && !instance_is_configured(&a->places, name)
+                               ? EXIT_NO_INSTANCE
+                               : EXIT_FAILURE;
         }
 
         if (a->json)
@@ -402,7 +432,10 @@ int main(int argc, char **argv)
                 { "root", required_argument, NULL, 'r' },
                 {},
         };
-        struct arguments arguments = { .places.root = "" };
+        struct arguments arguments = {
+                .places.root = "",
+                .deadline = usec_add(usec_now(), STATUS_TIMEOUT),
+        };
         int c;
 
         while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)

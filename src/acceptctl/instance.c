@@ -6,36 +6,60 @@
  */
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/openat2.h>
+
 #include "acceptctl/instance.h"
+#include "base/fd.h"
 #include "base/words.h"
 #include "varlink/client.h"
 #include "varlink/interfaces.h"
 #include "varlink/message.h"
 
-/* Returns a path for the caller to free, or NULL without memory. */
-_printf_(2, 3) static char *make_path(const struct places *places, const char *format, ...)
+/* Opens what is below the root, and never leaves that: a symlink in a tree of somebody else may
+ * lead to this machine's own sockets. Returns a descriptor or -errno. */
+static int open_below(const struct places *places, const char *path, int flags)
 {
-        _cleanup_(freep) char *end = NULL;
-        char *path;
-        va_list args;
-        int r;
+        struct open_how how = {
+                .flags = (unsigned)(flags | O_CLOEXEC),
+                .resolve = RESOLVE_IN_ROOT,
+        };
+        _cleanup_(fd_closep) int root = -1;
+        int fd;
 
-        va_start(args, format);
-        r = vasprintf(&end, format, args);
-        va_end(args);
-        if (r < 0) {
-                end = NULL;
-                return NULL;
+        if (places->root[0] == '\0') {
+                fd = open(path, flags | O_CLOEXEC);
+                return fd < 0 ? -errno : fd;
         }
 
-        return asprintf(&path, "%s%s", places->root, end) < 0 ? NULL : path;
+        root = open(places->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0)
+                return -errno;
+
+        fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+        return fd < 0 ? -errno : fd;
 }
 
-static char *socket_path(const struct places *places, const char *name)
+static bool exists(const struct places *places, const char *path, int flags)
 {
-        return make_path(places, "/run/acceptd/%s/" VARLINK_POOL_SOCKET, name);
+        int fd = open_below(places, path, O_PATH | flags);
+
+        if (fd < 0)
+                return false;
+
+        (void)fd_close(fd);
+        return true;
+}
+
+/* Returns a path for the caller to free, or NULL without memory. */
+static char *socket_path(const char *name)
+{
+        char *path;
+
+        return asprintf(&path, "/run/acceptd/%s/" VARLINK_POOL_SOCKET, name) < 0 ? NULL : path;
 }
 
 static bool is_valid(const char *name)
@@ -92,16 +116,22 @@ static int add_name(char ***names, size_t *n, char *name_consume)
 }
 
 /* Adds what is in `folder` and ends with `ending`. A folder that is not there is empty. */
-static int scan(char ***names, size_t *n, const char *folder, const char *ending)
+static int scan(char ***names, size_t *n, const struct places *places, const char *folder,
+        const char *ending)
 {
+        int fd = open_below(places, folder, O_RDONLY | O_DIRECTORY);
         struct dirent *entry;
-        DIR *dir = folder ? opendir(folder) : NULL;
         int r = 0;
+        DIR *dir;
 
-        if (!folder)
-                return -ENOMEM;
-        if (!dir)
-                return errno == ENOENT ? 0 : -errno;
+        if (fd < 0)
+                return fd == -ENOENT ? 0 : fd;
+        dir = fdopendir(fd);
+        if (!dir) {
+                r = -errno;
+                (void)fd_close(fd);
+                return r;
+        }
 
         while (r >= 0 && (entry = readdir(dir))) {
                 size_t length = strlen(entry->d_name), cut = strlen(ending);
@@ -124,9 +154,9 @@ static void drop_others(const struct places *places, char **names, size_t *n)
         size_t kept = 0;
 
         for (size_t i = 0; i < *n; i++) {
-                _cleanup_(freep) char *path = socket_path(places, names[i]);
+                _cleanup_(freep) char *path = socket_path(names[i]);
 
-                if (path && access(path, F_OK) == 0)
+                if (path && exists(places, path, 0))
                         names[kept++] = names[i];
                 else
                         free(names[i]);
@@ -144,8 +174,6 @@ static int compare(const void *a, const void *b)
 
 int instance_list(const struct places *places, char ***ret_names)
 {
-        _cleanup_(freep) char *running = make_path(places, "/run/acceptd");
-        _cleanup_(freep) char *settings = make_path(places, "/etc/acceptd");
         _cleanup_(words_freep) char **names = calloc(1, sizeof(*names));
         size_t n = 0;
         int r;
@@ -153,11 +181,11 @@ int instance_list(const struct places *places, char ***ret_names)
         if (!names)
                 return -ENOMEM;
 
-        r = scan(&names, &n, running, "");
+        r = scan(&names, &n, places, "/run/acceptd", "");
         if (r < 0)
                 return r;
         drop_others(places, names, &n);
-        r = scan(&names, &n, settings, ".conf");
+        r = scan(&names, &n, places, "/etc/acceptd", ".conf");
         if (r < 0)
                 return r;
 
@@ -168,15 +196,49 @@ int instance_list(const struct places *places, char ***ret_names)
 
 bool instance_is_configured(const struct places *places, const char *name)
 {
-        _cleanup_(freep) char *path = make_path(places, "/etc/acceptd/%s.conf", name);
+        _cleanup_(freep) char *path = NULL;
 
-        return path && access(path, F_OK) == 0;
+        return asprintf(&path, "/etc/acceptd/%s.conf", name) >= 0 && exists(places, path, 0);
+}
+
+bool instance_can_be_seen(const struct places *places)
+{
+        return places->root[0] == '\0' || exists(places, "/run/systemd/units", 0);
+}
+
+/* There is no control socket. What runs has a link there, made by systemd, that leads nowhere. */
+static int explain_no_socket(const struct places *places, const char *name)
+{
+        _cleanup_(freep) char *link = NULL;
+
+        if (asprintf(&link, "/run/systemd/units/invocation:acceptd@%s.service", name) < 0)
+                return -ENOMEM;
+
+        return exists(places, link, O_NOFOLLOW) ? INSTANCE_DEAF : INSTANCE_STOPPED;
+}
+
+/* As varlink_connect() */
+static int connect_to(const struct places *places, const char *path, usec_t deadline,
+        struct varlink_stream *ret_stream)
+{
+        _cleanup_(fd_closep) int fd = -1;
+        char link[32];
+
+        if (places->root[0] == '\0')
+                return varlink_connect(path, deadline, ret_stream);
+
+        fd = open_below(places, path, O_PATH);
+        if (fd < 0)
+                return fd;
+
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        return varlink_connect(link, deadline, ret_stream);
 }
 
 int instance_call(const struct places *places, const char *name, const char *method, usec_t timeout,
         json_t **ret_reply)
 {
-        _cleanup_(freep) char *path = socket_path(places, name);
+        _cleanup_(freep) char *path = socket_path(name);
         struct varlink_stream stream = VARLINK_STREAM_NULL;
         usec_t deadline = usec_add(usec_now(), timeout);
         int r;
@@ -184,9 +246,9 @@ int instance_call(const struct places *places, const char *name, const char *met
         if (!path)
                 return -ENOMEM;
 
-        r = varlink_connect(path, deadline, &stream);
+        r = connect_to(places, path, deadline, &stream);
         if (r == -ENOENT || r == -ECONNREFUSED || r == -ENOTDIR)
-                return INSTANCE_STOPPED;
+                return explain_no_socket(places, name);
         if (r < 0)
                 return r;
 

@@ -11,7 +11,7 @@
 
 /* Where they are looked for. */
 struct places {
-        const char *root; /* "" */
+        const char *root; /* "" is this system's own */
 };
 
 /* Returns the names of all instances that run or have a settings file, sorted and
@@ -25,10 +25,16 @@ char *instance_parse_name(const char *text);
 /* Whether its settings file is there. */
 bool instance_is_configured(const struct places *places, const char *name);
 
+/* Whether one that runs would be seen: below another root there may be no /run of a running system,
+ * as in a container's tree on the disk. */
+bool instance_can_be_seen(const struct places *places);
+
 /*
  * Calls a method of a running instance; that never starts it. Returns 0 and its reply as
- * varlink_call() does, or -errno: INSTANCE_STOPPED, -EACCES, -ETIMEDOUT, ...
+ * varlink_call() does, or -errno: INSTANCE_STOPPED, INSTANCE_DEAF where the service runs and has no
+ * control socket, -EACCES, -ETIMEDOUT, ...
  */
 #define INSTANCE_STOPPED (-ESRCH)
+#define INSTANCE_DEAF    (-ENOTCONN)
 int instance_call(const struct places *places, const char *name, const char *method, usec_t timeout,
         json_t **ret_reply);

@@ -4,13 +4,16 @@
  * main of the dispatcher: command line and settings; the rest is start.c's.
  */
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "acceptd/command.h"
 #include "acceptd/start.h"
 #include "os/journal.h"
 #include "os/notify.h"
@@ -112,7 +115,8 @@ static int load_settings(struct settings *s, const struct arguments *a, char **r
                 return r;
 
         settings_resolve(s, count_cpus());
-        return settings_check(s, ret_message);
+        r = settings_check(s, ret_message);
+        return r < 0 ? r : command_resolve(s, ret_message);
 }
 
 /* NAME of /etc/acceptd/NAME.conf. */
@@ -126,6 +130,30 @@ static char *name_instance(const char *file)
                 n -= 5;
 
         return strndup(name, n);
+}
+
+/* Makes sure that the workers' program is there and may be executed, as far as this process' user
+ * and file system tell. Returns 0 or -errno. */
+static int check_command(const struct settings *s, char **ret_message)
+{
+        const char *path = s->command ? s->command[0] : "";
+        struct stat st;
+        int r = 0;
+
+        if (path[0] != '/')
+                return 0;
+
+        if (stat(path, &st) < 0)
+                r = -errno;
+        else if (S_ISDIR(st.st_mode))
+                r = -EISDIR;
+        else if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+                r = -errno;
+        if (r < 0 && asprintf(ret_message, "%s: Command= cannot start %s: %s",
+                             s->sources[SETTING_COMMAND], path, strerror(-r)) < 0)
+                return -ENOMEM;
+
+        return r;
 }
 
 /* The running dispatcher asks whether this program could go on in its place. Returns the exit
@@ -148,12 +176,17 @@ static int check(const struct arguments *a)
 
         settings_init(&settings);
         r = load_settings(&settings, a, &message);
+        if (r >= 0)
+                r = check_command(&settings, &message);
         if (r < 0)
                 return start_refuse(message, r);
 
         r = settings_print(&settings, stdout);
         if (r < 0)
                 return EXIT_FAILURE;
+        r = command_check(&settings, &message);
+        if (r < 0)
+                return start_refuse(message, r);
 
         return ledger ? check_takeover(&settings, atoi(ledger)) : EXIT_SUCCESS;
 }
@@ -232,6 +265,8 @@ static int run(const struct arguments *a, const struct reload_image *image)
                 .instance = a->instance,
                 .image = image,
                 .inheritance = &inheritance,
+                .listen_pid =
+                        getenv("LISTEN_PID"), /* gone from the environment soon, but not lost */
         };
         int r;
 
@@ -274,6 +309,8 @@ int main(int argc, char **argv)
                 };
 
                 arguments.instance = name_instance(arguments.file);
+                if (arguments.check)
+                        journal_use_lines();
                 journal_open(arguments.instance);
                 if (!image.path || !image.check_argv || !arguments.instance)
                         r = EX_OSERR;

@@ -6,12 +6,11 @@
  */
 
 #include <inttypes.h>
-#include <libgen.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sysexits.h>
-#include <unistd.h>
 
+#include "acceptd/command.h"
 #include "acceptd/start.h"
 #include "control/control-methods.h"
 #include "dispatcher/dispatcher.h"
@@ -42,31 +41,11 @@ int start_refuse(const char *message, int error)
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
-/* A program that comes with this one: beside it where that was not installed. Returns a string for
- * the caller to free, or NULL without memory. */
-static char *find_bundled(const char *name)
-{
-        char self[4096];
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        char *path;
-
-        if (n > 0) {
-                self[n] = '\0';
-                if (asprintf(&path, "%s/%s", dirname(self), name) < 0)
-                        return NULL;
-                if (access(path, X_OK) == 0)
-                        return path;
-                free(path);
-        }
-
-        return asprintf(&path, ACCEPTD_LIBEXECDIR "/%s", name) < 0 ? NULL : path;
-}
-
 /* Returns the program that confines workers, for the caller to free, or NULL: they serve without.
  */
 static char *find_confine(void)
 {
-        char *path = find_bundled("acceptd-confine");
+        char *path = command_find_confine();
 
         if (path && access(path, X_OK) == 0)
                 return path;
@@ -86,7 +65,8 @@ static const char *name_of_most(const struct settings *s)
 /* Makes sure that the descriptors of all workers fit the limit, raised as far as it goes. */
 static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
 {
-        uint64_t needed = FDS_OWN + n_listeners + (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
+        uint64_t needed = FDS_OWN + (s->accept ? 1 : 2) * n_listeners +
+                          (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -174,6 +154,18 @@ static int check_room(
         return 0;
 }
 
+/* Whose sockets are non-blocking, who has them in the loop, what a ready worker means: with Accept=
+ * all of it changes, and could not be changed back for those who already have the sockets. */
+static void check_accept(struct start *start)
+{
+        if (!start->old || start->old->accept == start->settings->accept)
+                return;
+
+        start->trouble = "Accept= cannot be changed by a reload, only by a restart of the service "
+                         "(clients wait meanwhile)";
+        start->settings = TAKE_PTR(start->old);
+}
+
 static void free_listeners(struct listener *listeners, size_t n)
 {
         for (size_t i = 0; i < n; i++)
@@ -196,24 +188,45 @@ static size_t count_names(const struct listener *listeners, size_t n)
         return names;
 }
 
+/* Returns what is wrong where there is no listener, or NULL without memory. `listen_pid` is for
+ * whom sockets were passed, or NULL: a shell in between has another number. */
+static char *explain_no_socket(const char *listen_pid)
+{
+        char *text;
+
+        if (listen_pid && strtol(listen_pid, NULL, 10) != getpid())
+                return asprintf(&text,
+                               "No socket was passed to this process, %d, but to process %s "
+                               "($LISTEN_PID); a script that starts acceptd has to do so "
+                               "with exec",
+                               (int)getpid(), listen_pid) < 0
+                               ? NULL
+                               : text;
+
+        return strdup("No socket was passed; allowed are listening stream and seqpacket sockets "
+                      "from a .socket unit, or, in a terminal: systemd-socket-activate -l "
+                      "127.0.0.1:7777 acceptd");
+}
+
 /* Takes the listeners out of what was inherited. Returns 0 or -errno. */
-static int collect_listeners(struct inheritance *inheritance, struct listener **ret_listeners,
+static int collect_listeners(const struct start *start, struct listener **ret_listeners,
         size_t *ret_n, char **ret_message)
 {
-        struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
+        struct listener *listeners = calloc(start->inheritance->n + 1, sizeof(*listeners));
         size_t n = 0;
         int r;
 
         if (!listeners)
                 return -ENOMEM;
 
-        r = inheritance_check(inheritance, ret_message);
-        for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
-                const char *name = inheritance_get_listener(inheritance, i);
+        r = inheritance_check(start->inheritance, ret_message);
+        for (size_t i = 0; r >= 0 && i < start->inheritance->n; i++) {
+                const char *name = inheritance_get_listener(start->inheritance, i);
 
                 if (name)
-                        r = listener_init(&listeners[n++], TAKE_FD(inheritance->entries[i].fd),
-                                name, ret_message);
+                        r = listener_init(&listeners[n++],
+                                TAKE_FD(start->inheritance->entries[i].fd), name,
+                                start->settings->accept, ret_message);
         }
 
         if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
@@ -222,9 +235,7 @@ static int collect_listeners(struct inheritance *inheritance, struct listener **
                 r = -ENOSPC;
         }
         if (r >= 0 && n == 0) {
-                *ret_message = strdup("No socket was passed; allowed are listening stream and "
-                                      "seqpacket sockets from a .socket unit, or, in a terminal: "
-                                      "systemd-socket-activate -l 127.0.0.1:7777 acceptd");
+                *ret_message = explain_no_socket(start->listen_pid);
                 r = -ENOTCONN;
         }
         if (r < 0) {
@@ -377,7 +388,7 @@ static int run(
 int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = find_bundled("acceptd-echo"), *confine = NULL;
+        _cleanup_(freep) char *echo = command_find_echo(), *confine = NULL;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -391,7 +402,8 @@ int start_serving(struct start *start)
         block_signals();
         process_set_batch();
         oom_open(NULL);
-        r = collect_listeners(start->inheritance, &listeners, &n, &message);
+        check_accept(start);
+        r = collect_listeners(start, &listeners, &n, &message);
         if (r >= 0)
                 r = check_room(start, listeners, n, &message);
         if (r < 0) {

@@ -14,6 +14,7 @@ struct start {
         const char *instance;
         const struct reload_image *image;
         struct inheritance *inheritance;
+        const char *listen_pid; /* for whom sockets were passed, or NULL */
 
         /* After a reload */
         const struct settings *old; /* in force, while the others are tried; NULL: no trial */

@@ -10,7 +10,7 @@
 #include <signal.h>
 
 #include "base/stop-point.h"
-#include "dispatcher/worker.h"
+#include "dispatcher/worker-log.h"
 #include "os/journal.h"
 #include "os/oom.h"
 #include "os/store.h"
@@ -21,12 +21,6 @@ static_assert((int)POOL_DRAIN_STOP == RECORD_DRAIN_STOP &&
                       (int)POOL_DRAIN_RECYCLE == RECORD_DRAIN_RECYCLE &&
                       (int)POOL_DRAIN_RETIRE == RECORD_DRAIN_RETIRE,
         "reasons go on the wire as they are");
-
-/* The fields of a message about a worker. */
-#define ABOUT(w)                                                                                   \
-        JOURNAL_NUMBER("ACCEPTD_WORKER", (w)->number),                                             \
-                JOURNAL_NUMBER("ACCEPTD_WORKER_PID", (w)->pid),                                    \
-                JOURNAL_NUMBER("ACCEPTD_GENERATION", row_of(w)->generation)
 
 static struct pool *pool_of(struct worker *w)
 {
@@ -61,16 +55,6 @@ void worker_deinit(struct worker *w)
         w->pidfd = fd_close(w->pidfd);
 }
 
-static void log_lost(struct worker *w, uint64_t lost, const char *what, const char *why)
-{
-        if (lost > 0)
-                journal_event(MESSAGE_CONNECTIONS_LOST,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
-                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
-                        lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
-}
-
 void worker_bury(struct worker *w)
 {
         uint32_t lost = pool_emptied(pool_of(w), w->row);
@@ -80,27 +64,17 @@ void worker_bury(struct worker *w)
         else
                 store_forget_worker(w->row);
         worker_deinit(w);
-        log_lost(w, lost, "had received and not finished", "the worker died with them");
+        worker_log_lost(w, lost, "had received and not finished", "the worker died with them");
 }
 
 /* --- Its queue --- */
-
-static void log_taken(struct worker *w, uint32_t taken)
-{
-        if (taken > 0)
-                journal_event(MESSAGE_QUEUE_TAKEN,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", taken)),
-                        "%" PRIu32 " connection%s that worker %" PRIu64
-                        " (PID %d) did not receive in time went to others.",
-                        taken, taken == 1 ? "" : "s", w->number, w->pid);
-}
 
 void worker_queue_empty(struct worker *w)
 {
         if (state_of(w) == WORKER_DEAD)
                 worker_bury(w);
         else
-                log_taken(w, pool_queue_done(pool_of(w), w->row));
+                worker_log_taken(w, pool_queue_done(pool_of(w), w->row));
 }
 
 void worker_sample(struct worker *w)
@@ -108,7 +82,8 @@ void worker_sample(struct worker *w)
         struct pool *pool = pool_of(w);
         bool take = pool->workers[w->row].taking_back;
 
-        log_taken(w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
+        worker_log_taken(
+                w, pool_sampled(pool, w->row, channel_count_queued(&w->channel), usec_now()));
         if (!take && pool->workers[w->row].taking_back)
                 channel_reclaim(&w->channel);
 }
@@ -117,37 +92,19 @@ void worker_sample(struct worker *w)
 
 void worker_violates(struct worker *w, const char *what)
 {
-        journal_event(MESSAGE_WORKER_VIOLATED,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
-                "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.", w->number,
-                w->pid, what);
+        worker_log_violated(w, what);
         worker_kill(w);
 }
 
 int worker_cannot_talk(struct worker *w, int error)
 {
-        const char *why = strerror(-error);
-
         if (channel_is_broken(error))
                 return log_error_errno(
                         error, "The channel of worker %" PRIu64 " cannot be used: %m", w->number);
 
-        journal_event(MESSAGE_WORKER_UNREACHABLE,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                "Worker %" PRIu64 " (PID %d) cannot be reached: %s. It is killed.", w->number,
-                w->pid, why);
+        worker_log_unreachable(w, strerror(-error));
         worker_kill(w);
         return 0;
-}
-
-static void log_ready(struct worker *w)
-{
-        uint32_t capacity = row_of(w)->capacity;
-
-        journal_event(MESSAGE_WORKER_READY,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
-                "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
-                w->pid, capacity, capacity == 1 ? "" : "s");
 }
 
 static const char *hear_ready(struct worker *w, const struct record *record)
@@ -195,7 +152,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
         case RECORD_READY:
                 why = hear_ready(w, record);
                 if (!why && was_starting)
-                        log_ready(w);
+                        worker_log_ready(w);
                 return why;
 
         case RECORD_PONG:
@@ -203,7 +160,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "PONG for a question that was not asked";
                 /* An adopted worker has told what it holds, and the rest is settled: a crash came
                  * between noting and sending, or between receiving from its queue and noting. */
-                log_lost(w, pool_of(w)->counters->lost - lost,
+                worker_log_lost(w, pool_of(w)->counters->lost - lost,
                         "had not got when the last dispatcher died",
                         "the dispatcher died with them");
                 return NULL;
@@ -286,29 +243,6 @@ static uint32_t count_received(struct worker *w)
         return open - MIN(open, queued);
 }
 
-/* Says how it ended, with `had` connections. */
-static void log_end(struct worker *w, const struct process_end *end, const char *words,
-        enum worker_state before, uint32_t had)
-{
-        bool clean = end->code == CLD_EXITED && end->status == 0;
-        char with[48] = "";
-
-        if (had > 0)
-                (void)snprintf(with, sizeof(with), ", with %" PRIu32 " connection%s", had,
-                        had == 1 ? "" : "s");
-
-        /* Expected is what was asked for, or what the protocol allows. */
-        journal_event(had == 0 && (before > WORKER_READY || (clean && before == WORKER_READY))
-                              ? MESSAGE_WORKER_ENDED
-                              : MESSAGE_WORKER_DIED,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", had),
-                        JOURNAL_TEXT("ACCEPTD_END", words),
-                        JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
-                        JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
-                "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
-                before == WORKER_STARTING ? " before it was ready" : "", with);
-}
-
 /* Its program could not be executed. Then the trouble says it all. */
 static bool was_not_started(struct worker *w, enum worker_state before)
 {
@@ -338,7 +272,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 oom_has_killed())
                 (void)snprintf(
                         words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
-        log_taken(w, pool_of(w)->workers[w->row].taken);
+        worker_log_taken(w, pool_of(w)->workers[w->row].taken);
         if (was_not_started(w, before))
                 worker_format_not_started(w->context, w->start_error, ret_trouble);
         else
@@ -349,7 +283,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         failed = pool_exited(pool_of(w), w->row, usec_now());
         if (!was_not_started(w, before) &&
                 (!failed || before != WORKER_STARTING || !streq(ret_trouble, told)))
-                log_end(w, &end, words, before, had);
+                worker_log_end(w, &end, words, before, had);
         if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
         else
@@ -442,23 +376,6 @@ int worker_ask(struct worker *w, enum pool_question question)
         return 0;
 }
 
-static void log_drain(struct worker *w, enum pool_drain reason)
-{
-        uint64_t handed_over = row_of(w)->handed_over;
-
-        if (reason == POOL_DRAIN_RETIRE)
-                journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu64
-                        " (PID %d) retires: it was idle, and is not needed any more.",
-                        w->number, w->pid);
-        else if (reason == POOL_DRAIN_RECYCLE)
-                journal_event(MESSAGE_WORKER_RECYCLED,
-                        JOURNAL_FIELDS(
-                                ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                        "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
-                        w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
-}
-
 /* Returns true where the worker was told; else it sees the end of file alone. */
 static bool tell_drain(struct worker *w, enum pool_drain reason, usec_t now)
 {
@@ -476,7 +393,7 @@ void worker_drain(struct worker *w, enum pool_drain reason)
         usec_t now = usec_now();
         bool told;
 
-        log_drain(w, reason);
+        worker_log_drain(w, reason);
         told = tell_drain(w, reason, now);
         /* In this order: after a crash, whoever takes over repeats the last step if this one was
          * taken, else all of them. */
@@ -488,11 +405,7 @@ void worker_drain(struct worker *w, enum pool_drain reason)
 void worker_terminate(struct worker *w)
 {
         if (row_of(w)->deadline <= usec_now())
-                journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu64 " (PID %d) %s in time. It gets SIGTERM.", w->number,
-                        w->pid,
-                        state_of(w) == WORKER_STARTING ? "did not become ready"
-                                                       : "did not finish its connections");
+                worker_log_terminated(w);
         process_signal(w->pidfd, SIGTERM);
         pool_terminated(pool_of(w), w->row, usec_now());
 }
@@ -500,13 +413,8 @@ void worker_terminate(struct worker *w)
 void worker_abort(struct worker *w)
 {
         usec_t now = usec_now();
-        usec_t hung = now - pool_of(w)->workers[w->row].asked_at;
-        char time[USEC_FORMAT_SIZE];
 
-        journal_event(MESSAGE_WORKER_HUNG,
-                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
-                "Worker %" PRIu64 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
-                w->pid, usec_format(hung / USEC_PER_MSEC * USEC_PER_MSEC, time));
+        worker_log_hung(w, now - pool_of(w)->workers[w->row].asked_at);
         process_signal(w->pidfd, SIGABRT);
         channel_reclaim(&w->channel);
         pool_aborted(pool_of(w), w->row, now);
@@ -518,9 +426,7 @@ void worker_kill(struct worker *w)
 
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
                 row_of(w)->deadline <= usec_now())
-                journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
-                        "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.",
-                        w->number, w->pid);
+                worker_log_killed(w);
         stop_hearing(w);
         process_signal(w->pidfd, SIGKILL);
         pool_killed(pool_of(w), w->row, usec_now());

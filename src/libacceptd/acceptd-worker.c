@@ -355,7 +355,7 @@ static int set_blocking(int fd)
 int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection *ret)
 {
         for (;;) {
-                struct acceptd_connection connection;
+                struct acceptd_connection connection = { .fd = -1 };
                 struct pollfd pollfd = { .fd = worker->channel };
                 int r;
 

@@ -2,8 +2,8 @@
 
 /*
  * A client of journald's native protocol that never blocks (sd_journal_send() would, for as long as
- * journald does not read), and lines on stderr where there is no journal. Called from all over the
- * dispatcher; knows nothing of it.
+ * journald does not read), and lines on stderr where there is no journal. Knows nothing of the
+ * dispatcher.
  */
 
 #include <inttypes.h>
@@ -41,8 +41,9 @@ static const struct {
 
 static struct {
         const char *instance;
-        int fd;     /* connected to journald; -1: lines on stderr */
-        bool plain; /* a terminal: no <N> */
+        int fd;                 /* connected to journald; -1: lines on stderr */
+        bool lines;             /* on stderr, whoever reads there */
+        const char *begin_line; /* NULL: <N>, the priority */
         uint64_t n_dropped;
         struct {
                 usec_t since;
@@ -56,14 +57,19 @@ struct entry {
         size_t len;
 };
 
-static bool stderr_is_journal(void)
+/* Who set $JOURNAL_STREAM reads what is written there, and understands <N>: sd-daemon(3). */
+static bool stderr_is_journal(bool *ret_is_socket)
 {
         const char *stream = getenv("JOURNAL_STREAM");
         unsigned long long dev, ino;
         struct stat st;
 
-        return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
-               fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
+        if (!stream || sscanf(stream, "%llu:%llu", &dev, &ino) != 2 ||
+                fstat(STDERR_FILENO, &st) < 0 || st.st_dev != dev || st.st_ino != ino)
+                return false;
+
+        *ret_is_socket = S_ISSOCK(st.st_mode);
+        return true;
 }
 
 static int connect_journal(void)
@@ -82,10 +88,21 @@ static int connect_journal(void)
 
 void journal_open(const char *instance)
 {
+        bool is_socket = false;
+
         journal.instance = instance;
-        journal.plain = isatty(STDERR_FILENO);
-        if (journal.fd < 0 && stderr_is_journal())
+        journal.begin_line = stderr_is_journal(&is_socket) ? NULL
+                             : isatty(STDERR_FILENO)       ? "acceptd: "
+                                                           : "";
+        /* journald itself reads from sockets, and nobody but it has the fields. */
+        if (is_socket && !journal.lines && journal.fd < 0)
                 journal.fd = connect_journal();
+}
+
+void journal_use_lines(void)
+{
+        journal.lines = true;
+        journal.fd = fd_close(journal.fd);
 }
 
 /* Appends NAME=text and a newline. A newline within would end the field: it becomes a space. */
@@ -157,8 +174,9 @@ static bool write_line(enum message message, const char *text)
         if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
                 return false;
 
-        n = journal.plain ? snprintf(line, sizeof(line), "acceptd: %s\n", text)
-                          : snprintf(line, sizeof(line), "<%d>%s\n", infos[message].priority, text);
+        n = journal.begin_line
+                    ? snprintf(line, sizeof(line), "%s%s\n", journal.begin_line, text)
+                    : snprintf(line, sizeof(line), "<%d>%s\n", infos[message].priority, text);
         return write(STDERR_FILENO, line, (size_t)n) >= 0;
 }
 

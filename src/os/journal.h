@@ -8,8 +8,9 @@
  * What the dispatcher has to say. Nothing here ever blocks: what cannot be delivered now is dropped
  * and counted, and the count is delivered later.
  *
- * Where stderr is the journal (sd-daemon(3)), messages go to journald with their fields. Elsewhere
- * they are lines on stderr: with a <N> priority, or in a terminal without.
+ * Where stderr is the journal ($JOURNAL_STREAM: systemd.exec(5)), messages go to journald with
+ * their fields, or, where it cannot be reached, as lines that begin with <N>, the priority.
+ * Elsewhere they are lines for people, without.
  */
 
 /* A field beside MESSAGE=: a number, or a text where that is not NULL. */
@@ -28,6 +29,10 @@ struct journal_field {
 /* Opens the way to journald. `instance` (lent for good) becomes ACCEPTD_INSTANCE= of each message;
  * NULL as long as it is not known. May be called again. */
 void journal_open(const char *instance);
+
+/* From now on lines, also where stderr is the journal. It takes a line's unit from the stream, and
+ * so knows that of a process that has already ended; of a datagram's sender it would not. */
+void journal_use_lines(void);
 
 /* Says `message`, with `fields` (or NULL) and the text. Too many of one kind in a short time are
  * counted instead. */

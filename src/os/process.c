@@ -12,7 +12,6 @@
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -31,10 +30,12 @@ static const char *const private_variables[] = {
         "SYSTEMD_EXEC_PID=",
         "JOURNAL_STREAM=",
         "ACCEPTD_ADOPT=",
-        PROCESS_CHECK_LEDGER "=",
+        "ACCEPTD_CHECK_LEDGER=",
         "ACCEPTD_CHANNEL=",
         "ACCEPTD_FEATURES=",
         "ACCEPTD_LISTENERS=",
+        "ACCEPTD_LISTEN_FDS=",
+        "ACCEPTD_LISTEN_FDNAMES=",
         "ACCEPTD_WORKER=",
         "ACCEPTD_INSTANCE=",
 };
@@ -58,7 +59,7 @@ int process_template_init(struct process_template *template, char **argv, const 
 
         while (environ[n])
                 n++;
-        env = template->environment = calloc(n + 6, sizeof(char *));
+        env = template->environment = calloc(n + 8, sizeof(char *));
         if (!env)
                 return -ENOMEM;
 
@@ -85,8 +86,43 @@ fail:
         return -ENOMEM;
 }
 
+int process_template_lend(
+        struct process_template *template, const int *fds, size_t n, const char *names)
+{
+        char **env = template->environment + template->worker_at;
+        int r;
+
+        template->listeners = calloc(n, sizeof(*template->listeners));
+        if (!template->listeners)
+                return -ENOMEM;
+
+        /* Beyond all places in the worker: none of them is overwritten before it has got there. */
+        for (; template->n_listeners < n; template->n_listeners++) {
+                r = fcntl(fds[template->n_listeners], F_DUPFD_CLOEXEC, PROCESS_LISTEN_FD + (int)n);
+                if (r < 0)
+                        return -errno;
+                template->listeners[template->n_listeners] = r;
+        }
+
+        if (asprintf(&env[0], "ACCEPTD_LISTEN_FDS=%zu", n) < 0) {
+                env[0] = NULL;
+                return -ENOMEM;
+        }
+        template->worker_at++;
+        if (asprintf(&env[1], "ACCEPTD_LISTEN_FDNAMES=%s", names) < 0) {
+                env[1] = NULL;
+                return -ENOMEM;
+        }
+        template->worker_at++;
+        return 0;
+}
+
 void process_template_done(struct process_template *template)
 {
+        for (size_t i = 0; i < template->n_listeners; i++)
+                fd_close(template->listeners[i]);
+        free(TAKE_PTR(template->listeners));
+        template->n_listeners = 0;
         for (char **e = template->environment; e && *e; e++)
                 free(*e);
         free(TAKE_PTR(template->environment));
@@ -122,24 +158,30 @@ static int set_attributes(posix_spawnattr_t *attributes, bool leave_batch)
         return r;
 }
 
-/* 0 from /dev/null, 1 and 2 as they are, the channel, and nothing else. */
-static int set_descriptors(posix_spawn_file_actions_t *actions, const int *channel_fd)
+/* 0 from /dev/null, 1 and 2 as they are, the channel, listeners that are lent, nothing else. The
+ * channel goes first: it may be where a listener goes. */
+static int set_descriptors(posix_spawn_file_actions_t *actions,
+        const struct process_template *template, const int *channel_fd)
 {
-        int r;
+        int n = (int)template->n_listeners, r;
 
         r = posix_spawn_file_actions_addopen(
                 actions, STDIN_FILENO, "/dev/null", O_RDONLY | O_NOCTTY, 0);
         if (r == 0)
                 r = posix_spawn_file_actions_adddup2(actions, *channel_fd, PROCESS_CHANNEL_FD);
+        for (int i = 0; r == 0 && i < n; i++)
+                r = posix_spawn_file_actions_adddup2(
+                        actions, template->listeners[i], PROCESS_LISTEN_FD + i);
         if (r == 0)
-                r = posix_spawn_file_actions_addclosefrom_np(actions, PROCESS_CHANNEL_FD + 1);
+                r = posix_spawn_file_actions_addclosefrom_np(actions, PROCESS_LISTEN_FD + n);
 
         return r;
 }
 
 /* Its messages, the ledger, and nothing else. */
 #define CHECK_LEDGER_FD 3
-static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, const int *fds)
+static int set_descriptors_of_check(posix_spawn_file_actions_t *actions,
+        const struct process_template *template _unused_, const int *fds)
 {
         int r;
 
@@ -179,7 +221,9 @@ static bool can_leave_batch(void)
 
 /* Returns the pid, or -errno. */
 static pid_t spawn(const struct process_template *template, char **argv,
-        int (*set)(posix_spawn_file_actions_t *actions, const int *fds), const int *fds)
+        int (*set)(posix_spawn_file_actions_t *actions, const struct process_template *template,
+                const int *fds),
+        const int *fds)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
@@ -197,7 +241,7 @@ static pid_t spawn(const struct process_template *template, char **argv,
 
         r = set_attributes(&attributes, template->leave_batch && can_leave_batch());
         if (r == 0)
-                r = set(&actions, fds);
+                r = set(&actions, template, fds);
         if (r == 0)
                 r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, template->environment);
 
@@ -352,51 +396,4 @@ struct process_end process_reap(pid_t pid, int pidfd)
                 return (struct process_end){};
 
         return (struct process_end){ .code = info.si_code, .status = info.si_status };
-}
-
-/* The names of sysexits.h, or NULL. */
-static const char *name_exit_status(int status)
-{
-        static const char *const names[] = {
-                "USAGE",
-                "DATAERR",
-                "NOINPUT",
-                "NOUSER",
-                "NOHOST",
-                "UNAVAILABLE",
-                "SOFTWARE",
-                "OSERR",
-                "OSFILE",
-                "CANTCREAT",
-                "IOERR",
-                "TEMPFAIL",
-                "PROTOCOL",
-                "NOPERM",
-                "CONFIG",
-        };
-        int i = status - EX__BASE;
-
-        return i >= 0 && i < (int)ELEMENTSOF(names) ? names[i] : NULL;
-}
-
-void process_end_format(const struct process_end *end, char *text)
-{
-        const char *name = name_exit_status(end->status);
-
-        switch (end->code) {
-        case CLD_EXITED:
-                (void)snprintf(text, PROCESS_END_MAX, "exited with status %d%s%s%s", end->status,
-                        name ? " (EX_" : "", name ?: "", name ? ")" : "");
-                break;
-        case CLD_KILLED:
-        case CLD_DUMPED:
-                name = sigabbrev_np(end->status);
-                (void)snprintf(text, PROCESS_END_MAX, "was ended by %s%s%s", name ? "SIG" : "",
-                        name ?: "an unknown signal",
-                        end->code == CLD_DUMPED ? ", and left a core" : "");
-                break;
-        default:
-                (void)snprintf(text, PROCESS_END_MAX, "ended in an unknown way");
-                break;
-        }
 }

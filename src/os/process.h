@@ -3,7 +3,7 @@
 
 #include <sys/types.h>
 
-#include "base/base.h"
+#include "base/process-end.h"
 
 /*
  * Worker processes: the one place that starts any.
@@ -12,11 +12,16 @@
 /* The channel is this descriptor in every worker. */
 #define PROCESS_CHANNEL_FD 3
 
+/* So is the first listening socket where they are lent. */
+#define PROCESS_LISTEN_FD (PROCESS_CHANNEL_FD + 1)
+
 struct process_template {
         char **argv;   /* lent */
         char *confine; /* lent: the program that executes it, or NULL; for workers only */
         char **environment;
         size_t worker_at; /* place of ACCEPTD_WORKER= in the environment */
+        int *listeners;   /* lent to each worker, beyond their places there */
+        size_t n_listeners;
         bool leave_batch; /* SCHED_OTHER, where this process is SCHED_BATCH and may set it */
 };
 
@@ -27,6 +32,11 @@ struct process_template {
  */
 int process_template_init(struct process_template *template, char **argv, const char *instance,
         const char *listeners, uint32_t features);
+
+/* Has each worker get these listening sockets, as descriptors PROCESS_LISTEN_FD and up, and their
+ * `names`, colon-separated. Returns 0 or -errno. */
+int process_template_lend(
+        struct process_template *template, const int *fds, size_t n, const char *names);
 void process_template_done(struct process_template *template);
 
 /*
@@ -60,17 +70,7 @@ pid_t process_get_pid(int pidfd);
 /* Sends a signal to a process. One that is already gone is no error. */
 void process_signal(int pidfd, int signal);
 
-/* How a process ended. */
-struct process_end {
-        int code;   /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: nobody knows */
-        int status; /* exit status or signal */
-};
-
 /* Ends what is left of the process group of a process that is dead, and reaps it. A process that
  * another image's crash has left to the service manager is not reaped here: nothing is known of its
  * end, and its group cannot be ended safely, since its number may be somebody else's by now. */
 struct process_end process_reap(pid_t pid, int pidfd);
-
-/* Writes it in words that follow "Worker 3", into `text` with room for PROCESS_END_MAX. */
-#define PROCESS_END_MAX 96
-void process_end_format(const struct process_end *end, char *text);

@@ -223,10 +223,18 @@ static int parse_command(
         return settings_types_take_command(TAKE_PTR(words), field, ret_problem);
 }
 
+/* A name is looked for when the service starts. The prefixes of ExecStart= are none: what they
+ * stand for is not done here. */
+static bool can_be_program(const char *word)
+{
+        return word[0] == '/' ||
+               (word[0] != '\0' && !strchr(word, '/') && !strchr("-@:+!|", word[0]));
+}
+
 int settings_types_take_command(char **words_consume, char ***field, const char **ret_problem)
 {
-        if (!words_consume[0] || words_consume[0][0] != '/') {
-                *ret_problem = "does not start with an absolute path";
+        if (!words_consume[0] || !can_be_program(words_consume[0])) {
+                *ret_problem = "does not start with an absolute path or a name";
                 words_free(words_consume);
                 return -EINVAL;
         }
@@ -257,7 +265,7 @@ static void print_command(const struct settings_row *row, const void *field, FIL
 static void print_allowed_commands(const struct settings_row *row, FILE *f)
 {
         (void)row;
-        fputs("an absolute path and arguments, quoted as in systemd.service(5)", f);
+        fputs("an absolute path or a name, and arguments, quoted as in systemd.service(5)", f);
 }
 
 const struct settings_type settings_type_command = {

@@ -102,13 +102,15 @@ static int leave_out_unknown(int fd)
         char path[PATH_SIZE];
         size_t size = 0;
 
-        name_file(path, fd);
-        in = fopen(path, "re");
-        if (copy < 0 || !in)
+        if (copy < 0)
                 return -errno;
         out = open_writer(copy);
         if (!out)
                 return -ENOMEM;
+        name_file(path, fd);
+        in = fopen(path, "re");
+        if (!in)
+                return -errno;
 
         while (getline(&line, &size, in) >= 0)
                 if (!is_unknown(line))

@@ -32,7 +32,7 @@ static void make_folder(const struct harness *h, const char *name)
 void ctl_init(struct harness *h, struct ctl *ctl)
 {
         static const char *const folders[] = { "/etc", "/etc/acceptd", "/run", "/run/acceptd",
-                "/run/acceptd/test" };
+                "/run/acceptd/test", "/run/systemd", "/run/systemd/units" };
 
         if (geteuid() != 0)
                 harness_skip(h, "the dispatcher answers root only");

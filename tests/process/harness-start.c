@@ -103,6 +103,18 @@ static void set_passed(const char *const *names, size_t n)
         (void)setenv("LISTEN_PID", number, 1);
 }
 
+/* Standard error is a pipe, and the test reads it as the journal would: with priorities. */
+static void set_journal_stream(void)
+{
+        struct stat st;
+        char text[64];
+
+        if (fstat(STDERR_FILENO, &st) < 0)
+                _exit(126);
+        (void)snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+        (void)setenv("JOURNAL_STREAM", text, 1);
+}
+
 static void set_environment(const struct harness *h, const struct harness_config *config,
         const char *const *names, size_t n_passed)
 {
@@ -132,6 +144,7 @@ static void set_environment(const struct harness *h, const struct harness_config
                 (void)setenv("FDSTORE", text, 1);
         (void)snprintf(text, sizeof(text), "%s/notify", h->dir);
         (void)setenv("NOTIFY_SOCKET", text, 1);
+        set_journal_stream();
 
         for (const char *const *e = config->environment; e && *e; e++)
                 (void)putenv((char *)(uintptr_t)*e);
@@ -168,8 +181,8 @@ static void run_dispatcher(const struct harness *h, const struct harness_config 
         (void)setpgid(0, 0); /* a signal from the terminal is for the test */
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
-        set_environment(h, config, names, n);
         set_descriptors(fds, n, pipe_fd);
+        set_environment(h, config, names, n);
         if (config->nofile > 0)
                 (void)setrlimit(RLIMIT_NOFILE,
                         &(struct rlimit){ .rlim_cur = config->nofile, .rlim_max = config->nofile });

@@ -50,6 +50,27 @@ static void test_unknown_key(void **state)
         check_refused(h, "Wokers=", "known", "Workers=");
 }
 
+/* The journal reads <3> as a priority; to people, in a pipe or a file, it means nothing. */
+static void test_priorities_only_where_the_journal_reads(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Wokers=2"), .environment = WORDS("JOURNAL_STREAM=1:1"));
+        check_refused(h, "Wokers=");
+        assert_int_not_equal(h->log.text[0], '<');
+}
+
+static void test_priorities_for_the_journal(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Wokers=2"));
+        check_refused(h, "Wokers=");
+        assert_memory_equal(h->log.text, "<3>", 3);
+}
+
 static void test_bad_value(void **state)
 {
         struct harness *h = *state;
@@ -108,8 +129,65 @@ static void test_relative_command(void **state)
         struct harness *h = *state;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(h, .command = WORDS("worker", "--fast"));
-        check_refused(h, "worker", "absolute");
+        harness_start(h, .command = WORDS("./worker", "--fast"));
+        check_refused(h, "./worker", "absolute");
+}
+
+/* A bundled worker by its name, which is beside this dispatcher; --check says where. */
+static void test_name_of_a_bundled_worker(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .command = WORDS("acceptd-inetd", "cat"));
+        harness_await_workers(h, 1);
+        client_open(h, &client, 0);
+        client_send(&client, "found\n");
+        assert_string_equal(client_await_line(h, &client), "found");
+        client_close(&client);
+        harness_stop(h);
+}
+
+static void test_name_of_another_program(void **state)
+{
+        struct harness *h = *state;
+
+        harness_start(h, .arguments = WORDS("--check", "-oCommand=cat -u"), .command = WORDS());
+        harness_expect_exit(h, 0);
+        assert_int_equal(harness_count_lines(h, "Command=/usr/bin/cat -u"), 1);
+}
+
+static void test_name_that_is_nowhere(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .command = WORDS("acceptd-nowhere", "--fast"));
+        check_refused(h, "Command=acceptd-nowhere: No such file or directory; looked for in ",
+                ":/usr/local/sbin:/usr/local/bin:");
+}
+
+/* Only --check looks: a start has its own way to say so, and to go on when it is mended. */
+static void test_check_of_a_missing_program(void **state)
+{
+        struct harness *h = *state;
+
+        harness_start(
+                h, .arguments = WORDS("--check", "-oCommand=/nowhere/worker"), .command = WORDS());
+        harness_expect_exit(h, 78);
+        assert_int_equal(
+                harness_count_lines(h, "Command=/nowhere/worker: No such file or directory"), 1);
+}
+
+static void test_check_of_a_program_that_may_not_be_executed(void **state)
+{
+        struct harness *h = *state;
+
+        harness_start(
+                h, .arguments = WORDS("--check", "-oCommand=/etc/passwd"), .command = WORDS());
+        harness_expect_exit(h, 78);
+        assert_int_equal(harness_count_lines(h, "Command=/etc/passwd: Permission denied"), 1);
 }
 
 /* What --check prints: a line that says where it comes from, and the setting. */
@@ -140,6 +218,33 @@ static void test_check(void **state)
         check_setting(h, "TimeoutStopSec=5s", "default");
         assert_int_equal(harness_count_lines(h, "Workers=3"), 0);
         assert_null(h->notify.text);
+}
+
+/* Not at the first connection, and not as an error of a worker's */
+static void check_of_command(struct harness *h, const char *command, const char *why)
+{
+        const char *path = path_of(h, "some.conf");
+        char text[256];
+
+        (void)snprintf(text, sizeof(text), "[Worker]\nCommand=%s --fast\n", command);
+        write_file(path, text);
+        harness_start(h, .arguments = WORDS("-c", path, "--check"), .command = WORDS(NULL));
+        check_refused(h, "some.conf:2: Command=", command, why);
+}
+
+static void test_check_of_a_command_that_is_missing(void **state)
+{
+        check_of_command(*state, "/nonexistent/worker", "No such file");
+}
+
+static void test_check_of_a_command_that_is_not_executable(void **state)
+{
+        check_of_command(*state, "/etc/passwd", "Permission denied");
+}
+
+static void test_check_of_a_command_that_is_a_folder(void **state)
+{
+        check_of_command(*state, "/etc", "directory");
 }
 
 static void test_check_of_bad_settings(void **state)
@@ -217,13 +322,23 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_unknown_key),
+                HARNESS_TEST(test_priorities_only_where_the_journal_reads),
+                HARNESS_TEST(test_priorities_for_the_journal),
                 HARNESS_TEST(test_bad_value),
                 HARNESS_TEST(test_assignment_without_value),
                 HARNESS_TEST(test_settings_file_is_missing),
                 HARNESS_TEST(test_bad_line_in_the_file),
                 HARNESS_TEST(test_bad_line_in_a_drop_in),
                 HARNESS_TEST(test_relative_command),
+                HARNESS_TEST(test_name_of_a_bundled_worker),
+                HARNESS_TEST(test_name_of_another_program),
+                HARNESS_TEST(test_name_that_is_nowhere),
+                HARNESS_TEST(test_check_of_a_missing_program),
+                HARNESS_TEST(test_check_of_a_program_that_may_not_be_executed),
                 HARNESS_TEST(test_check),
+                HARNESS_TEST(test_check_of_a_command_that_is_missing),
+                HARNESS_TEST(test_check_of_a_command_that_is_not_executable),
+                HARNESS_TEST(test_check_of_a_command_that_is_a_folder),
                 HARNESS_TEST(test_check_of_bad_settings),
                 HARNESS_TEST(test_settings_are_in_force),
                 HARNESS_TEST(test_echo_is_the_default),

@@ -19,17 +19,21 @@
 static void test_suppressed_before_a_stop(void **state)
 {
         struct harness *h = *state;
+        usec_t begin;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
         harness_start(h, .options = WORDS("Workers=4"),
                 .stub = WORDS("--serve=line", "--exit=3", "--at=1"));
         harness_await_ready(h);
+        begin = usec_now();
         for (unsigned i = 0; i < BURST + 100; i++) {
                 struct client client;
 
                 client_open_served(h, &client, 0);
                 (void)client_await_end(h, &client);
         }
+        if (usec_now() - begin > 9 * USEC_PER_SEC)
+                harness_skip(h, "this machine is too busy to say so much in 10 s");
         assert_int_equal(kill(h->pid, SIGTERM), 0);
         harness_await_line(h, "Stopping");
         harness_await_line(h, "more messages of the kind", "were not logged");

@@ -175,12 +175,12 @@ static void test_reloads_between_question_and_answer(void **state)
         struct client client;
         struct ctl ctl;
 
-        begin(h, &ctl, "Workers=2", "--serve=hold --capacity=8\nWatchdogSec=500ms");
+        begin(h, &ctl, "Workers=2", "--serve=hold --capacity=8\nWatchdogSec=2s");
         client_open_served(h, &client, 0);
         for (int i = 0; i < 5; i++) {
                 /* the question waits in its queue, for this program and then for the next */
                 assert_int_equal(kill(client.pid, SIGSTOP), 0);
-                (void)poll(NULL, 0, 300);
+                (void)poll(NULL, 0, 1100);
                 assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
                 assert_int_equal(kill(client.pid, SIGCONT), 0);
         }

@@ -21,12 +21,10 @@ static void start_pool(struct harness *h, const char *const *options, const char
 static void test_growing_delay(void **state)
 {
         struct harness *h = *state;
-        usec_t begin, took;
+        usec_t begin = usec_now(), took;
 
         start_pool(h, WORDS("Workers=1"), WORDS("--exit=1", "--at=start"));
-        (void)harness_await_stub(h, "starts");
-        begin = usec_now();
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 5; i++)
                 (void)harness_await_stub(h, "starts");
         took = usec_now() - begin;
         assert_true(took >= 1400 * USEC_PER_MSEC);
@@ -37,13 +35,10 @@ static void test_growing_delay(void **state)
 static void test_growing_delay_is_for_all_workers(void **state)
 {
         struct harness *h = *state;
-        usec_t begin;
+        usec_t begin = usec_now();
 
         start_pool(h, WORDS("Workers=4"), WORDS("--exit=1", "--at=start"));
-        for (int i = 0; i < 4; i++)
-                (void)harness_await_stub(h, "starts");
-        begin = usec_now();
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 8; i++)
                 (void)harness_await_stub(h, "starts");
         assert_true(usec_now() - begin >= 1300 * USEC_PER_MSEC);
         harness_stop(h);
@@ -53,12 +48,10 @@ static void test_growing_delay_is_for_all_workers(void **state)
 static void test_growing_delay_after_ready(void **state)
 {
         struct harness *h = *state;
-        usec_t begin;
+        usec_t begin = usec_now();
 
         start_pool(h, WORDS("Workers=1"), WORDS("--exit=1", "--at=ready"));
-        (void)harness_await_stub(h, "starts");
-        begin = usec_now();
-        for (int i = 0; i < 4; i++)
+        for (int i = 0; i < 5; i++)
                 (void)harness_await_stub(h, "starts");
         assert_true(usec_now() - begin >= 1400 * USEC_PER_MSEC);
         harness_stop(h);

@@ -3,8 +3,8 @@
 #
 # What the tests in the container share: see `inside`.
 
-units=('acceptd@*.service' 'acceptd@*.socket' 'acceptd-control@*' 'acceptd-reap@*.service'
-        acceptd.target)
+units=('acceptd@*.service' 'acceptd@*.socket' 'acceptd-control@*' 'acceptd-pace@*.service'
+        'acceptd-reap@*.service' acceptd.target)
 
 # Leaves the test out, with the reason.
 skip() {

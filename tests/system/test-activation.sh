@@ -22,6 +22,22 @@ test_first_connection_over_unix_is_answered() {
         ask_unix /run/acceptd/echo.sock
 }
 
+# As at boot, before the network is up: 192.0.2.0/24 is nobody's
+test_address_that_is_not_there_yet_leaves_the_others_open() {
+        systemctl stop acceptd@echo.socket
+        mkdir -p /run/systemd/system/acceptd@echo.socket.d
+        printf '[Socket]\nListenStream=192.0.2.9:7\n' \
+                >/run/systemd/system/acceptd@echo.socket.d/test.conf
+        systemctl daemon-reload
+        systemctl start acceptd@echo.socket
+        ask 127.0.0.1 7
+        ask_unix /run/acceptd/echo.sock
+        ip address add 192.0.2.9/32 dev lo
+        ask 192.0.2.9 7
+        ip address del 192.0.2.9/32 dev lo
+        rm -r /run/systemd/system/acceptd@echo.socket.d
+}
+
 test_status_shows_the_pool() {
         ask 127.0.0.1 7
         systemctl --no-pager status acceptd@echo.service | grep -E 'Status: ".*workers? .*'

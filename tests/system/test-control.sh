@@ -206,19 +206,40 @@ test_control_socket_comes_back_after_restarts() {
         done
 }
 
-# As in EXAMPLES of acceptd(8)
-test_control_socket_beside_further_sockets() {
+# As in EXAMPLES of acceptd(8): two listeners with names
+second_socket() {
         cat >/run/systemd/system/acceptd-second.socket <<'UNIT'
 [Socket]
 ListenStream=127.0.0.1:70
 FileDescriptorName=second
 Service=acceptd@echo.service
 UNIT
-        unit_settings $'[Unit]\nRequires=acceptd-second.socket
+        unit_settings $'[Unit]\nPartOf=acceptd-second.socket
 [Service]\nSockets=acceptd@echo.socket acceptd-second.socket'
+}
+
+test_control_socket_beside_further_sockets() {
+        second_socket
         ask 127.0.0.1 7
         ask 127.0.0.1 70
         acceptctl status echo | grep -E '^ +second +127.0.0.1:70 '
+        systemctl stop acceptd-second.socket
+        rm /run/systemd/system/acceptd-second.socket
+}
+
+test_address_of_a_second_socket_is_taken_and_the_first_is_served() {
+        second_socket
+        expect 'acceptd-second.socket|Dependency failed'
+        socat TCP-LISTEN:70,bind=127.0.0.1,reuseaddr - </dev/null &
+        local other=$!
+        eventually 5 grep -q ':0046 .* 0A ' /proc/net/tcp
+        ask 127.0.0.1 7
+        is acceptd@echo.service running
+        kill $other
+        wait $other || true
+        systemctl restart acceptd-second.socket
+        ask 127.0.0.1 70
+        ask 127.0.0.1 7
         systemctl stop acceptd-second.socket
         rm /run/systemd/system/acceptd-second.socket
 }
@@ -231,8 +252,25 @@ test_without_a_control_socket_the_pool_serves() {
         is acceptd@echo.service running
         is acceptd-control@echo.socket failed
         rm -r /run/acceptd/echo/io.acceptd.Pool
-        exits 3 acceptctl status echo
+        exits 4 acceptctl status echo 2>/root/err
+        grep 'echo runs, but its control socket is gone' /root/err
         # and the next start has it again
+        systemctl restart acceptd@echo.service
+        acceptctl status echo
+}
+
+test_control_socket_whose_file_is_gone_is_told() {
+        ask 127.0.0.1 7
+        rm /run/acceptd/echo/io.acceptd.Pool
+        exits 4 acceptctl status echo 2>/root/err
+        grep 'echo runs, but its control socket is gone' /root/err
+        acceptctl list | grep -E '^echo +unreachable '
+        expect 'acceptctl|Control process exited|Reload failed for'
+        not systemctl reload acceptd@echo.service
+        journalctl --sync
+        journal -o cat | grep 'echo runs, but its control socket is gone'
+        journal -o cat | not grep 'is not running'
+        ask 127.0.0.1 7
         systemctl restart acceptd@echo.service
         acceptctl status echo
 }

@@ -12,9 +12,10 @@
 #define START    " (allowed: 1ms to 365d or infinity, such as 5s, 2min or 1h 30min)"
 #define WATCHDOG " (allowed: 1ms to 365d or 0, such as 5s, 2min or 1h 30min)"
 #define DRAIN    " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
-#define COMMAND  " (allowed: an absolute path and arguments, quoted as in systemd.service(5))"
+#define COMMAND                                                                                    \
+        " (allowed: an absolute path or a name, and arguments, quoted as in systemd.service(5))"
 #define POOL_KEYS                                                                                  \
-        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, MaxConnections=, "           \
+        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, MaxConnections=, "  \
         "Distribute=, LogConnections="
 #define ALL_KEYS                                                                                   \
         "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
@@ -35,6 +36,7 @@ static void has_the_defaults_of_the_manual(void **state)
         assert_false(s.log_connections);
         assert_int_equal(s.reload_drain_timeout, USEC_INFINITY);
         assert_int_equal(s.recycle_after, 0);
+        assert_true(s.accept);
         assert_int_equal(s.max_connections, 65536);
         assert_int_equal(s.distribute, DISTRIBUTE_LEAST_CONNECTIONS);
         assert_null(s.command);
@@ -63,6 +65,8 @@ static void takes_good_values(void **state)
                 { "WorkersMax=4096", "WorkersMax=4096" },
                 { "WorkerIdleTimeoutSec=1ms", "WorkerIdleTimeoutSec=1ms" },
                 { "WorkerIdleTimeoutSec=infinity", "WorkerIdleTimeoutSec=infinity" },
+                { "Accept=yes", "Accept=yes" },
+                { "Accept=no", "Accept=no" },
                 { "LogConnections=yes", "LogConnections=yes" },
                 { "LogConnections=TRUE", "LogConnections=yes" },
                 { "LogConnections=t", "LogConnections=yes" },
@@ -153,13 +157,14 @@ static void refuses_bad_values_and_changes_nothing(void **state)
                 { "Distribute=Round-Robin",
                         "Distribute=Round-Robin: unknown (allowed: least-connections, "
                         "round-robin)" },
-                { "Command=echo", "Command=echo: does not start with an absolute path" COMMAND },
+                { "Command=-echo",
+                        "Command=-echo: does not start with an absolute path or a name" COMMAND },
                 { "Command=./echo",
-                        "Command=./echo: does not start with an absolute path" COMMAND },
+                        "Command=./echo: does not start with an absolute path or a name" COMMAND },
                 { "Command=-/bin/a",
-                        "Command=-/bin/a: does not start with an absolute path" COMMAND },
+                        "Command=-/bin/a: does not start with an absolute path or a name" COMMAND },
                 { "Command=\"\" /bin/a",
-                        "Command=\"\" /bin/a: does not start with an absolute path" COMMAND },
+                        "Command=\"\" /bin/a: does not start with an absolute path or a name" COMMAND },
                 { "Command=/bin/a \"b", "Command=/bin/a \"b: a quote is not closed" COMMAND },
                 { "Command=/bin/a \\q",
                         "Command=/bin/a \\q: unknown escape (allowed: \\a \\b \\f \\n \\r \\t \\v "
@@ -270,11 +275,11 @@ static void cuts_long_values_in_messages(void **state)
 static void empty_value_means_the_default_again(void **state)
 {
         static const char *const keys[] = { "Workers", "WorkersSpare", "WorkersMax",
-                "WorkerIdleTimeoutSec", "MaxConnections", "Distribute", "LogConnections", "Command",
-                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
-                "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter",
-                "RestartSec", "RestartMaxDelaySec", "CPUSchedulingPolicy" };
-        static const char *const values[] = { "2", "2", "2", "2", "2", "round-robin", "yes",
+                "WorkerIdleTimeoutSec", "Accept", "MaxConnections", "Distribute", "LogConnections",
+                "Command", "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec",
+                "QueueTimeoutSec", "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec",
+                "RecycleAfter", "RestartSec", "RestartMaxDelaySec", "CPUSchedulingPolicy" };
+        static const char *const values[] = { "2", "2", "2", "2", "yes", "2", "round-robin", "yes",
                 "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2", "2", "2", "other" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
         struct settings s;
@@ -303,7 +308,7 @@ static void empty_value_means_the_default_again(void **state)
 static void command_line_gives_words_as_they_are(void **state)
 {
         const char *const words[] = { "/bin/a", "b \"c\"", "\\x", "", NULL };
-        const char *const relative[] = { "a", NULL }, *const none[] = { NULL };
+        const char *const relative[] = { "./a", NULL }, *const none[] = { NULL };
         _cleanup_(freep) char *text = NULL, *message = NULL;
         struct settings s;
 
@@ -323,11 +328,13 @@ static void command_line_gives_words_as_they_are(void **state)
         assert_int_equal(settings_set_command(
                                  &s, (char *const *)(uintptr_t)relative, "command line", &message),
                 -EINVAL);
-        assert_string_equal(message, "Command=a: does not start with an absolute path" COMMAND);
+        assert_string_equal(
+                message, "Command=./a: does not start with an absolute path or a name" COMMAND);
         free(message);
         assert_int_equal(
                 settings_set_command(&s, (char *const *)(uintptr_t)none, "x", &message), -EINVAL);
-        assert_string_equal(message, "Command=: does not start with an absolute path" COMMAND);
+        assert_string_equal(
+                message, "Command=: does not start with an absolute path or a name" COMMAND);
         assert_string_equal(s.command[0], "/bin/a");
         settings_done(&s);
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "settings/settings.h"
+
+/*
+ * Where the workers' program is: Command= is a path, or the name of a bundled worker or of any
+ * other program.
+ */
+
+/* Returns the path of the bundled echo worker, for the caller to free, or NULL without memory. */
+char *command_find_echo(void);
+
+/* The same of the program that confines workers. */
+char *command_find_confine(void);
+
+/* Replaces a name in Command= by the path of what has it. Returns as the functions of settings.h
+ * do: -ENOENT and so on with a message that says where it was looked for. */
+int command_resolve(struct settings *settings, char **ret_message);
+
+/* Looks whether Command= can be executed now. Returns the same. */
+int command_check(const struct settings *settings, char **ret_message);

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What the journal says of one worker. It must not change anything, nor know why something happens.
+ */
+
+#include <inttypes.h>
+#include <sys/wait.h>
+
+#include "dispatcher/worker-log.h"
+#include "os/journal.h"
+
+/* The fields of a message about a worker. */
+#define ABOUT(w)                                                                                   \
+        JOURNAL_NUMBER("ACCEPTD_WORKER", (w)->number),                                             \
+                JOURNAL_NUMBER("ACCEPTD_WORKER_PID", (w)->pid),                                    \
+                JOURNAL_NUMBER("ACCEPTD_GENERATION", row_of(w)->generation)
+
+static const struct worker_row *row_of(const struct worker *w)
+{
+        return w->context->pool->workers[w->row].record;
+}
+
+void worker_log_ready(const struct worker *w)
+{
+        uint32_t capacity = row_of(w)->capacity;
+
+        if (!w->context->pool->settings->accept) {
+                journal_event(MESSAGE_WORKER_READY, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu64 " (PID %d) is ready.", w->number, w->pid);
+                return;
+        }
+
+        journal_event(MESSAGE_WORKER_READY,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
+                "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,
+                w->pid, capacity, capacity == 1 ? "" : "s");
+}
+
+void worker_log_violated(const struct worker *w, const char *what)
+{
+        journal_event(MESSAGE_WORKER_VIOLATED,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", what)),
+                "Worker %" PRIu64 " (PID %d) broke the protocol: %s. It is killed.", w->number,
+                w->pid, what);
+}
+
+void worker_log_unreachable(const struct worker *w, const char *why)
+{
+        journal_event(MESSAGE_WORKER_UNREACHABLE,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "Worker %" PRIu64 " (PID %d) cannot be reached: %s. It is killed.", w->number,
+                w->pid, why);
+}
+
+void worker_log_taken(const struct worker *w, uint32_t taken)
+{
+        if (taken > 0)
+                journal_event(MESSAGE_QUEUE_TAKEN,
+                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", taken)),
+                        "%" PRIu32 " connection%s that worker %" PRIu64
+                        " (PID %d) did not receive in time went to others.",
+                        taken, taken == 1 ? "" : "s", w->number, w->pid);
+}
+
+void worker_log_lost(const struct worker *w, uint64_t lost, const char *what, const char *why)
+{
+        if (lost > 0)
+                journal_event(MESSAGE_CONNECTIONS_LOST,
+                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
+                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
+                        lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
+}
+
+void worker_log_drain(const struct worker *w, enum pool_drain reason)
+{
+        uint64_t handed_over = row_of(w)->handed_over;
+
+        if (reason == POOL_DRAIN_RETIRE)
+                journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu64
+                        " (PID %d) retires: it was idle, and is not needed any more.",
+                        w->number, w->pid);
+        else if (reason == POOL_DRAIN_RECYCLE)
+                journal_event(MESSAGE_WORKER_RECYCLED,
+                        JOURNAL_FIELDS(
+                                ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
+                        "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
+                        w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
+}
+
+void worker_log_terminated(const struct worker *w)
+{
+        journal_event(MESSAGE_WORKER_TERMINATED, JOURNAL_FIELDS(ABOUT(w)),
+                "Worker %" PRIu64 " (PID %d) %s in time. It gets SIGTERM.", w->number, w->pid,
+                row_of(w)->state == WORKER_STARTING ? "did not become ready"
+                                                    : "did not finish its connections");
+}
+
+void worker_log_hung(const struct worker *w, usec_t hung)
+{
+        char time[USEC_FORMAT_SIZE];
+
+        journal_event(MESSAGE_WORKER_HUNG,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HUNG_USEC", hung)),
+                "Worker %" PRIu64 " (PID %d) hangs: no answer for %s. It gets SIGABRT.", w->number,
+                w->pid, usec_format(hung / USEC_PER_MSEC * USEC_PER_MSEC, time));
+}
+
+void worker_log_killed(const struct worker *w)
+{
+        journal_event(MESSAGE_WORKER_KILLED, JOURNAL_FIELDS(ABOUT(w)),
+                "Worker %" PRIu64 " (PID %d) did not end in time. It gets SIGKILL.", w->number,
+                w->pid);
+}
+
+void worker_log_end(const struct worker *w, const struct process_end *end, const char *words,
+        enum worker_state before, uint32_t had)
+{
+        bool clean = end->code == CLD_EXITED && end->status == 0;
+        char with[48] = "";
+
+        if (had > 0)
+                (void)snprintf(with, sizeof(with), ", with %" PRIu32 " connection%s", had,
+                        had == 1 ? "" : "s");
+
+        /* Expected is what was asked for, or what the protocol allows. */
+        journal_event(had == 0 && (before > WORKER_READY || (clean && before == WORKER_READY))
+                              ? MESSAGE_WORKER_ENDED
+                              : MESSAGE_WORKER_DIED,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", had),
+                        JOURNAL_TEXT("ACCEPTD_END", words),
+                        JOURNAL_NUMBER("ACCEPTD_END_CODE", end->code),
+                        JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
+                "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
+                before == WORKER_STARTING ? " before it was ready" : "", with);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "dispatcher/worker.h"
+
+/*
+ * Messages about one worker, each with the fields that say which.
+ */
+
+void worker_log_ready(const struct worker *w);
+
+/* It is killed, because of `what` or `why`. */
+void worker_log_violated(const struct worker *w, const char *what);
+void worker_log_unreachable(const struct worker *w, const char *why);
+
+/* So many connections went from its queue to others, or are lost; nothing is said of 0. `what`
+ * continues "connections that worker 3". */
+void worker_log_taken(const struct worker *w, uint32_t taken);
+void worker_log_lost(const struct worker *w, uint64_t lost, const char *what, const char *why);
+
+/* It is about to be drained; nothing is said where all are, at a stop or a reload. */
+void worker_log_drain(const struct worker *w, enum pool_drain reason);
+
+/* It took too long, and gets SIGTERM, SIGABRT or SIGKILL. */
+void worker_log_terminated(const struct worker *w);
+void worker_log_hung(const struct worker *w, usec_t hung);
+void worker_log_killed(const struct worker *w);
+
+/* It ended as `words` say, with `had` connections; its state was `before`. */
+void worker_log_end(const struct worker *w, const struct process_end *end, const char *words,
+        enum worker_state before, uint32_t had);
