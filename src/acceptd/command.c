@@ -13,10 +13,10 @@
 
 #define ECHO_WORKER "acceptd-echo"
 
-/* The folder of the bundled workers: beside this program where that was not installed. */
-static const char *find_folder(char buffer[static PATH_MAX])
+/* The folder of a program that comes with this one: beside it where that was not installed. */
+static const char *find_folder(const char *name, char buffer[static PATH_MAX])
 {
-        _cleanup_(freep) char *echo = NULL;
+        _cleanup_(freep) char *path = NULL;
         ssize_t n = readlink("/proc/self/exe", buffer, PATH_MAX - 1);
         const char *folder;
 
@@ -25,7 +25,7 @@ static const char *find_folder(char buffer[static PATH_MAX])
 
         buffer[n] = '\0';
         folder = dirname(buffer);
-        if (executable_find(ECHO_WORKER, folder, &echo) < 0)
+        if (executable_find(name, folder, &path) < 0)
                 return ACCEPTD_LIBEXECDIR;
 
         return folder;
@@ -35,7 +35,7 @@ static char *find_bundled(const char *name)
 {
         char buffer[PATH_MAX], *path;
 
-        if (asprintf(&path, "%s/%s", find_folder(buffer), name) < 0)
+        if (asprintf(&path, "%s/%s", find_folder(name, buffer), name) < 0)
                 return NULL;
 
         return path;
@@ -60,7 +60,8 @@ int command_resolve(struct settings *s, char **ret_message)
         if (!s->command || strchr(s->command[0], '/'))
                 return 0;
 
-        if (asprintf(&folders, "%s:" EXECUTABLE_SEARCH_PATH, find_folder(buffer)) < 0) {
+        if (asprintf(&folders, "%s:" EXECUTABLE_SEARCH_PATH, find_folder(ECHO_WORKER, buffer)) <
+                0) {
                 folders = NULL;
                 return -ENOMEM;
         }

@@ -269,12 +269,13 @@ static void test_failed_start(void **state _unused_)
 /* What executes the program says so, and exits as any worker might. */
 static void test_program_that_is_not_there(void **state _unused_)
 {
-        start_one(exit_3_argv);
+        start_one(sleeper_argv);
         say(RECORD_NOT_STARTED, ENOENT, 0);
         assert_int_equal(small_pool_state(life.worker), WORKER_STARTING);
+        process_signal(life.worker->pidfd, SIGTERM);
         wait_for_end();
         assert_true(life.failed);
-        assert_string_equal(life.trouble, "cannot start /bin/sh: No such file or directory");
+        assert_string_equal(life.trouble, "cannot start /bin/sleep: No such file or directory");
 
         /* and the next one in this place has not that trouble */
         life.n_ended = 0;
