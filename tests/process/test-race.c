@@ -44,7 +44,9 @@ static void start(struct harness *h, unsigned layers)
 {
         harness_start(h, .options = WORDS("Workers=2"), .stub = WORDS("--serve=race"), .store = 64,
                 .unprivileged = true, .readable = !(layers & UNREADABLE),
-                .unconfined = !(layers & CONFINED));
+                .unconfined = !(layers & CONFINED),
+                /* it would make the process dumpable again, to look for leaks at its end */
+                .environment = WORDS("ASAN_OPTIONS=detect_leaks=0"));
 }
 
 static void reload(struct harness *h)
