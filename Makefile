@@ -79,8 +79,8 @@ MAIN    := $(O)/src/acceptd/acceptd.o
 ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo \
-        $(O)/acceptd-inetd $(O)/acceptd-listen
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
+        $(O)/acceptd-listen
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -310,8 +310,8 @@ install: all
 	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
-	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo \
-	        $(O)/acceptd-inetd $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
+	        $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
 	done

@@ -27,6 +27,9 @@
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
 
+/* For what the service manager has not taken, before this program ends. */
+#define LAST_WORDS_USEC USEC_PER_SEC
+
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
 int start_refuse(const char *message, int error)
@@ -38,6 +41,7 @@ int start_refuse(const char *message, int error)
         journal_event(is_fault ? MESSAGE_REFUSED_TO_START : MESSAGE_FAILED, NULL,
                 is_fault ? "%s" : "Cannot start: %s", text);
         notify_status(text);
+        (void)notify_flush(LAST_WORDS_USEC);
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
@@ -45,7 +49,7 @@ int start_refuse(const char *message, int error)
  */
 static char *find_confine(void)
 {
-        char *path = command_find_confine();
+        char *path = command_find_bundled("acceptd-confine");
 
         if (path && access(path, X_OK) == 0)
                 return path;
@@ -362,6 +366,7 @@ static int run(
                 .dispatcher = d,
                 .instance = start->instance,
                 .reload = reload_run,
+                .cancel_reload = reload_cancel,
                 .userdata = reload,
         };
         int r;
@@ -388,7 +393,7 @@ static int run(
 int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = command_find_echo(), *confine = NULL;
+        _cleanup_(freep) char *echo = command_find_bundled(COMMAND_ECHO), *confine = NULL;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -420,6 +425,7 @@ int start_serving(struct start *start)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);
         }
+        (void)notify_flush(LAST_WORDS_USEC);
         dispatcher_deinit(&d);
 
         free_listeners(listeners, n);

@@ -10,12 +10,13 @@
  *
  * Each callback then ends with dispatcher_carry_out(), and so does the start. That asks
  * pool_decide() what is to be done now, and does it, action by action: start a worker, drain one,
- * take a connection back, stop listening. Deeds change the pool again, so it asks again until there
+ * take a connection back. Deeds change the pool again, so it asks again until there
  * is nothing left (or DECIDE_BURST times, and goes on in the next turn of the loop). The pool
  * decides from its state only. So an action that could not be carried out needs no memory here: it
- * is simply decided again. At last the timer is set to when the next decision is due by itself.
+ * is simply decided again. At last the timer is set to when the next decision is due by itself, and
+ * the listeners go into the loop or out of it.
  *
- * While connections come and go and there is credit, nothing is dirty, and none of this runs.
+ * While connections come and go nothing is dirty, and none of this runs but that last step.
  *
  * Calls go downwards only. Events end here, also those of workers: worker.c and hand.c return what
  * happened, and what follows from it (the service manager is told, the trial of a reload is over)
@@ -42,6 +43,8 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/lending.h"
 #include "os/journal.h"
+#include "os/notify.h"
+#include "os/store.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
 #define ACCEPT_BURST 16
@@ -74,20 +77,21 @@ static void start_failed(struct dispatcher *d, bool on_trial, const char *troubl
 }
 
 /* When one could not be started, the rest of the decision is not tried either. */
-static void do_spawn(void *userdata, uint32_t row)
+static void do_spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct dispatcher *d = userdata;
         char trouble[WORKER_TROUBLE_MAX];
         int r;
 
-        if (!pool_may_spawn(&d->pool, usec_now()))
+        if (on_trial ? d->pool.state->trial == 0 : !pool_may_spawn(&d->pool, usec_now()))
                 return;
 
-        r = worker_start(&d->workers[row]);
+        r = worker_start(&d->workers[row], on_trial);
         if (r < 0) {
-                pool_spawn_failed(&d->pool, usec_now());
-                worker_format_not_started(&d->context, -r, trouble);
-                start_failed(d, d->pool.state->trial, trouble);
+                if (!on_trial)
+                        pool_spawn_failed(&d->pool, usec_now());
+                worker_format_not_started(&d->context, on_trial, -r, trouble);
+                start_failed(d, on_trial, trouble);
         }
 }
 
@@ -162,25 +166,6 @@ static void do_refuse(void *userdata)
         hand_refuse(&d->hand);
 }
 
-static int do_listen(void *userdata, bool on)
-{
-        struct dispatcher *d = userdata;
-
-        if (d->listening == on)
-                return 0;
-
-        for (size_t i = 0; i < d->n_listeners; i++) {
-                int r = sd_event_source_set_enabled(
-                        d->listeners[i].source, on ? SD_EVENT_ON : SD_EVENT_OFF);
-
-                if (r < 0)
-                        return log_error_errno(r, "Cannot change the event loop: %m");
-        }
-
-        d->listening = on;
-        return 0;
-}
-
 static const struct pool_deeds deeds = {
         .spawn = do_spawn,
         .drain = do_drain,
@@ -193,8 +178,29 @@ static const struct pool_deeds deeds = {
         .sample = do_sample,
         .hand_over = do_hand_over,
         .refuse = do_refuse,
-        .listen = do_listen,
 };
+
+/* Has the listeners in the loop while the pool may accept. In a full pool this changes with each
+ * connection, so it is no decision, which would look at all workers. */
+static int listen_if_possible(struct dispatcher *d)
+{
+        bool on = pool_may_accept(&d->pool);
+
+        if (d->listening == on)
+                return 0;
+
+        touch(d);
+        for (size_t i = 0; i < d->n_listeners; i++) {
+                int r = sd_event_source_set_enabled(
+                        d->listeners[i].source, on ? SD_EVENT_ON : SD_EVENT_OFF);
+
+                if (r < 0)
+                        return log_error_errno(r, "Cannot change the event loop: %m");
+        }
+
+        d->listening = on;
+        return 0;
+}
 
 static int set_timer(struct dispatcher *d, usec_t at)
 {
@@ -211,13 +217,11 @@ static int set_timer(struct dispatcher *d, usec_t at)
         return 0;
 }
 
-int dispatcher_carry_out(struct dispatcher *d)
+/* Decides, and carries out, until nothing is left to decide. */
+static int decide(struct dispatcher *d)
 {
         struct pool_decision decision = { .wake_at = USEC_INFINITY };
         int r;
-
-        if (!d->pool.dirty)
-                return 0;
 
         for (int i = 0; i < DECIDE_BURST && d->pool.dirty; i++) {
                 pool_decide(&d->pool, usec_now(), &decision);
@@ -226,6 +230,8 @@ int dispatcher_carry_out(struct dispatcher *d)
                         return r;
         }
 
+        if (!d->settings->accept)
+                lending_note(d->pool.state, d->listeners, d->n_listeners);
         hand_log_refused(&d->hand);
         if (!backoff_is_failing(&d->pool.backoff))
                 health_recovered(&d->health);
@@ -234,6 +240,18 @@ int dispatcher_carry_out(struct dispatcher *d)
                 return sd_event_exit(d->loop.event, 0);
 
         return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
+}
+
+int dispatcher_carry_out(struct dispatcher *d)
+{
+        int r = d->pool.dirty ? decide(d) : 0;
+
+        return r < 0 ? r : listen_if_possible(d);
+}
+
+void dispatcher_wake(struct dispatcher *d)
+{
+        (void)set_timer(d, 0);
 }
 
 /* --- What happens --- */
@@ -283,9 +301,7 @@ static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
                 return r;
         if (r > 0) {
                 health_ready(&d->health);
-                if (!d->settings->accept)
-                        lending_note(d->pool.state, d->listeners, d->n_listeners);
-                else if (pool_is_on_trial(&d->pool, w->row))
+                if (d->settings->accept && pool_is_on_trial(&d->pool, w->row))
                         trial_ends(d, NULL);
         }
 
@@ -304,6 +320,15 @@ static int on_worker_exit(sd_event_source *source _unused_, int fd _unused_,
                 start_failed(d, on_trial, trouble);
 
         return dispatcher_carry_out(d);
+}
+
+/* The service manager has taken some of what it was to be told. */
+static void on_notified(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                worker_look_at_store(&d->workers[i]);
 }
 
 static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
@@ -369,10 +394,11 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
         if (r < 0)
                 return r;
         d->pool.offers = RECORD_FEATURES;
+        if (store_get_size() > STORE_OWN)
+                d->pool.rows_max = (uint32_t)((store_get_size() - STORE_OWN) / STORE_PER_WORKER);
         d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
 
         if (!d->settings->accept) {
-                lending_restore(d->pool.state, d->listeners, d->n_listeners);
                 r = lending_set_up(&d->context.process, d->listeners, d->n_listeners);
                 if (r < 0)
                         return r;
@@ -385,7 +411,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
                 worker_init(&d->workers[i], &d->context, i);
         hand_init(&d->hand, &d->pool, d->workers);
 
-        return 0;
+        return notify_watch(&d->loop, on_notified, d);
 }
 
 void dispatcher_init(struct dispatcher *d, const struct settings *settings,
@@ -424,6 +450,7 @@ int dispatcher_set_up(struct dispatcher *d, char **argv, const char *instance)
 
 void dispatcher_deinit(struct dispatcher *d)
 {
+        notify_unwatch(); /* it was lent descriptors */
         for (uint32_t i = 0; d->workers && i < d->pool.n_rows; i++)
                 worker_deinit(&d->workers[i]);
         free(TAKE_PTR(d->workers));

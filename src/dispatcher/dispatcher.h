@@ -40,7 +40,7 @@ struct dispatcher {
  * dispatcher_set_up(), adoption_restore() brings in what a dispatcher before this one left,
  * dispatcher_run(). dispatcher_deinit() is for what any of these has left.
  *
- * `settings` are resolved and checked; it may have to go back to `old`, unless that is NULL. The
+ * `settings` are resolved and checked; there is room for `old` as well, unless that is NULL. The
  * listeners get their index. All is lent, `argv` (of the workers' program), too.
  */
 void dispatcher_init(struct dispatcher *d, const struct settings *settings,
@@ -59,3 +59,7 @@ int dispatcher_stop(struct dispatcher *d);
 /* Carries out what the pool decides, if anything changed: the end of each event. Returns 0 or
  * -errno. */
 int dispatcher_carry_out(struct dispatcher *d);
+
+/* Has it carry that out in the next turn of the loop, where the pool was changed by somebody else
+ * than an event of the dispatcher's. */
+void dispatcher_wake(struct dispatcher *d);

@@ -20,7 +20,10 @@
 
 bool health_is_degraded(const struct health *h, const struct pool_figures *figures)
 {
-        return h->trouble[0] && figures->workers_ready < h->pool->settings->workers;
+        const uint32_t *n = h->pool->census;
+        bool none = h->is_ready && !h->pool->stopping && n[KIND_READY] + n[KIND_STARTING] == 0;
+
+        return none || (h->trouble[0] && figures->workers_ready < h->pool->settings->workers);
 }
 
 /* Appends what is wrong, in words. */
@@ -29,7 +32,8 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
         const char *trouble = "";
 
         if (health_is_degraded(h, f)) {
-                (void)snprintf(text, STATUS_MAX / 2, "; workers fail: %s", h->trouble);
+                (void)snprintf(text, STATUS_MAX / 2, "; workers fail: %s",
+                        h->trouble[0] ? h->trouble : "none runs");
                 return;
         }
         if (!h->pool->settings->accept)

@@ -9,9 +9,9 @@
  * O_NONBLOCK. Programs with an event loop set it when they start. Without it they would stop in an
  * accept() that finds nobody, until the next client comes. The service manager sets or clears it
  * (NonBlocking=) whenever it starts the dispatcher, also after a crash, when the programs go on. So
- * the unit has NonBlocking=yes, which is what most of them set anyway. For the others: when a
- * worker is ready, it is noted in the ledger what it is like, and the next dispatcher makes it so
- * again. In between are some milliseconds.
+ * the unit has NonBlocking=yes, which is what most of them set anyway. For the others it is
+ * noted in the ledger what it is like, when a worker is ready, when it has proved itself and so on,
+ * and the next dispatcher makes it so again. In between are some milliseconds.
  *
  * shutdown(2). It closes the port for all, though every descriptor stays open. A TCP socket can be
  * told to listen again, a UNIX one cannot.

@@ -13,11 +13,12 @@
 int lending_set_up(
         struct process_template *process, const struct listener *listeners, size_t n_listeners);
 
-/* A worker is ready: notes which listeners are non-blocking now, in memory that outlives this
- * process. */
+/* Something happened to workers, as that one is ready: notes which listeners are non-blocking now,
+ * in memory that outlives this process. */
 void lending_note(struct pool_state *state, const struct listener *listeners, size_t n_listeners);
 
-/* Makes them so again as they were noted. */
+/* Makes them again what was noted: after a crash only, in which the service manager has changed
+ * them. */
 void lending_restore(
         const struct pool_state *state, const struct listener *listeners, size_t n_listeners);
 

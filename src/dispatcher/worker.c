@@ -51,6 +51,7 @@ void worker_deinit(struct worker *w)
 {
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
+        w->ticket = 0;
         channel_close(&w->channel);
         w->pidfd = fd_close(w->pidfd);
 }
@@ -88,11 +89,25 @@ void worker_sample(struct worker *w)
                 channel_reclaim(&w->channel);
 }
 
+/* One start after another that fails alike is told once, until workers start again. `why` stays
+ * valid, and is compared with what was told. */
+static bool is_news(struct worker *w, const char **told, const char *why)
+{
+        const char *before = *told;
+
+        if (row_of(w)->capacity > 0 || pool_is_on_trial(pool_of(w), w->row))
+                return true;
+
+        *told = why;
+        return !before || !streq(before, why) || !backoff_is_failing(&pool_of(w)->backoff);
+}
+
 /* --- What it says --- */
 
 void worker_violates(struct worker *w, const char *what)
 {
-        worker_log_violated(w, what);
+        if (is_news(w, &w->context->told, what))
+                worker_log_violated(w, what);
         worker_kill(w);
 }
 
@@ -196,7 +211,26 @@ static bool may_hang_up(struct worker *w)
 /* Nothing that it says counts any more, and it may be saying a lot. */
 static void stop_hearing(struct worker *w)
 {
+        w->ticket = 0;
         (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+}
+
+/* Whoever takes over after a crash finds its three descriptors, before it has a connection: it gets
+ * none before it is ready, and is not ready before it is heard. */
+static void store(struct worker *w)
+{
+        w->ticket = store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        if (w->ticket != 0)
+                (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+}
+
+void worker_look_at_store(struct worker *w)
+{
+        if (w->ticket == 0 || !store_is_done_with(w->ticket))
+                return;
+
+        w->ticket = 0;
+        (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_ON);
 }
 
 int worker_hear(struct worker *w)
@@ -243,16 +277,29 @@ static uint32_t count_received(struct worker *w)
         return open - MIN(open, queued);
 }
 
+static struct process_template choose_program(const struct worker_context *c, bool on_trial)
+{
+        struct process_template program = c->process;
+
+        if (on_trial) {
+                program.argv = c->trial_argv;
+                program.leave_batch = c->trial_leaves_batch;
+        }
+
+        return program;
+}
+
 /* Its program could not be executed. Then the trouble says it all. */
 static bool was_not_started(struct worker *w, enum worker_state before)
 {
         return before == WORKER_STARTING && w->start_error != 0;
 }
 
-void worker_format_not_started(const struct worker_context *context, int error, char *text)
+void worker_format_not_started(
+        const struct worker_context *context, bool on_trial, int error, char *text)
 {
-        (void)snprintf(text, WORKER_TROUBLE_MAX, "cannot start %s: %s", context->process.argv[0],
-                strerror(error));
+        (void)snprintf(text, WORKER_TROUBLE_MAX, "cannot start %s: %s",
+                choose_program(context, on_trial).argv[0], strerror(error));
 }
 
 bool worker_end(struct worker *w, const char *told, char *ret_trouble)
@@ -261,11 +308,12 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         enum worker_state before = state_of(w);
         char words[PROCESS_END_MAX + 32];
         uint32_t had;
-        bool failed;
+        bool failed, was_starting;
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
+        w->ticket = 0;
 
         process_end_format(&end, words);
         if (end.code == CLD_KILLED && end.status == SIGKILL && before != WORKER_KILLED &&
@@ -274,15 +322,16 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                         words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
         worker_log_taken(w, pool_of(w)->workers[w->row].taken);
         if (was_not_started(w, before))
-                worker_format_not_started(w->context, w->start_error, ret_trouble);
+                worker_format_not_started(w->context, pool_is_on_trial(pool_of(w), w->row),
+                        w->start_error, ret_trouble);
         else
                 (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
                         pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
                         words);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
-        if (!was_not_started(w, before) &&
-                (!failed || before != WORKER_STARTING || !streq(ret_trouble, told)))
+        was_starting = before == WORKER_STARTING || row_of(w)->capacity == 0;
+        if (!was_not_started(w, before) && (!failed || !was_starting || !streq(ret_trouble, told)))
                 worker_log_end(w, &end, words, before, had);
         if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
@@ -307,8 +356,9 @@ static int watch(struct worker *w)
         return loop_add_io(c->loop, &w->exit_source, w->pidfd, c->on_exit, w, PRIORITY_EXIT);
 }
 
-int worker_start(struct worker *w)
+int worker_start(struct worker *w, bool on_trial)
 {
+        struct process_template program = choose_program(w->context, on_trial);
         struct pool *pool = pool_of(w);
         int r;
 
@@ -319,7 +369,7 @@ int worker_start(struct worker *w)
         if (r < 0)
                 return r;
 
-        r = process_spawn(&w->context->process, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
+        r = process_spawn(&program, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
         if (r < 0) {
                 worker_deinit(w);
                 return r;
@@ -334,9 +384,8 @@ int worker_start(struct worker *w)
         }
 
         STOP_POINT("spawned");
-        pool_spawned(pool, w->row, w->pid, usec_now());
-        /* Before its first connection, so that whoever takes over finds both. */
-        store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        pool_spawned(pool, w->row, w->pid, on_trial, usec_now());
+        store(w);
         return 0;
 }
 
@@ -404,7 +453,8 @@ void worker_drain(struct worker *w, enum pool_drain reason)
 
 void worker_terminate(struct worker *w)
 {
-        if (row_of(w)->deadline <= usec_now())
+        if (row_of(w)->deadline <= usec_now() &&
+                (state_of(w) != WORKER_STARTING || is_news(w, &w->context->told, "late")))
                 worker_log_terminated(w);
         process_signal(w->pidfd, SIGTERM);
         pool_terminated(pool_of(w), w->row, usec_now());
@@ -413,6 +463,10 @@ void worker_terminate(struct worker *w)
 void worker_abort(struct worker *w)
 {
         usec_t now = usec_now();
+
+        /* The same decision may have drained it before, or killed it for a broken channel. */
+        if (state_of(w) != WORKER_READY)
+                return;
 
         worker_log_hung(w, now - pool_of(w)->workers[w->row].asked_at);
         process_signal(w->pidfd, SIGABRT);
@@ -425,9 +479,10 @@ void worker_kill(struct worker *w)
         enum worker_state state = state_of(w);
 
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
-                row_of(w)->deadline <= usec_now())
+                row_of(w)->deadline <= usec_now() && is_news(w, &w->context->told_end, "late"))
                 worker_log_killed(w);
         stop_hearing(w);
         process_signal(w->pidfd, SIGKILL);
+        channel_reclaim(&w->channel);
         pool_killed(pool_of(w), w->row, usec_now());
 }

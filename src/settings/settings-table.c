@@ -49,7 +49,6 @@ const struct settings_row settings_table[SETTING_COUNT] = {
         [SETTING_WORKERS_MAX] = {
                 .section = "Pool",
                 .key = "WorkersMax",
-                .needs_accept = true,
                 .type = &settings_type_number,
                 .offset = offsetof(struct settings, workers_max),
                 .minimum = 1,

@@ -282,7 +282,10 @@ int settings_set_command(
 void settings_resolve(struct settings *s, uint32_t n_cpus)
 {
         if (s->workers == 0) {
-                s->workers = n_cpus == 0 ? 1 : MIN(n_cpus, WORKERS_LIMIT);
+                /* The same settings have to do on a machine with more processors. */
+                uint32_t most = MIN(s->workers_max, WORKERS_LIMIT);
+
+                s->workers = n_cpus == 0 ? 1 : MIN(n_cpus, most);
                 s->resolved_cpus = n_cpus;
         }
         if (s->workers_max == UINT32_MAX)
@@ -315,11 +318,14 @@ static int complain_of_pair(
         return message_end(&m, ret_message);
 }
 
-/* Set, and without a meaning where workers accept. WorkersMax= may say what it would be anyway. */
+/* Set, and without a meaning where workers accept. WorkersMax= may say what it would be anyway: it
+ * is always there in settings that are kept. */
 static bool is_in_vain(const struct settings *s, size_t i)
 {
-        return settings_table[i].needs_accept && s->sources[i] &&
-               !(i == SETTING_WORKERS_MAX && s->workers_max == s->workers);
+        bool has_a_meaning = i == SETTING_WORKERS_MAX ? s->workers_max == s->workers
+                                                      : !settings_table[i].needs_accept;
+
+        return s->sources[i] && !has_a_meaning;
 }
 
 /* Accept=no */

@@ -14,6 +14,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "os/journal.h"
+#include "os/notify.h"
 #include "os/store.h"
 #include "settings/settings-change.h"
 #include "takeover/kept-settings.h"
@@ -25,6 +26,11 @@
 #define CHECK_USEC (10 * USEC_PER_SEC)
 
 #define CHECK_END_MSEC 1000
+
+/* For what the service manager is still to be told, before the next image takes over. */
+#define FLUSH_USEC (100 * USEC_PER_MSEC)
+
+static const char takes_nothing[] = "the service manager takes no messages";
 
 /* Ends the check. That takes no time, unless it sleeps where no signal reaches it; then it is left
  * behind. Nothing is served meanwhile: this is for a stop, or when the event loop fails. */
@@ -45,6 +51,7 @@ void reload_done(struct reload *reload)
         if (reload->pidfd >= 0)
                 end_check(reload);
         reload->pidfd = fd_close(reload->pidfd);
+        reload->settings_fd = fd_close(reload->settings_fd);
         reload->output_fd = fd_close(reload->output_fd);
 }
 
@@ -99,6 +106,9 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
         if (r >= 0)
                 r = inheritance_add_numbered(
                         list, settings_fd, STORE_SETTINGS, d->pool.state->generation);
+        /* Nothing is read again: files may have changed since the check, or take forever. */
+        if (r >= 0)
+                r = inheritance_add_numbered(list, reload->settings_fd, STORE_CHECKED, 0);
         if (r >= 0 && reload->control)
                 r = inheritance_add(list, control_get_fd(reload->control), STORE_CONTROL);
         for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
@@ -177,6 +187,10 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         if (reload->dispatcher->pool.stopping) {
                 /* asked for meanwhile: the next image would not know */
                 (void)snprintf(text, sizeof(text), "the instance is stopping");
+        } else if (end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER &&
+                   !notify_flush(FLUSH_USEC)) {
+                /* the next image would not know what it is still to be told */
+                (void)snprintf(text, sizeof(text), "%s", takes_nothing);
         } else if (end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER) {
                 int r = execute(reload);
 
@@ -201,13 +215,16 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
 }
 
 /* Nobody waits for the end of what hangs: it may sleep where no signal reaches it. */
-static int on_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+static void leave_check(struct reload *reload, const char *why)
 {
-        struct reload *reload = userdata;
-
         reload->is_late = true;
         process_signal(reload->pidfd, SIGKILL);
-        fail(reload, "the check of the settings took longer than 10s");
+        fail(reload, why);
+}
+
+static int on_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+        leave_check(userdata, "the check of the settings took longer than 10s");
         return 0;
 }
 
@@ -216,15 +233,19 @@ static int start_check(struct reload *reload)
         struct dispatcher *d = reload->dispatcher;
         int r;
 
+        reload->settings_fd = memfd_create("acceptd-settings", MFD_CLOEXEC);
         reload->output_fd = memfd_create("acceptd-check", MFD_CLOEXEC);
-        if (reload->output_fd < 0)
+        if (reload->settings_fd < 0 || reload->output_fd < 0)
                 return -errno;
         r = sd_event_add_time_relative(d->loop.event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
                 USEC_PER_SEC, on_late, reload);
         if (r < 0)
                 return r;
-        r = process_spawn_check(&d->context.process, reload->image->check_argv, reload->output_fd,
-                d->ledger.fd, &reload->pid, &reload->pidfd);
+        r = process_spawn_check(&d->context.process, reload->image->check_argv,
+                &(struct process_check_fds){ .out = reload->settings_fd,
+                        .err = reload->output_fd,
+                        .ledger = d->ledger.fd },
+                &reload->pid, &reload->pidfd);
         if (r < 0)
                 return r;
 
@@ -235,9 +256,9 @@ static int start_check(struct reload *reload)
 /* What the service manager's store has no room for it drops without a word, and after a crash such
  * workers would be killed. start.c sees to two generations; of those before there may be any
  * number, for as long as ReloadDrainTimeoutSec= says. Returns what is wrong, or NULL. */
-static const char *check_store(const struct dispatcher *d)
+static const char *check_store(const struct dispatcher *d, const struct settings *settings)
 {
-        uint64_t size = store_get_size(), workers = d->settings->workers_max;
+        uint64_t size = store_get_size(), workers = settings->workers_max;
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
                 workers += d->pool.workers[i].record->state != WORKER_NONE;
@@ -248,22 +269,42 @@ static const char *check_store(const struct dispatcher *d)
                "store; see ReloadDrainTimeoutSec=";
 }
 
+static const char *find_obstacle(const struct reload *reload)
+{
+        const struct dispatcher *d = reload->dispatcher;
+
+        if (d->pool.stopping)
+                return "the instance is stopping";
+        if (notify_is_stuck())
+                return takes_nothing;
+        if (reload->is_late)
+                return "the last check has not ended yet";
+        if (reload->source)
+                return "the settings are being checked for another reload";
+
+        return check_store(d, d->settings);
+}
+
 void reload_run(struct control_call *call, void *userdata)
 {
         struct reload *reload = userdata;
         struct dispatcher *d = reload->dispatcher;
-        const char *busy = d->pool.stopping  ? "the instance is stopping"
-                           : reload->is_late ? "the last check has not ended yet"
-                           : reload->source || d->pool.state->trial ? "another reload is under way"
-                                                                    : check_store(d);
+        const char *obstacle;
         int r;
 
-        if (busy && !call) {
-                log_failure(busy);
+        /* It may take forever, perhaps because of what is mended now. */
+        if (d->pool.state->trial) {
+                reload_failed(reload, "another reload took its place");
+                dispatcher_wake(d);
+        }
+
+        obstacle = find_obstacle(reload);
+        if (obstacle && !call) {
+                log_failure(obstacle);
                 return;
         }
-        if (busy) {
-                control_fail(call, VARLINK_RELOAD_FAILED, json_pack("{s:s}", "reason", busy));
+        if (obstacle) {
+                control_fail(call, VARLINK_RELOAD_FAILED, json_pack("{s:s}", "reason", obstacle));
                 return;
         }
 
@@ -276,17 +317,46 @@ void reload_run(struct control_call *call, void *userdata)
         }
 }
 
+void reload_cancel(struct control_call *call, void *userdata)
+{
+        static const char why[] = "it was cancelled";
+        struct reload *reload = userdata;
+        struct dispatcher *d = reload->dispatcher;
+
+        if (d->pool.state->trial) {
+                reload_failed(reload, why);
+                dispatcher_wake(d);
+        } else if (reload->source && !reload->is_late) {
+                leave_check(reload, why);
+        } else {
+                control_fail(call, VARLINK_NO_RELOAD, json_object());
+                return;
+        }
+
+        control_reply(call, json_object());
+}
+
 /* --- The gate --- */
 
-static void roll_back(struct reload *reload)
+/* Has these count from now on: for the workers that are started, and for what the dispatcher does
+ * itself. */
+static void put_in_force(struct dispatcher *d, const struct settings *settings, char **argv)
+{
+        d->settings = settings;
+        d->context.process.argv = argv;
+        d->context.process.leave_batch = settings->scheduling_policy == SCHEDULING_OTHER;
+}
+
+/* The pool goes by the old settings as long as the trial goes on. */
+static void begin_trial(struct reload *reload, const struct settings *old, char **old_argv)
 {
         struct dispatcher *d = reload->dispatcher;
 
-        pool_abandon(&d->pool);
-        d->settings = reload->old;
-        d->pool.settings = reload->old;
-        d->context.process.argv = reload->old_argv;
-        d->context.process.leave_batch = reload->old->scheduling_policy == SCHEDULING_OTHER;
+        reload->new = d->settings;
+        d->context.trial_argv = d->context.process.argv;
+        d->context.trial_leaves_batch = d->context.process.leave_batch;
+        put_in_force(d, old, old_argv);
+        d->pool.settings = old;
         pool_settings_changed(&d->pool);
         connection_log_set(&d->connection_log);
 }
@@ -294,18 +364,17 @@ static void roll_back(struct reload *reload)
 void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
         char **old_argv, const char *trouble)
 {
+        struct dispatcher *d = reload->dispatcher;
+
         reload->call = call;
-        reload->old = old;
-        reload->old_argv = old_argv;
         if (!trouble) {
-                trouble = check_store(reload->dispatcher); /* for another WorkersMax= now */
-                if (trouble)
-                        roll_back(reload);
+                begin_trial(reload, old, old_argv);
+                trouble = check_store(d, reload->new); /* for another WorkersMax= */
         }
         if (trouble)
                 fail(reload, trouble);
         else
-                pool_try(&reload->dispatcher->pool);
+                pool_try(&d->pool, reload->new);
 }
 
 /* Returns the keys that changed, for JSON, and writes them into `text`. */
@@ -316,7 +385,7 @@ static json_t *list_changes(const struct reload *reload, char *text, size_t size
         size_t n = 0;
 
         text[0] = '\0';
-        if (settings_compare(reload->old, reload->dispatcher->settings, differ) < 0)
+        if (settings_compare(reload->dispatcher->settings, reload->new, differ) < 0)
                 return list;
 
         for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -340,6 +409,8 @@ static void succeed(struct reload *reload)
         uint32_t before = d->pool.state->generation, generation;
 
         pool_commit(&d->pool);
+        put_in_force(d, reload->new, d->context.trial_argv);
+        connection_log_set(&d->connection_log);
         kept_settings_forget(before);
         generation = d->pool.state->generation;
         journal_event(MESSAGE_RELOADED,
@@ -359,7 +430,7 @@ static void succeed(struct reload *reload)
 
 void reload_failed(struct reload *reload, const char *why)
 {
-        roll_back(reload);
+        pool_abandon(&reload->dispatcher->pool);
         fail(reload, why);
 }
 
@@ -368,7 +439,7 @@ void reload_passed(struct reload *reload)
         struct dispatcher *d = reload->dispatcher;
 
         /* Before the ledger says that the generation is in force: a crash in between has either. */
-        if (kept_settings_store(d->settings, d->pool.state->trial) < 0)
+        if (kept_settings_store(reload->new, d->pool.state->trial) < 0)
                 reload_failed(reload, "its settings cannot be kept for after a crash");
         else
                 succeed(reload);

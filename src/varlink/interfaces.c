@@ -104,11 +104,19 @@ static const char pool_text[] =
         "# Executes the program again, perhaps a newer one, with its settings read again, and starts\n"
         "# the next generation of workers. The answer comes when the first of them is ready: the\n"
         "# names of the settings that differ from before. Older workers end when their connections\n"
-        "# do. When this fails, everything is as it was.\n"
+        "# do. When this fails, everything is as it was. A reload that waits for its first worker\n"
+        "# fails when another one comes.\n"
         "method Reload() -> (generation: int, changed: []string)\n"
         "\n"
-        "# The settings cannot work, the workers do not start with them, or the instance is busy.\n"
-        "error ReloadFailed (reason: string)\n";
+        "# Has the reload that is under way fail.\n"
+        "method CancelReload() -> ()\n"
+        "\n"
+        "# The settings cannot work, the workers do not start with them, the instance is busy, or it\n"
+        "# was cancelled.\n"
+        "error ReloadFailed (reason: string)\n"
+        "\n"
+        "# There is no reload to cancel, or it has succeeded.\n"
+        "error NoReload ()\n";
 
 static const char service_text[] =
         "# What every Varlink service can tell of itself.\n"

@@ -28,22 +28,21 @@ int family_adopt(void)
 /* Returns the parent, or 0 where there is no such process. */
 static pid_t get_parent(pid_t pid)
 {
-        _cleanup_(fclosep) FILE *f = NULL;
-        char path[32], line[512];
+        char path[32], line[512] = "";
         const char *name_end;
         int parent;
+        FILE *f;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
         f = fopen(path, "re");
-        if (!f || !fgets(line, sizeof(line), f))
+        if (!f)
                 return 0;
+        line[fread(line, 1, sizeof(line) - 1, f)] = '\0';
+        (void)fclose(f);
 
         /* The name is in brackets, and may have any character, brackets too: proc_pid_stat(5). */
         name_end = strrchr(line, ')');
-        if (!name_end || sscanf(name_end, ") %*c %d", &parent) != 1)
-                return 0;
-
-        return parent;
+        return name_end && sscanf(name_end, ") %*c %d", &parent) == 1 ? parent : 0;
 }
 
 bool family_has(pid_t pid)
@@ -61,11 +60,14 @@ bool family_has(pid_t pid)
 
 static void kill_children(void)
 {
-        _cleanup_(fclosep) FILE *f = fopen("/proc/thread-self/children", "re");
+        FILE *f = fopen("/proc/thread-self/children", "re");
         int pid;
 
-        while (f && fscanf(f, "%d", &pid) == 1)
+        if (!f)
+                return;
+        while (fscanf(f, "%d", &pid) == 1)
                 (void)kill(pid, SIGKILL);
+        (void)fclose(f);
 }
 
 /* Returns false when there are none any more. */

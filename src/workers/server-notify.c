@@ -14,6 +14,8 @@
 #include "workers/family.h"
 #include "workers/server.h"
 
+#define HEAR_MAX 64 /* messages in one turn */
+
 /* Bits of server->told besides those of the fields */
 #define TOLD_STRANGER (UINT64_C(1) << 63)
 #define TOLD_OTHERS   (UINT64_C(1) << 62)
@@ -186,7 +188,8 @@ static void obey_field(struct server *server, const char *name, const char *valu
                 server->options.command[0], safe);
 }
 
-void server_obey(struct server *server, struct notification *message)
+/* Does what one message asks for. */
+static void obey(struct server *server, struct notification *message)
 {
         char *rest = message->text, *line;
 
@@ -208,4 +211,18 @@ void server_obey(struct server *server, struct notification *message)
                 *value++ = '\0';
                 obey_field(server, line, value);
         }
+}
+
+int server_hear(struct server *server)
+{
+        for (unsigned i = 0; i < HEAR_MAX; i++) {
+                struct notification message = {};
+                int r = notify_socket_receive(server->notify_fd, &message);
+
+                if (r <= 0)
+                        return r;
+                obey(server, &message);
+        }
+
+        return 0;
 }

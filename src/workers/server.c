@@ -22,7 +22,6 @@
 
 #define ABORT_USEC  (10 * USEC_PER_SEC) /* from SIGABRT to SIGKILL */
 #define STATUS_USEC (10 * USEC_PER_SEC) /* from one status in the journal to the next */
-#define HEAR_MAX    64                  /* messages in one turn */
 
 void server_say(const char *format, ...)
 {
@@ -35,11 +34,12 @@ void server_say(const char *format, ...)
         fprintf(stderr, "acceptd-listen: %s\n", text);
 }
 
-/* A process that is stopped gets it when it goes on, so it has to. */
+/* A process that is stopped gets it when it goes on, so it has to. SIGCONT goes first: one that is
+ * ending may be stopped by itself, as the leak checker of gcc does it, and would lose that. */
 static void send_signal(const struct server *server, int signal)
 {
-        (void)pidfd_send_signal(server->pidfd, signal, NULL, 0);
         (void)pidfd_send_signal(server->pidfd, SIGCONT, NULL, 0);
+        (void)pidfd_send_signal(server->pidfd, signal, NULL, 0);
 }
 
 void server_ask_to_end(struct server *server, int signal)
@@ -73,20 +73,6 @@ void server_become_ready(struct server *server)
 
         server->ready = true;
         server_feed_watchdog(server, 0);
-}
-
-int server_hear(struct server *server)
-{
-        for (unsigned i = 0; i < HEAR_MAX; i++) {
-                struct notification message;
-                int r = notify_socket_receive(server->notify_fd, &message);
-
-                if (r <= 0)
-                        return r;
-                server_obey(server, &message);
-        }
-
-        return 0;
 }
 
 int server_reap(struct server *server)

@@ -57,9 +57,6 @@ int server_start(struct server *server, const struct server_options *options);
 /* Hears what the program says. Returns 0 or -errno. */
 int server_hear(struct server *server);
 
-/* Does what one message asks for. */
-void server_obey(struct server *server, struct notification *message);
-
 /* It is up: its watchdog counts from now on. */
 void server_become_ready(struct server *server);
 

@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         life_settings(&l.settings);
         fuzz_expect(pool_init(&l.pool, &l.settings, &memory) == 0);
         l.pool.offers = RECORD_FEATURES;
-        pool_spawned(&l.pool, 0, 2, l.now);
+        pool_spawned(&l.pool, 0, 2, false, l.now);
         /* the bit is set where the first datagram is one record */
         features = size > 0 && data[0] & 4 ? RECORD_FEATURES : 0;
         fuzz_expect(pool_ready(&l.pool, 0, 8, features, l.now) == 0);

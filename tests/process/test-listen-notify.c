@@ -151,9 +151,14 @@ static void test_hung_program_answers_nothing(void **state)
 static void test_watchdog_is_triggered(void **state)
 {
         struct listen *l = *state;
+        pid_t pid;
 
-        listen_start(l, WORDS(), WORDS("say=READY=1", "say=WATCHDOG=trigger", "wait"));
+        listen_start(
+                l, WORDS(), WORDS("pid", "say=READY=1", "stop", "say=WATCHDOG=trigger", "wait"));
+        pid = listen_await_number(l, "pid");
         listen_await_ready(l);
+        listen_await_stop(pid);
+        assert_int_equal(kill(pid, SIGCONT), 0);
         listen_await_line(l, "has triggered its watchdog");
         expect_abort(l);
 }
@@ -202,12 +207,14 @@ static void test_status(void **state)
 
         listen_start(l, WORDS(),
                 WORDS("pid", "say=STATUS=one", "stop", "say=STATUS=one", "say=STATUS=t\033wo",
-                        "say=STATUS=three", "say=READY=1", "barrier", "exit=1"));
+                        "say=STATUS=three", "say=READY=1", "stop", "exit=1"));
         pid = listen_await_number(l, "pid");
         listen_await_line(l, "stub-server says: one");
         listen_await_stop(pid);
         assert_int_equal(kill(pid, SIGCONT), 0);
         listen_await_ready(l);
+        listen_await_stop(pid);
+        assert_int_equal(kill(pid, SIGCONT), 0);
         listen_await_line(l, "exited with status 1; its last status: three");
         listen_expect_exit(l, 1);
         assert_int_equal(listen_count(l, "says:"), 1);

@@ -57,6 +57,7 @@ static void test_line(void **state _unused_)
 
 static void test_failing_and_recovered(void **state _unused_)
 {
+        pool_spawned(&small.pool, 0, 4711, false, usec_now());
         assert_false(is_degraded());
         health_recovered(&health); /* it always was */
         health_failing(&health, "no program");
@@ -67,6 +68,17 @@ static void test_failing_and_recovered(void **state _unused_)
 
         health_recovered(&health);
         assert_int_equal(health.n_failed, 0);
+        assert_false(is_degraded());
+}
+
+/* It called itself ready, although nobody served and nobody would. */
+static void test_degraded_without_any_worker(void **state _unused_)
+{
+        health.is_ready = true;
+        assert_true(is_degraded());
+        expect("0/1 workers ready; connections: 0 open, 0 done, 0 failed, 0 lost; workers fail: none "
+               "runs");
+        pool_spawned(&small.pool, 0, 4711, false, usec_now());
         assert_false(is_degraded());
 }
 
@@ -123,6 +135,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 HEALTH(test_line),
                 HEALTH(test_failing_and_recovered),
+                HEALTH(test_degraded_without_any_worker),
                 HEALTH(test_not_degraded_with_all_workers),
                 HEALTH(test_long_trouble_is_cut),
                 HEALTH(test_ready_once),

@@ -88,6 +88,28 @@ static void the_most_workers_follow_the_least(void **state)
         settings_done(&s);
 }
 
+/* `WorkersMax=1` was refused where there are two processors, and accepted where there is one. */
+static void workers_max_alone_bounds_auto(void **state)
+{
+        _cleanup_(freep) char *message = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        settings_must_assign(&s, "WorkersMax=3");
+        settings_resolve(&s, 8);
+        assert_int_equal(s.workers, 3);
+        assert_int_equal(settings_check(&s, &message), 0);
+        settings_done(&s);
+
+        settings_init(&s);
+        settings_must_assign(&s, "WorkersMax=3");
+        settings_resolve(&s, 2);
+        assert_int_equal(s.workers, 2);
+        assert_int_equal(s.workers_max, 3);
+        settings_done(&s);
+}
+
 /* Each setting about connections has no meaning then, and says so. */
 static void workers_that_accept_leave_nothing_to_count(void **state)
 {
@@ -144,7 +166,7 @@ static void workers_that_accept_are_printed_without_the_rest(void **state)
         assert_non_null(strstr(text, "\nAccept=no\n"));
         assert_non_null(strstr(text, "\nWatchdogSec=0\n"));
         assert_null(strstr(text, "Connections"));
-        assert_null(strstr(text, "WorkersMax"));
+        assert_null(strstr(text, "WorkersSpare"));
         settings_done(&s);
 }
 
@@ -272,6 +294,7 @@ int main(void)
                 cmocka_unit_test(auto_becomes_the_number_of_cpus),
                 cmocka_unit_test(delay_must_have_room_to_grow),
                 cmocka_unit_test(the_most_workers_follow_the_least),
+                cmocka_unit_test(workers_max_alone_bounds_auto),
                 cmocka_unit_test(workers_that_accept_leave_nothing_to_count),
                 cmocka_unit_test(workers_that_accept_need_a_command),
                 cmocka_unit_test(workers_that_accept_are_printed_without_the_rest),

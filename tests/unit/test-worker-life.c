@@ -47,7 +47,7 @@ static int on_end(sd_event_source *source _unused_, int fd _unused_, uint32_t re
 static void start_one(char **argv)
 {
         life.pool.context.process = make_template(argv);
-        assert_int_equal(worker_start(life.worker), 0);
+        assert_int_equal(worker_start(life.worker, false), 0);
         assert_int_equal(small_pool_state(life.worker), WORKER_STARTING);
 }
 
