@@ -380,7 +380,6 @@ static int do_reload(const struct arguments *a, char **names)
         }
         if (r < 0)
                 return explain_reload(a, name, r);
-
         if (a->json)
                 return print_json(parameters);
         printf("Generation %" JSON_INTEGER_FORMAT " of the workers is starting.\n",
