@@ -5,8 +5,8 @@
  * Every message of the dispatcher: its name here, its MESSAGE_ID, its priority. The texts for
  * `journalctl -x` stand under the same ids in systemd/acceptd.catalog; a test compares the two.
  *
- * CONNECTION_ENDED alone is LOG_DEBUG: journald counts what is too much for each class of priorities
- * apart, and what comes with each connection would take the place of all others.
+ * CONNECTION_ENDED alone is LOG_DEBUG: journald counts what is too much for each class of
+ * priorities apart, and what comes with each connection would take the place of all others.
  */
 
 #define MESSAGES(X)                                                                                \
