@@ -220,31 +220,16 @@ static void test_check(void **state)
         assert_null(h->notify.text);
 }
 
-/* Not at the first connection, and not as an error of a worker's */
-static void check_of_command(struct harness *h, const char *command, const char *why)
+/* With where it stands, and folders are no programs, though they have the x bit. */
+static void test_check_of_a_program_that_is_a_folder(void **state)
 {
+        struct harness *h = *state;
         const char *path = path_of(h, "some.conf");
-        char text[256];
 
-        (void)snprintf(text, sizeof(text), "[Worker]\nCommand=%s --fast\n", command);
-        write_file(path, text);
-        harness_start(h, .arguments = WORDS("-c", path, "--check"), .command = WORDS(NULL));
-        check_refused(h, "some.conf:2: Command=", command, why);
-}
-
-static void test_check_of_a_command_that_is_missing(void **state)
-{
-        check_of_command(*state, "/nonexistent/worker", "No such file");
-}
-
-static void test_check_of_a_command_that_is_not_executable(void **state)
-{
-        check_of_command(*state, "/etc/passwd", "Permission denied");
-}
-
-static void test_check_of_a_command_that_is_a_folder(void **state)
-{
-        check_of_command(*state, "/etc", "directory");
+        write_file(path, "[Worker]\nCommand=/etc --fast\n");
+        harness_start(h, .arguments = WORDS("-c", path, "--check"), .command = WORDS());
+        harness_expect_exit(h, 78);
+        assert_int_equal(harness_count_lines(h, "some.conf:2: Command=/etc: Is a directory"), 1);
 }
 
 static void test_check_of_bad_settings(void **state)
@@ -336,9 +321,7 @@ int main(void)
                 HARNESS_TEST(test_check_of_a_missing_program),
                 HARNESS_TEST(test_check_of_a_program_that_may_not_be_executed),
                 HARNESS_TEST(test_check),
-                HARNESS_TEST(test_check_of_a_command_that_is_missing),
-                HARNESS_TEST(test_check_of_a_command_that_is_not_executable),
-                HARNESS_TEST(test_check_of_a_command_that_is_a_folder),
+                HARNESS_TEST(test_check_of_a_program_that_is_a_folder),
                 HARNESS_TEST(test_check_of_bad_settings),
                 HARNESS_TEST(test_settings_are_in_force),
                 HARNESS_TEST(test_echo_is_the_default),
