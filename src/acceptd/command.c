@@ -11,8 +11,6 @@
 #include "acceptd/command.h"
 #include "base/executable.h"
 
-#define ECHO_WORKER "acceptd-echo"
-
 /* The folder of the bundled workers: beside this program where that was not installed. */
 static const char *find_folder(char buffer[static PATH_MAX])
 {
@@ -25,20 +23,17 @@ static const char *find_folder(char buffer[static PATH_MAX])
 
         buffer[n] = '\0';
         folder = dirname(buffer);
-        if (executable_find(ECHO_WORKER, folder, &echo) < 0)
+        if (executable_find(COMMAND_ECHO, folder, &echo) < 0)
                 return ACCEPTD_LIBEXECDIR;
 
         return folder;
 }
 
-char *command_find_echo(void)
+char *command_find_bundled(const char *name)
 {
         char buffer[PATH_MAX], *path;
 
-        if (asprintf(&path, "%s/" ECHO_WORKER, find_folder(buffer)) < 0)
-                return NULL;
-
-        return path;
+        return asprintf(&path, "%s/%s", find_folder(buffer), name) < 0 ? NULL : path;
 }
 
 int command_resolve(struct settings *s, char **ret_message)

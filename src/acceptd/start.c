@@ -41,6 +41,21 @@ int start_refuse(const char *message, int error)
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
+/* Returns the program that confines workers, for the caller to free, or NULL: they serve without.
+ */
+static char *find_confine(void)
+{
+        char *path = command_find_bundled("acceptd-confine");
+
+        if (path && access(path, X_OK) == 0)
+                return path;
+
+        (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, path ? -errno : -ENOMEM,
+                "Workers are not confined: %s: %m", path ?: "acceptd-confine");
+        free(path);
+        return NULL;
+}
+
 /* The setting that says how many workers there can be. */
 static const char *name_of_most(const struct settings *s)
 {
@@ -50,7 +65,8 @@ static const char *name_of_most(const struct settings *s)
 /* Makes sure that the descriptors of all workers fit the limit, raised as far as it goes. */
 static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
 {
-        uint64_t needed = FDS_OWN + n_listeners + (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
+        uint64_t needed = FDS_OWN + (s->accept ? 1 : 2) * n_listeners +
+                          (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -138,6 +154,18 @@ static int check_room(
         return 0;
 }
 
+/* Whose sockets are non-blocking, who has them in the loop, what a ready worker means: with Accept=
+ * all of it changes, and could not be changed back for those who already have the sockets. */
+static void check_accept(struct start *start)
+{
+        if (!start->old || start->old->accept == start->settings->accept)
+                return;
+
+        start->trouble = "Accept= cannot be changed by a reload, only by a restart of the service "
+                         "(clients wait meanwhile)";
+        start->settings = TAKE_PTR(start->old);
+}
+
 static void free_listeners(struct listener *listeners, size_t n)
 {
         for (size_t i = 0; i < n; i++)
@@ -181,23 +209,24 @@ static char *explain_no_socket(const char *listen_pid)
 }
 
 /* Takes the listeners out of what was inherited. Returns 0 or -errno. */
-static int collect_listeners(struct inheritance *inheritance, const char *listen_pid,
-        struct listener **ret_listeners, size_t *ret_n, char **ret_message)
+static int collect_listeners(const struct start *start, struct listener **ret_listeners,
+        size_t *ret_n, char **ret_message)
 {
-        struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
+        struct listener *listeners = calloc(start->inheritance->n + 1, sizeof(*listeners));
         size_t n = 0;
         int r;
 
         if (!listeners)
                 return -ENOMEM;
 
-        r = inheritance_check(inheritance, ret_message);
-        for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
-                const char *name = inheritance_get_listener(inheritance, i);
+        r = inheritance_check(start->inheritance, ret_message);
+        for (size_t i = 0; r >= 0 && i < start->inheritance->n; i++) {
+                const char *name = inheritance_get_listener(start->inheritance, i);
 
                 if (name)
-                        r = listener_init(&listeners[n++], TAKE_FD(inheritance->entries[i].fd),
-                                name, ret_message);
+                        r = listener_init(&listeners[n++],
+                                TAKE_FD(start->inheritance->entries[i].fd), name,
+                                start->settings->accept, ret_message);
         }
 
         if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
@@ -206,7 +235,7 @@ static int collect_listeners(struct inheritance *inheritance, const char *listen
                 r = -ENOSPC;
         }
         if (r >= 0 && n == 0) {
-                *ret_message = explain_no_socket(listen_pid);
+                *ret_message = explain_no_socket(start->listen_pid);
                 r = -ENOTCONN;
         }
         if (r < 0) {
@@ -359,7 +388,7 @@ static int run(
 int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = command_find_echo();
+        _cleanup_(freep) char *echo = command_find_bundled(COMMAND_ECHO), *confine = NULL;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -373,7 +402,8 @@ int start_serving(struct start *start)
         block_signals();
         process_set_batch();
         oom_open(NULL);
-        r = collect_listeners(start->inheritance, start->listen_pid, &listeners, &n, &message);
+        check_accept(start);
+        r = collect_listeners(start, &listeners, &n, &message);
         if (r >= 0)
                 r = check_room(start, listeners, n, &message);
         if (r < 0) {
@@ -381,9 +411,11 @@ int start_serving(struct start *start)
                 return start_refuse(message, r);
         }
 
+        confine = find_confine();
         dispatcher_init(&d, start->settings, start->old, listeners, n);
         r = set_up(&d, start, echo_argv);
         if (r >= 0) {
+                d.context.process.confine = confine;
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);

@@ -28,6 +28,7 @@
  *   worker.c          one worker: its process, what it says, its end
  *   worker-log.c      what the journal says of it
  *   channel.c         the socket pair to one worker
+ *   lending.c         listening sockets that the workers have, with Accept=no
  *   health.c          what the service manager is told
  *   connection-log.c  a message for each connection
  *   ledger.c          the memory of the pool, which outlives this process
@@ -39,6 +40,7 @@
 #include <inttypes.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/lending.h"
 #include "os/journal.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
@@ -75,7 +77,7 @@ static void start_failed(struct dispatcher *d, bool on_trial, const char *troubl
 static void do_spawn(void *userdata, uint32_t row)
 {
         struct dispatcher *d = userdata;
-        char trouble[HEALTH_TROUBLE_MAX];
+        char trouble[WORKER_TROUBLE_MAX];
         int r;
 
         if (!pool_may_spawn(&d->pool, usec_now()))
@@ -84,8 +86,7 @@ static void do_spawn(void *userdata, uint32_t row)
         r = worker_start(&d->workers[row]);
         if (r < 0) {
                 pool_spawn_failed(&d->pool, usec_now());
-                (void)snprintf(trouble, sizeof(trouble), "cannot start %s: %s",
-                        d->context.process.argv[0], strerror(-r));
+                worker_format_not_started(&d->context, -r, trouble);
                 start_failed(d, d->pool.state->trial, trouble);
         }
 }
@@ -95,6 +96,11 @@ static void do_drain(void *userdata, uint32_t row, enum pool_drain reason)
         struct dispatcher *d = userdata;
 
         worker_drain(&d->workers[row], reason);
+}
+
+static void do_pass(void *userdata, uint32_t row _unused_)
+{
+        trial_ends(userdata, NULL);
 }
 
 static void do_terminate(void *userdata, uint32_t row)
@@ -178,6 +184,7 @@ static int do_listen(void *userdata, bool on)
 static const struct pool_deeds deeds = {
         .spawn = do_spawn,
         .drain = do_drain,
+        .pass = do_pass,
         .terminate = do_terminate,
         .abort = do_abort,
         .kill = do_kill,
@@ -254,6 +261,16 @@ static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32
         return dispatcher_carry_out(d);
 }
 
+/* Of a listener that is lent, where there is nothing else to wait for. */
+static int on_hang_up(
+        sd_event_source *source, int fd _unused_, uint32_t revents _unused_, void *userdata)
+{
+        struct listener *l = userdata;
+        struct dispatcher *d = l->userdata;
+
+        return lending_mend(l, &d->pool) ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
 static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
         uint32_t revents _unused_, void *userdata)
 {
@@ -266,7 +283,9 @@ static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
                 return r;
         if (r > 0) {
                 health_ready(&d->health);
-                if (pool_is_on_trial(&d->pool, w->row))
+                if (!d->settings->accept)
+                        lending_note(d->pool.state, d->listeners, d->n_listeners);
+                else if (pool_is_on_trial(&d->pool, w->row))
                         trial_ends(d, NULL);
         }
 
@@ -309,10 +328,12 @@ static int add_listeners(struct dispatcher *d)
                 l->index = (uint16_t)r;
                 l->userdata = d;
 
-                r = loop_add_io(&d->loop, &l->source, l->fd, on_listener, l, PRIORITY_LISTENER);
+                r = loop_add_io(&d->loop, &l->source, l->fd,
+                        d->settings->accept ? on_listener : on_hang_up, l, PRIORITY_LISTENER);
                 if (r < 0)
                         return r;
-                r = sd_event_source_set_enabled(l->source, SD_EVENT_OFF);
+                r = d->settings->accept ? sd_event_source_set_enabled(l->source, SD_EVENT_OFF)
+                                        : sd_event_source_set_io_events(l->source, 0);
                 if (r < 0)
                         return r;
         }
@@ -347,8 +368,15 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
         r = process_template_init(&d->context.process, argv, instance, names, RECORD_FEATURES);
         if (r < 0)
                 return r;
-        d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
         d->pool.offers = RECORD_FEATURES;
+        d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
+
+        if (!d->settings->accept) {
+                lending_restore(d->pool.state, d->listeners, d->n_listeners);
+                r = lending_set_up(&d->context.process, d->listeners, d->n_listeners);
+                if (r < 0)
+                        return r;
+        }
 
         d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
         if (!d->workers)
@@ -431,9 +459,12 @@ int dispatcher_run(struct dispatcher *d)
 
 int dispatcher_stop(struct dispatcher *d)
 {
-        journal_event(MESSAGE_STOPPING,
-                JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
-                "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
+        if (d->settings->accept)
+                journal_event(MESSAGE_STOPPING,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
+                        "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
+        else
+                journal_event(MESSAGE_STOPPING, NULL, "Stopping.");
         trial_ends(d, "the instance is stopping");
         pool_stop(&d->pool, usec_now());
         health_stopping(&d->health);

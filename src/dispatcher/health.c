@@ -32,6 +32,8 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
                 (void)snprintf(text, STATUS_MAX / 2, "; workers fail: %s", h->trouble);
                 return;
         }
+        if (!h->pool->settings->accept)
+                return;
 
         if (h->is_exhausted)
                 trouble = "; out of descriptors or memory, new connections wait";
@@ -45,18 +47,20 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
 void health_format(const struct health *h, char *text)
 {
         const struct counters *c = h->pool->counters;
-        char trouble[STATUS_MAX / 2] = "";
+        char trouble[STATUS_MAX / 2] = "", connections[STATUS_MAX / 4] = "";
         struct pool_figures f;
 
         pool_get_figures(h->pool, &f);
         if (!h->pool->stopping)
                 format_trouble(h, &f, trouble);
-        (void)snprintf(text, STATUS_MAX,
-                "%s%" PRIu32 "/%" PRIu32 " workers ready; connections: %" PRIu32 " open, %" PRIu64
-                " done, %" PRIu64 " failed, %" PRIu64 " lost%s",
+        if (h->pool->settings->accept)
+                (void)snprintf(connections, sizeof(connections),
+                        "; connections: %" PRIu32 " open, %" PRIu64 " done, %" PRIu64
+                        " failed, %" PRIu64 " lost",
+                        f.open, c->done, c->failed, c->lost);
+        (void)snprintf(text, STATUS_MAX, "%s%" PRIu32 "/%" PRIu32 " workers ready%s%s",
                 h->pool->stopping ? "Stopping: " : "", f.workers_ready,
-                MAX(f.workers, h->pool->settings->workers), f.open, c->done, c->failed, c->lost,
-                trouble);
+                MAX(f.workers, h->pool->settings->workers), connections, trouble);
 }
 
 static void send_status(struct health *h)
@@ -156,6 +160,15 @@ void health_log_counters(const struct pool *pool, enum message message)
 {
         const struct counters *c = pool->counters;
         struct pool_figures f;
+
+        if (!pool->settings->accept) {
+                journal_event(message, NULL, "%s",
+                        message == MESSAGE_STOPPED
+                                ? "Stopped."
+                                : "The workers accept by themselves (Accept=no): "
+                                  "there are no counters.");
+                return;
+        }
 
         pool_get_figures(pool, &f);
         journal_event(message,

@@ -171,6 +171,12 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "HELD for a question that was not asked";
                 return r == 0 ? NULL : "HELD for a connection that it does not have";
 
+        case RECORD_NOT_STARTED:
+                if (!was_starting || w->start_error != 0)
+                        return "NOT_STARTED after it was ready, or twice";
+                w->start_error = (int)record->value;
+                return NULL;
+
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
@@ -237,6 +243,18 @@ static uint32_t count_received(struct worker *w)
         return open - MIN(open, queued);
 }
 
+/* Its program could not be executed. Then the trouble says it all. */
+static bool was_not_started(struct worker *w, enum worker_state before)
+{
+        return before == WORKER_STARTING && w->start_error != 0;
+}
+
+void worker_format_not_started(const struct worker_context *context, int error, char *text)
+{
+        (void)snprintf(text, WORKER_TROUBLE_MAX, "cannot start %s: %s", context->process.argv[0],
+                strerror(error));
+}
+
 bool worker_end(struct worker *w, const char *told, char *ret_trouble)
 {
         struct process_end end = process_reap(w->pid, w->pidfd);
@@ -255,11 +273,16 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 (void)snprintf(
                         words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
         worker_log_taken(w, pool_of(w)->workers[w->row].taken);
-        (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
-                pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one", words);
+        if (was_not_started(w, before))
+                worker_format_not_started(w->context, w->start_error, ret_trouble);
+        else
+                (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
+                        pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
+                        words);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
-        if (!failed || before != WORKER_STARTING || !streq(ret_trouble, told))
+        if (!was_not_started(w, before) &&
+                (!failed || before != WORKER_STARTING || !streq(ret_trouble, told)))
                 worker_log_end(w, &end, words, before, had);
         if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
@@ -290,6 +313,7 @@ int worker_start(struct worker *w)
         int r;
 
         w->number = pool_next_number(pool);
+        w->start_error = 0;
         w->has_old_names = false;
         r = channel_open(&w->channel);
         if (r < 0)

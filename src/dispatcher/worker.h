@@ -31,6 +31,7 @@ struct worker {
         uint64_t number;
         pid_t pid;
         int pidfd;
+        int start_error;    /* errno: its program could not be executed */
         bool has_old_names; /* in the descriptor store: store_forget_old_worker() */
         struct channel channel;
         sd_event_source *channel_source;
@@ -56,6 +57,9 @@ int worker_hear(struct worker *w);
  * trouble, and logged once: `told` is the last one, or "". */
 #define WORKER_TROUBLE_MAX 128
 bool worker_end(struct worker *w, const char *told, char *ret_trouble);
+
+/* Writes that the workers' program cannot be executed, and why (errno), with room as above. */
+void worker_format_not_started(const struct worker_context *context, int error, char *text);
 
 /* Returns 0 or -errno. */
 int worker_ask(struct worker *w, enum pool_question question);

@@ -33,6 +33,7 @@
         X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_DEBUG)                         \
         X(POOL_DEGRADED, "c6d2ba80d097402fa79b1cf7e275028c", LOG_WARNING)                          \
         X(POOL_RECOVERED, "c10192da810a4fb4a69e517025520033", LOG_NOTICE)                          \
+        X(LISTENER_SHUT_DOWN, "6f0b1f0c6a7f4a2cb3a84f4c0f6f7b51", LOG_ERR)                         \
         X(EXHAUSTED, "704c8e38a70c4b9981eddfa75caee1d8", LOG_WARNING)                              \
         X(RELOADED, "71d00fd87f4b40aeb527b086de6f4738", LOG_INFO)                                  \
         X(RELOAD_FAILED, "761dede703da462d84d57e6d129853b4", LOG_ERR)                              \

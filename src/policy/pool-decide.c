@@ -145,6 +145,21 @@ static bool starts_in_vain(const struct pool *pool, uint32_t row)
         }
 }
 
+/* With Accept=no: backoff and reload wait for it. */
+static void decide_proof(struct pool *pool, uint32_t row, usec_t now, struct pool_decision *d)
+{
+        usec_t at = pool_get_proof_time(pool, row);
+
+        if (now < at) {
+                pool_wake(d, at);
+                return;
+        }
+
+        pool_proved(pool, row);
+        if (pool_is_on_trial(pool, row))
+                pool_act(pool, d, (struct pool_action){ .type = POOL_PASS, .row = row });
+}
+
 static void decide_worker(
         struct pool *pool, uint32_t row, bool drain, usec_t now, struct pool_decision *d)
 {
@@ -157,6 +172,7 @@ static void decide_worker(
         /* Before the drain: after it, nothing can be asked. */
         if (record->state == WORKER_READY)
                 decide_questions(pool, row, now, d);
+        decide_proof(pool, row, now, d);
 
         if (drain && record->state == WORKER_READY) {
                 pool_act(pool, d,

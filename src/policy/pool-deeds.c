@@ -16,6 +16,9 @@ static int carry_out(
         case POOL_DRAIN:
                 deeds->drain(userdata, action->row, action->drain);
                 return 0;
+        case POOL_PASS:
+                deeds->pass(userdata, action->row);
+                return 0;
         case POOL_TERMINATE:
                 deeds->terminate(userdata, action->row);
                 return 0;

@@ -77,6 +77,13 @@ static inline bool pool_worker_is_paused(const struct pool_worker *w)
         return w->record->flags & ROW_PAUSED;
 }
 
+/* Nobody but the workers sees connections with Accept=no. There, one is of use when it has been
+ * ready for some time. Returns when that will be, or USEC_INFINITY. */
+usec_t pool_get_proof_time(const struct pool *pool, uint32_t row);
+
+/* That time has come. */
+void pool_proved(struct pool *pool, uint32_t row);
+
 /* --- Deciding --- */
 
 struct census {

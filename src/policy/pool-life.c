@@ -12,6 +12,10 @@
 /* More READYs than this in a second are a flood. */
 #define READYS_PER_SEC 10
 
+/* As long as a program that cannot serve commonly takes to find that out and to end, although it
+ * has said READY: gunicorn does, whose master is ready before it has loaded the application. */
+#define PROOF_USEC (2 * USEC_PER_SEC)
+
 static usec_t timeout_of(const struct pool *pool, enum worker_timeout timeout)
 {
         const struct settings *settings = pool->settings;
@@ -114,7 +118,7 @@ int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, uint32_t feat
         note_ready(w->record, MIN(capacity, pool->settings->connections_per_worker), features);
         if (w->record->state == WORKER_STARTING) {
                 backoff_ready(&pool->backoff, w->record->started_at);
-                w->answered_at = now;
+                w->answered_at = w->ready_at = now;
         }
         pool_heard(pool, row);
         happened(pool, row, WORKER_SAYS_READY, now);
@@ -168,6 +172,25 @@ void pool_killed(struct pool *pool, uint32_t row, usec_t now)
         happened(pool, row, WORKER_GOT_KILLED, now);
 }
 
+usec_t pool_get_proof_time(const struct pool *pool, uint32_t row)
+{
+        const struct pool_worker *w = &pool->workers[row];
+
+        if (pool->settings->accept || w->record->state != WORKER_READY)
+                return USEC_INFINITY;
+
+        return usec_add(w->ready_at, MIN(PROOF_USEC, pool->settings->restart_max_delay));
+}
+
+void pool_proved(struct pool *pool, uint32_t row)
+{
+        struct pool_worker *w = &pool->workers[row];
+
+        if (!w->served)
+                backoff_served(&pool->backoff, w->record->started_at);
+        w->served = true;
+}
+
 /* A worker that had connections for longer than the next start would wait was of use, also if none
  * of them came to its end. */
 static bool was_of_use(const struct pool *pool, const struct pool_worker *w, usec_t now)
@@ -182,8 +205,9 @@ bool pool_exited(struct pool *pool, uint32_t row, usec_t now)
 {
         struct pool_worker *w = &pool->workers[row];
         bool was_ready = w->record->capacity > 0;
+        bool proved = now >= pool_get_proof_time(pool, row);
         bool soon = now - w->record->started_at < pool->settings->restart_max_delay;
-        bool of_use = was_of_use(pool, w, now);
+        bool of_use = proved || was_of_use(pool, w, now);
         /* Others say nothing about the workers that are started now. */
         bool counts = !pool->stopping && !w->leaves && pool_age(pool, row) == POOL_CURRENT;
         bool failed = counts && !of_use && (!was_ready || soon);

@@ -21,8 +21,8 @@ static bool may_take_more(const struct pool *pool)
 
 bool pool_may_accept(const struct pool *pool)
 {
-        return may_take_more(pool) && pool->n_in_hand == 0 && pool->n_taking_back == 0 &&
-               pool->paused_until == 0 && !pool->stopping;
+        return pool->settings->accept && may_take_more(pool) && pool->n_in_hand == 0 &&
+               pool->n_taking_back == 0 && pool->paused_until == 0 && !pool->stopping;
 }
 
 struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now)

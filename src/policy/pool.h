@@ -85,6 +85,7 @@ struct pool_worker {
         uint32_t open;             /* slots that name this worker */
         uint32_t heap_position;
         uint64_t last_chosen; /* number of the choice; 0: never */
+        usec_t ready_at;      /* where the dispatcher does not accept; 0: adopted */
         usec_t blocked_until; /* its channel was full; 0: it was not */
         usec_t readys_since;  /* begin of the second in which n_readys are counted */
         uint32_t n_readys;
@@ -121,6 +122,7 @@ struct pool_worker {
 enum pool_action_type {
         POOL_SPAWN,
         POOL_DRAIN,
+        POOL_PASS, /* it is on trial, and has proved itself without connections: Accept=no */
         POOL_TERMINATE,
         POOL_ABORT, /* it hangs */
         POOL_KILL,
@@ -208,8 +210,9 @@ struct pool_state {
         uint32_t ending;          /* enum outcome of the slot that is being released */
         uint32_t stopping;        /* bool; then nobody is to take over from here */
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
-        uint32_t unused;
-        uint64_t reserved[8]; /* zeros, for later versions */
+        uint32_t noted;           /* bool: what follows is */
+        uint64_t nonblocking;     /* listeners that workers have left so, by their index */
+        uint64_t reserved[7];     /* zeros, for later versions */
 #ifdef LEDGER_TEST_GROWN
         uint64_t grown[5];
 #endif
@@ -404,7 +407,8 @@ uint32_t pool_queue_done(struct pool *pool, uint32_t row);
 /* --- pool-generation.c: reloads --- */
 
 /*
- * Tries the next generation: one worker of it is started. When that is READY, the caller says
+ * Tries the next generation: one worker of it is started. When that is READY (with Accept=no, when
+ * it has proved itself: POOL_PASS), the caller says
  * pool_commit(): from then on the old workers are drained, each when a new one is READY. When its
  * start fails, pool_abandon(): everything is as it was. While a trial goes on, the old workers
  * serve.
@@ -430,6 +434,7 @@ void pool_stop(struct pool *pool, usec_t now);
 struct pool_deeds {
         void (*spawn)(void *userdata, uint32_t row); /* after pool_may_spawn() only */
         void (*drain)(void *userdata, uint32_t row, enum pool_drain reason);
+        void (*pass)(void *userdata, uint32_t row);
         void (*terminate)(void *userdata, uint32_t row);
         void (*abort)(void *userdata, uint32_t row);
         void (*kill)(void *userdata, uint32_t row);

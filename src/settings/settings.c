@@ -315,9 +315,52 @@ static int complain_of_pair(
         return message_end(&m, ret_message);
 }
 
+/* Set, and without a meaning where workers accept. WorkersMax= may say what it would be anyway. */
+static bool is_in_vain(const struct settings *s, size_t i)
+{
+        return settings_table[i].needs_accept && s->sources[i] &&
+               !(i == SETTING_WORKERS_MAX && s->workers_max == s->workers);
+}
+
+/* Accept=no */
+static int check_without_accept(const struct settings *s, char **ret_message)
+{
+        size_t i = 0;
+        struct message m;
+        int r;
+
+        while (i < SETTING_COUNT && !is_in_vain(s, i))
+                i++;
+        if (i == SETTING_COUNT && s->command)
+                return 0;
+
+        r = message_begin(&m);
+        if (r < 0)
+                return r;
+
+        if (i < SETTING_COUNT) {
+                print_value(s, i, m.f);
+                fprintf(m.f, " (%s) is about connections, which workers accept unseen with ",
+                        source_of(s, i));
+        } else {
+                fputs("Command= is not set, and the echo worker does not accept as it has to with ",
+                        m.f);
+        }
+        print_value(s, SETTING_ACCEPT, m.f);
+        fprintf(m.f, " (%s)", source_of(s, SETTING_ACCEPT));
+        return message_end(&m, ret_message);
+}
+
 int settings_check(const struct settings *s, char **ret_message)
 {
         *ret_message = NULL;
+
+        if (!s->accept) {
+                int r = check_without_accept(s, ret_message);
+
+                if (r < 0)
+                        return r;
+        }
 
         if (s->workers_max < s->workers)
                 return complain_of_pair(
@@ -339,6 +382,8 @@ int settings_print(const struct settings *s, FILE *f)
         for (size_t i = 0; i < SETTING_COUNT; i++) {
                 const struct settings_row *row = &settings_table[i];
 
+                if (row->needs_accept && !s->accept)
+                        continue;
                 if (!section || !streq(row->section, section))
                         fprintf(f, "%s[%s]\n", section ? "\n" : "", row->section);
                 section = row->section;

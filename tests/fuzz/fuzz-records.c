@@ -24,6 +24,8 @@ static int hear_record(struct pool *pool, const struct record *record, usec_t no
                 return pool_pong(pool, 0, record->value, now);
         case RECORD_HELD:
                 return pool_held(pool, 0, record->id);
+        case RECORD_NOT_STARTED:
+                return 0; /* it is for the words of a failed start */
         case RECORD_FAILED:
                 if (!(pool->workers[0].record->features & RECORD_FEATURE_FAILED))
                         return 1;

@@ -9,6 +9,7 @@ void life_settings(struct settings *s)
         *s = (struct settings){
                 .workers = 2,
                 .workers_max = 3,
+                .accept = true,
                 .workers_spare = 1,
                 .worker_idle_timeout = USEC_PER_SEC,
                 .reload_drain_timeout = USEC_PER_SEC,
@@ -168,9 +169,17 @@ static int listen(void *userdata _unused_, bool on _unused_)
         return 0;
 }
 
+static void pass(void *userdata, uint32_t row _unused_)
+{
+        struct life *l = userdata;
+
+        pool_commit(&l->pool);
+}
+
 static const struct pool_deeds deeds = {
         .spawn = spawn,
         .drain = drain,
+        .pass = pass,
         .terminate = terminate,
         .abort = abort_worker,
         .kill = kill_worker,

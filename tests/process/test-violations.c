@@ -114,6 +114,11 @@ static void test_wrong_way_type(void **state)
         check(*state, "wrong-way", "type", EXPECT_LOST);
 }
 
+static void test_not_started_after_ready(void **state)
+{
+        check(*state, "type 22", "NOT_STARTED", EXPECT_LOST);
+}
+
 static void test_ready_without_capacity(void **state)
 {
         check(*state, "ready 0", "capacity", EXPECT_LOST);
@@ -262,6 +267,7 @@ int main(void)
                 HARNESS_TEST(test_version_0),
                 HARNESS_TEST(test_unknown_type),
                 HARNESS_TEST(test_wrong_way_type),
+                HARNESS_TEST(test_not_started_after_ready),
                 HARNESS_TEST(test_ready_without_capacity),
                 HARNESS_TEST(test_flood_of_ready),
                 HARNESS_TEST(test_flood_of_done),

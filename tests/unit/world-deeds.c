@@ -241,9 +241,16 @@ static int listen(void *userdata, bool on)
         return 0;
 }
 
+/* The world's pools accept. */
+static void pass(void *userdata, uint32_t row _unused_)
+{
+        world_expect(userdata, false);
+}
+
 const struct pool_deeds world_deeds = {
         .spawn = spawn,
         .drain = drain,
+        .pass = pass,
         .terminate = terminate,
         .abort = abort_worker,
         .kill = kill_worker,

@@ -29,6 +29,7 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
         w->settings = (struct settings){
                 .workers = workers,
                 .workers_max = workers,
+                .accept = true,
                 .worker_idle_timeout = 60 * USEC_PER_SEC,
                 .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
