@@ -280,7 +280,7 @@ install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sb
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
 # What units run
-HELPERS := check-instance pace-restarts
+HELPERS := check-instance close-for-good pace-restarts
 PAGES   := $(wildcard man/*.[1-8])
 
 install: all

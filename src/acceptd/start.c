@@ -19,6 +19,7 @@
 #include "os/oom.h"
 #include "os/store.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-listeners.h"
 #include "takeover/kept-settings.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
@@ -27,7 +28,7 @@
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
 
-static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGWINCH };
 
 int start_refuse(const char *message, int error)
 {
@@ -70,12 +71,13 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
         return -ENOSPC;
 }
 
+/* Each may come twice: from its socket unit, and from the store. */
 static size_t count_bytes(const struct listener *listeners, size_t n)
 {
         size_t bytes = 0;
 
         for (size_t i = 0; i < n; i++)
-                bytes += strlen(listeners[i].name) + 1;
+                bytes += 2 * (strlen(listeners[i].name) + 1) + strlen(STORE_LISTENER);
 
         return bytes + sizeof(STORE_CONTROL);
 }
@@ -87,7 +89,7 @@ static int check_store(
         const struct settings *s, const struct listener *listeners, size_t n, char **ret_message)
 {
         uint64_t workers = 2 * (uint64_t)s->workers_max + 1;
-        uint64_t needed = STORE_OWN + STORE_PER_WORKER * workers;
+        uint64_t needed = STORE_OWN + n + STORE_PER_WORKER * workers;
         uint64_t size = store_get_size();
         size_t bytes = store_count_bytes(workers, 2 * (uint64_t)pool_rows_needed(s)) +
                        count_bytes(listeners, n);
@@ -135,87 +137,6 @@ static int check_room(
 
         start->trouble = *ret_message ?: strerror(-r);
         start->settings = TAKE_PTR(start->old);
-        return 0;
-}
-
-static void free_listeners(struct listener *listeners, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                listener_done(&listeners[i]);
-        free(listeners);
-}
-
-static size_t count_names(const struct listener *listeners, size_t n)
-{
-        size_t names = 0;
-
-        for (size_t i = 0; i < n; i++) {
-                size_t k = 0;
-
-                while (k < i && !streq(listeners[k].name, listeners[i].name))
-                        k++;
-                names += k == i;
-        }
-
-        return names;
-}
-
-/* Returns what is wrong where there is no listener, or NULL without memory. `listen_pid` is for
- * whom sockets were passed, or NULL: a shell in between has another number. */
-static char *explain_no_socket(const char *listen_pid)
-{
-        char *text;
-
-        if (listen_pid && strtol(listen_pid, NULL, 10) != getpid())
-                return asprintf(&text,
-                               "No socket was passed to this process, %d, but to process %s "
-                               "($LISTEN_PID); a script that starts acceptd has to do so "
-                               "with exec",
-                               (int)getpid(), listen_pid) < 0
-                               ? NULL
-                               : text;
-
-        return strdup("No socket was passed; allowed are listening stream and seqpacket sockets "
-                      "from a .socket unit, or, in a terminal: systemd-socket-activate -l "
-                      "127.0.0.1:7777 acceptd");
-}
-
-/* Takes the listeners out of what was inherited. Returns 0 or -errno. */
-static int collect_listeners(struct inheritance *inheritance, const char *listen_pid,
-        struct listener **ret_listeners, size_t *ret_n, char **ret_message)
-{
-        struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
-        size_t n = 0;
-        int r;
-
-        if (!listeners)
-                return -ENOMEM;
-
-        r = inheritance_check(inheritance, ret_message);
-        for (size_t i = 0; r >= 0 && i < inheritance->n; i++) {
-                const char *name = inheritance_get_listener(inheritance, i);
-
-                if (name)
-                        r = listener_init(&listeners[n++], TAKE_FD(inheritance->entries[i].fd),
-                                name, ret_message);
-        }
-
-        if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
-                *ret_message = strdup("The sockets have too many names; allowed are 64 different "
-                                      "FileDescriptorName=");
-                r = -ENOSPC;
-        }
-        if (r >= 0 && n == 0) {
-                *ret_message = explain_no_socket(listen_pid);
-                r = -ENOTCONN;
-        }
-        if (r < 0) {
-                free_listeners(listeners, n);
-                return r;
-        }
-
-        *ret_listeners = listeners;
-        *ret_n = n;
         return 0;
 }
 
@@ -269,12 +190,19 @@ static int on_signal(
                 health_log_counters(&reload->dispatcher->pool, MESSAGE_COUNTERS);
                 return 0;
         }
+        /* From ExecStop= of the unit, before SIGTERM. By default it is ignored, so an earlier
+         * version that still runs does not die of it. */
+        if (info->ssi_signo == SIGWINCH && notify_is_service()) {
+                dispatcher_close(reload->dispatcher);
+                return dispatcher_carry_out(reload->dispatcher);
+        }
         /* In a terminal it says that the terminal is gone. */
         if (info->ssi_signo == SIGHUP && notify_is_service()) {
                 reload_run(NULL, reload);
                 return 0;
         }
 
+        kept_listeners_forget(reload->dispatcher->listeners, reload->dispatcher->n_listeners);
         return dispatcher_stop(reload->dispatcher);
 }
 
@@ -312,6 +240,9 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the dispatcher: %m");
 
+        kept_listeners_store(d->listeners, d->n_listeners);
+        kept_listeners_tell(d->listeners, d->n_listeners, start->instance, d->health.sockets,
+                sizeof(d->health.sockets));
         return 0;
 }
 
@@ -373,11 +304,11 @@ int start_serving(struct start *start)
         block_signals();
         process_set_batch();
         oom_open(NULL);
-        r = collect_listeners(start->inheritance, start->listen_pid, &listeners, &n, &message);
+        r = kept_listeners_collect(start->inheritance, start->listen_pid, &listeners, &n, &message);
         if (r >= 0)
                 r = check_room(start, listeners, n, &message);
         if (r < 0) {
-                free_listeners(listeners, n);
+                kept_listeners_free(listeners, n);
                 return start_refuse(message, r);
         }
 
@@ -390,6 +321,6 @@ int start_serving(struct start *start)
         }
         dispatcher_deinit(&d);
 
-        free_listeners(listeners, n);
+        kept_listeners_free(listeners, n);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

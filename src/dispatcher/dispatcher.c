@@ -160,6 +160,7 @@ static int do_listen(void *userdata, bool on)
 {
         struct dispatcher *d = userdata;
 
+        on = on || (d->pool.stopping && d->closes);
         if (d->listening == on)
                 return 0;
 
@@ -231,6 +232,25 @@ int dispatcher_carry_out(struct dispatcher *d)
 
 /* --- What happens --- */
 
+/* Without a descriptor to accept with, nobody is refused any more. */
+static void turn_away(struct dispatcher *d, struct listener *l)
+{
+        int r = 0;
+
+        for (int i = 0; i < ACCEPT_BURST && (r == 0 || r == ACCEPT_AGAIN); i++) {
+                r = listener_refuse(l);
+                if (r == 0) {
+                        pool_turned_away(&d->pool);
+                        d->n_turned_away++;
+                }
+        }
+
+        if (r == ACCEPT_EXHAUSTED) {
+                d->closes = false;
+                d->pool.dirty = true;
+        }
+}
+
 static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
         void *userdata)
 {
@@ -238,6 +258,8 @@ static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32
         struct dispatcher *d = l->userdata;
         int r;
 
+        if (d->pool.stopping)
+                turn_away(d, l);
         for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
                 r = hand_accept(&d->hand, l);
                 if (r < 0)
@@ -426,7 +448,20 @@ int dispatcher_run(struct dispatcher *d)
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
 
+        if (d->n_turned_away > 0)
+                journal_event(MESSAGE_CONNECTIONS_REFUSED,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", d->n_turned_away),
+                                JOURNAL_TEXT("ACCEPTD_REASON", "the socket stops, too")),
+                        "%" PRIu64 " connection%s closed unserved: they came while the instance "
+                        "stopped, and its socket with it.",
+                        d->n_turned_away, d->n_turned_away == 1 ? " was" : "s were");
         return 0;
+}
+
+void dispatcher_close(struct dispatcher *d)
+{
+        d->closes = true;
+        d->pool.dirty = true; /* it may be stopping already */
 }
 
 int dispatcher_stop(struct dispatcher *d)

@@ -39,7 +39,8 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
                 trouble = "; MaxConnections= reached, new connections wait";
         else if (f->workers_ready > 0 && h->pool->n_heap == 0)
                 trouble = "; all workers are full, new connections wait";
-        (void)snprintf(text, STATUS_MAX / 2, "%s", trouble);
+        (void)snprintf(text, STATUS_MAX / 2, "%s%s", trouble[0] || !h->sockets[0] ? trouble : "; ",
+                trouble[0] ? "" : h->sockets);
 }
 
 void health_format(const struct health *h, char *text)

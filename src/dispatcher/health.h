@@ -21,10 +21,11 @@ struct health {
         usec_t status_sent_at;
         char status[STATUS_MAX]; /* as it was sent last */
         bool status_is_due;
-        bool is_ready;                    /* the service manager knows */
-        bool is_exhausted;                /* no descriptor or memory for a connection */
-        char trouble[HEALTH_TROUBLE_MAX]; /* why workers do not start; "": they do */
-        uint64_t n_failed;                /* starts, since they fail */
+        bool is_ready;                     /* the service manager knows */
+        bool is_exhausted;                 /* no descriptor or memory for a connection */
+        char trouble[HEALTH_TROUBLE_MAX];  /* why workers do not start; "": they do */
+        uint64_t n_failed;                 /* starts, since they fail */
+        char sockets[STATUS_MAX / 2 - 56]; /* what is wrong with the sockets; "": nothing */
 };
 
 /* Adds the timers; `pool` is set, and all else zero or as it shall be. Returns 0 or -errno. */

@@ -191,6 +191,12 @@ int pool_failed(struct pool *pool, uint32_t row, uint64_t id)
         return finish(pool, row, id, OUTCOME_FAILED);
 }
 
+void pool_turned_away(struct pool *pool)
+{
+        pool->counters->accepted++;
+        pool->counters->refused[REFUSED_STOPPING]++;
+}
+
 void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)
 {
         assert(slot->worker == SLOT_NO_WORKER);

@@ -276,6 +276,9 @@ int pool_failed(struct pool *pool, uint32_t row, uint64_t id);
 /* The connection in hand was closed unserved. */
 void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason);
 
+/* A connection was accepted only to be closed: the instance stops, and so does its socket. */
+void pool_turned_away(struct pool *pool);
+
 /* Returns the slot of the k-th connection that is with no worker, or NULL. */
 struct slot *pool_get_in_hand(struct pool *pool, uint32_t k);
 

@@ -16,6 +16,7 @@
 #include "os/journal.h"
 #include "os/store.h"
 #include "settings/settings-change.h"
+#include "takeover/kept-listeners.h"
 #include "takeover/kept-settings.h"
 #include "takeover/reload.h"
 #include "varlink/interfaces.h"
@@ -101,8 +102,8 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
                         list, settings_fd, STORE_SETTINGS, d->pool.state->generation);
         if (r >= 0 && reload->control)
                 r = inheritance_add(list, control_get_fd(reload->control), STORE_CONTROL);
-        for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
-                r = inheritance_add(list, d->listeners[i].fd, d->listeners[i].name);
+        if (r >= 0)
+                r = kept_listeners_add(list, d->listeners, d->n_listeners);
         for (uint32_t i = 0; r >= 0 && i < d->pool.n_rows; i++)
                 if (d->pool.workers[i].record->state != WORKER_NONE)
                         r = add_worker(list, &d->workers[i]);
@@ -241,7 +242,7 @@ static const char *check_store(const struct dispatcher *d)
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
                 workers += d->pool.workers[i].record->state != WORKER_NONE;
-        if (size == 0 || STORE_OWN + STORE_PER_WORKER * workers <= size)
+        if (size == 0 || STORE_OWN + d->n_listeners + STORE_PER_WORKER * workers <= size)
                 return NULL;
 
         return "workers of earlier generations, which still have connections, fill the descriptor "
