@@ -11,7 +11,9 @@
 #include <sysexits.h>
 
 #include "acceptd/command.h"
+#include "acceptd/orphans.h"
 #include "acceptd/start.h"
+#include "base/words.h"
 #include "control/control-methods.h"
 #include "dispatcher/dispatcher.h"
 #include "os/journal.h"
@@ -21,6 +23,7 @@
 #include "takeover/adoption.h"
 #include "takeover/kept-listeners.h"
 #include "takeover/kept-settings.h"
+#include "takeover/leftovers.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
  * connection in hand, and some air. */
@@ -35,10 +38,15 @@ int start_refuse(const char *message, int error)
         const char *text = message ?: strerror(-error);
         bool is_scarce = error == -ENOMEM || error == -EMFILE || error == -ENFILE;
         bool is_fault = message && !is_scarce;
+        _cleanup_(freep) char *flat = NULL;
 
         journal_event(is_fault ? MESSAGE_REFUSED_TO_START : MESSAGE_FAILED, NULL,
                 is_fault ? "%s" : "Cannot start: %s", text);
-        notify_status(text);
+        flat = strdup(text);
+        if (flat) {
+                words_flatten(flat); /* a line more would be another message */
+                notify_status(flat);
+        }
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
@@ -132,6 +140,14 @@ static int check_room(
                 r = check_store(start->settings, listeners, n, ret_message);
         if (r >= 0)
                 r = adoption_check_room(start->settings, ret_message);
+        /* To end here after a crash would end all connections that workers still have. */
+        if (r < 0 && leftovers_is_after_crash(start->inheritance)) {
+                journal_event(MESSAGE_GOES_ON_WITHOUT, NULL,
+                        "What the unit allows has shrunk, and the pool goes on as it can: %s",
+                        *ret_message ?: strerror(-r));
+                free(TAKE_PTR(*ret_message));
+                return 0;
+        }
         if (r >= 0 || !start->old)
                 return r;
 
@@ -148,6 +164,7 @@ static void block_signals(void)
         sigemptyset(&handled);
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 sigaddset(&handled, signals[i]);
+        sigaddset(&handled, SIGCHLD); /* orphans.c */
         (void)sigprocmask(SIG_BLOCK, &handled, NULL);
         (void)signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE: an error, and no end */
         (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
@@ -231,8 +248,10 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
 {
         int r;
 
-        d->health.is_ready = start->inheritance->from_reload; /* reload.c says so at the gate */
         r = adoption_open_pool(d, start->inheritance);
+        /* Then reload.c says so at the gate. Without any worker the first start failed. */
+        if (r >= 0 && start->inheritance->from_reload)
+                d->health.is_ready = d->pool.state->last_number == 0 || dispatcher_was_ready(d);
         if (r >= 0)
                 r = dispatcher_set_up(d, start->settings->command ?: echo_argv, start->instance);
         if (r >= 0)
@@ -266,6 +285,7 @@ static int run(
                 .reload = reload_run,
                 .userdata = reload,
         };
+        struct orphans orphans = {};
         int r;
 
         d->on_trial_end = on_trial_end;
@@ -278,10 +298,13 @@ static int run(
 
         r = watch_signals(&d->loop, reload);
         if (r >= 0)
+                r = orphans_watch(&orphans, &d->loop, reload);
+        if (r >= 0)
                 r = dispatcher_run(d);
         if (r >= 0)
                 leave(d);
 
+        orphans_done(&orphans);
         reload_done(reload);
         control_close(reload->control);
         return r;

@@ -29,6 +29,7 @@
  *   worker-log.c      what the journal says of it
  *   channel.c         the socket pair to one worker
  *   health.c          what the service manager is told
+ *   crowd.c           whether clients wait because the pool is full
  *   connection-log.c  a message for each connection
  *   ledger.c          the memory of the pool, which outlives this process
  *
@@ -53,8 +54,10 @@ static_assert(WORKER_TROUBLE_MAX == HEALTH_TROUBLE_MAX, "what worker.c says, hea
 
 static void touch(struct dispatcher *d)
 {
-        d->health.is_exhausted = d->hand.exhausted;
+        d->health.is_exhausted = hand_is_scarce(d->hand.exhausted);
+        d->health.is_forbidden = d->hand.exhausted != 0 && !d->health.is_exhausted;
         health_touch(&d->health);
+        crowd_touch(&d->crowd);
 }
 
 static void trial_ends(struct dispatcher *d, const char *trouble)
@@ -63,12 +66,18 @@ static void trial_ends(struct dispatcher *d, const char *trouble)
                 d->on_trial_end(d->userdata, trouble);
 }
 
-static void start_failed(struct dispatcher *d, bool on_trial, const char *trouble)
+/* `is_silent`: it never said READY. */
+static void start_failed(struct dispatcher *d, bool on_trial, const char *trouble, bool is_silent)
 {
-        if (on_trial)
-                trial_ends(d, trouble);
-        else
-                health_failing(&d->health, trouble);
+        char text[HEALTH_TROUBLE_MAX + sizeof(HEALTH_HINT)];
+
+        if (!on_trial) {
+                health_failing(&d->health, trouble, is_silent);
+                return;
+        }
+
+        (void)snprintf(text, sizeof(text), "%s%s", trouble, is_silent ? HEALTH_HINT : "");
+        trial_ends(d, text);
 }
 
 /* When one could not be started, the rest of the decision is not tried either. */
@@ -86,7 +95,7 @@ static void do_spawn(void *userdata, uint32_t row)
                 pool_spawn_failed(&d->pool, usec_now());
                 (void)snprintf(trouble, sizeof(trouble), "cannot start %s: %s",
                         d->context.process.argv[0], strerror(-r));
-                start_failed(d, d->pool.state->trial, trouble);
+                start_failed(d, d->pool.state->trial, trouble, false);
         }
 }
 
@@ -232,41 +241,27 @@ int dispatcher_carry_out(struct dispatcher *d)
 
 /* --- What happens --- */
 
-/* Without a descriptor to accept with, nobody is refused any more. */
-static void turn_away(struct dispatcher *d, struct listener *l)
-{
-        int r = 0;
-
-        for (int i = 0; i < ACCEPT_BURST && (r == 0 || r == ACCEPT_AGAIN); i++) {
-                r = listener_refuse(l);
-                if (r == 0) {
-                        pool_turned_away(&d->pool);
-                        d->n_turned_away++;
-                }
-        }
-
-        if (r == ACCEPT_EXHAUSTED) {
-                d->closes = false;
-                d->pool.dirty = true;
-        }
-}
-
 static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
         void *userdata)
 {
         struct listener *l = userdata;
         struct dispatcher *d = l->userdata;
-        int r;
+        int r, n_failed = 0;
 
-        if (d->pool.stopping)
-                turn_away(d, l);
+        if (d->pool.stopping && hand_turn_away(&d->hand, l, ACCEPT_BURST) == ACCEPT_EXHAUSTED) {
+                d->closes = false;
+                d->pool.dirty = true;
+        }
         for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
                 r = hand_accept(&d->hand, l);
                 if (r < 0)
                         return r;
                 if (r == ACCEPT_EMPTY)
                         break;
+                n_failed += r == ACCEPT_AGAIN;
         }
+        if (n_failed == ACCEPT_BURST) /* whoever forbids it takes nobody out of the backlog */
+                hand_pause(&d->hand, errno);
 
         touch(d);
         r = loop_go_to_the_end(&d->loop, l->source);
@@ -295,16 +290,25 @@ static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
         return dispatcher_carry_out(d);
 }
 
+/* They speak the protocol. */
+static bool is_bundled(const struct dispatcher *d)
+{
+        const char *path = d->context.process.argv[0], *slash = strrchr(path, '/');
+
+        return startswith(slash ? slash + 1 : path, "acceptd-");
+}
+
 static int on_worker_exit(sd_event_source *source _unused_, int fd _unused_,
         uint32_t revents _unused_, void *userdata)
 {
         struct worker *w = userdata;
         struct dispatcher *d = w->context->userdata;
         bool on_trial = pool_is_on_trial(&d->pool, w->row);
+        bool is_silent = d->pool.workers[w->row].record->capacity == 0 && !is_bundled(d);
         char trouble[WORKER_TROUBLE_MAX];
 
         if (worker_end(w, d->health.trouble, trouble))
-                start_failed(d, on_trial, trouble);
+                start_failed(d, on_trial, trouble, is_silent);
 
         return dispatcher_carry_out(d);
 }
@@ -353,6 +357,8 @@ static int set_up_loop(struct dispatcher *d)
         if (r < 0)
                 return r;
         r = health_set_up(&d->health, &d->loop);
+        if (r >= 0)
+                r = crowd_set_up(&d->crowd, &d->loop);
         if (r < 0)
                 return r;
 
@@ -401,6 +407,7 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
                         .on_exit = on_worker_exit,
                         .userdata = d },
                 .health.pool = &d->pool,
+                .crowd = { .pool = &d->pool, .listeners = listeners, .n_listeners = n_listeners },
         };
 }
 
@@ -424,6 +431,7 @@ void dispatcher_deinit(struct dispatcher *d)
         for (size_t i = 0; i < d->n_listeners; i++)
                 d->listeners[i].source = sd_event_source_disable_unref(d->listeners[i].source);
         d->timer = sd_event_source_disable_unref(d->timer);
+        crowd_deinit(&d->crowd);
         health_deinit(&d->health);
         loop_deinit(&d->loop);
         hand_deinit(&d->hand);
@@ -434,13 +442,22 @@ void dispatcher_deinit(struct dispatcher *d)
 
 /* --- Serving --- */
 
+/* Else all workers that were ever started are still starting. */
+bool dispatcher_was_ready(const struct dispatcher *d)
+{
+        uint64_t n_starting = 0;
+
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                n_starting += d->pool.workers[i].record->state == WORKER_STARTING;
+
+        return d->pool.state->last_number > n_starting;
+}
+
 int dispatcher_run(struct dispatcher *d)
 {
-        struct pool_figures figures;
         int r;
 
-        pool_get_figures(&d->pool, &figures);
-        if (figures.workers > 0) /* adopted; not before the control socket is there, too */
+        if (dispatcher_was_ready(d)) /* not before the control socket is there, too */
                 health_ready(&d->health);
         r = dispatcher_carry_out(d);
         if (r >= 0)
@@ -448,13 +465,7 @@ int dispatcher_run(struct dispatcher *d)
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
 
-        if (d->n_turned_away > 0)
-                journal_event(MESSAGE_CONNECTIONS_REFUSED,
-                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", d->n_turned_away),
-                                JOURNAL_TEXT("ACCEPTD_REASON", "the socket stops, too")),
-                        "%" PRIu64 " connection%s closed unserved: they came while the instance "
-                        "stopped, and its socket with it.",
-                        d->n_turned_away, d->n_turned_away == 1 ? " was" : "s were");
+        hand_log_turned_away(&d->hand);
         return 0;
 }
 

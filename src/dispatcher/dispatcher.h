@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dispatcher/connection-log.h"
+#include "dispatcher/crowd.h"
 #include "dispatcher/hand.h"
 #include "dispatcher/health.h"
 #include "dispatcher/ledger.h"
@@ -32,9 +33,9 @@ struct dispatcher {
 
         sd_event_source *timer; /* of pool_decide() */
         struct health health;
+        struct crowd crowd;
         bool listening; /* the listeners are in the loop */
         bool closes;    /* after the stop, the sockets are closed: dispatcher_close() */
-        uint64_t n_turned_away;
 };
 
 /*
@@ -51,6 +52,9 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
 /* Returns 0 or -errno. */
 int dispatcher_set_up(struct dispatcher *d, char **argv, const char *instance);
 void dispatcher_deinit(struct dispatcher *d);
+
+/* True where a dispatcher before this one had a worker that was ready, or one that failed. */
+bool dispatcher_was_ready(const struct dispatcher *d);
 
 /* Serves until it is told to stop and all workers have ended. Returns 0 or -errno. */
 int dispatcher_run(struct dispatcher *d);

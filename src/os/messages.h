@@ -31,6 +31,8 @@
         X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_INFO)                          \
         X(POOL_DEGRADED, "c6d2ba80d097402fa79b1cf7e275028c", LOG_WARNING)                          \
         X(POOL_RECOVERED, "c10192da810a4fb4a69e517025520033", LOG_NOTICE)                          \
+        X(POOL_FULL, "826241c02a354f88a6fe9c61e5be1f18", LOG_WARNING)                              \
+        X(POOL_HAS_ROOM, "bd621fc65c3848ca8f66e50e97d0cc38", LOG_NOTICE)                           \
         X(EXHAUSTED, "704c8e38a70c4b9981eddfa75caee1d8", LOG_WARNING)                              \
         X(RELOADED, "71d00fd87f4b40aeb527b086de6f4738", LOG_INFO)                                  \
         X(RELOAD_FAILED, "761dede703da462d84d57e6d129853b4", LOG_ERR)                              \

@@ -233,6 +233,7 @@ void pool_get_figures(const struct pool *pool, struct pool_figures *ret)
 
                 ret->workers += worker_state_info(state)->alive;
                 ret->workers_ready += state == WORKER_READY;
+                ret->workers_leaving += worker_state_info(state)->alive && state > WORKER_READY;
         }
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
                 ret->open += pool->slots.table[i].state != SLOT_FREE;

@@ -291,8 +291,9 @@ void pool_pause(struct pool *pool, usec_t until);
 struct pool_figures {
         uint32_t workers; /* that run */
         uint32_t workers_ready;
-        uint32_t open;    /* slots in use, counted */
-        uint64_t refused; /* for whatever reason */
+        uint32_t workers_leaving; /* that are to end, and run: they drain, most of them */
+        uint32_t open;            /* slots in use, counted */
+        uint64_t refused;         /* for whatever reason */
 };
 
 void pool_get_figures(const struct pool *pool, struct pool_figures *ret);
