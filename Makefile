@@ -79,7 +79,8 @@ MAIN    := $(O)/src/acceptd/acceptd.o
 ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire base
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
-PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-echo $(O)/acceptd-inetd
+PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
+        $(O)/acceptd-listen
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -87,9 +88,12 @@ $(O)/acceptd: $(MAIN) $(DAEMON)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
 $(O)/acceptctl: $(call objects,src/acceptctl/*.c) $(VARLINK) $(BASE)
 $(O)/acceptctl: LDLIBS = $(CTL_LIBS)
+$(O)/acceptd-confine: $(O)/src/confine/acceptd-confine.o $(WIRE) $(BASE)
 $(O)/acceptd-echo: $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 $(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd-*.c) \
         $(O)/src/workers/program.o $(LIB) $(WIRE) $(BASE)
+$(O)/acceptd-listen: $(patsubst %,$(O)/src/workers/%.o,acceptd-listen server server-start server-notify \
+        notify-socket family program) $(LIB) $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
@@ -145,7 +149,7 @@ $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WI
 $(O)/tests/process/stub-worker: $(call objects,tests/process/stub-worker-*.c)
 $(STUBS): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
-	$(Q)$(link)
+	$(Q)$(link) $(DAEMON_LIBS)
 
 # The dispatcher with the stop points of src/base/stop-point.h. What has none is as in the program.
 STOP_POINTS := $(O)/tests/process/acceptd-stop-points
@@ -267,6 +271,15 @@ chaos:
 	        tests/system/run $(firstword $(RELEASES)) $(SCENARIO:%=chaos_%) | tee $(O)/chaos.log
 	$(Q)grep -q '^ok' $(O)/chaos.log && ! grep -q '^not ok' $(O)/chaos.log
 
+# A worker that tries to take over the dispatcher, through RACE_SECONDS of reloads and crashes here,
+# and 1,000 reloads and 100 crashes in each profile and release
+RACE_SECONDS ?= 30
+
+race: tests
+	$(Q)ACCEPTD_RACE_SECONDS=$(RACE_SECONDS) tests/run --timeout=1500 \
+	        $(O)/tests/process/test-race \
+	        'tests/system/run $(subst $(space),$(comma),$(RELEASES)) race_long race_long:generic'
+
 # --- to try it, to install it, to look at it ---------------------------------
 
 run: all
@@ -276,6 +289,10 @@ run: all
 install_text = sed -e 's|/usr/bin/acceptctl|$(BINDIR)/acceptctl|g' -e 's|/usr/sbin/|$(SBINDIR)/|g' \
         -e 's|/usr/libexec/|$(LIBEXECDIR)/|g' $(1) > $(2) && \
         chmod 644 $(2)
+
+# What runs a program that it cannot read cannot be traced: execve(2), and so keeps its memory and
+# descriptors from others of the same user from its first instruction on.
+UNREADABLE := 711
 
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
@@ -290,10 +307,11 @@ install: all
 	        $(addprefix $(DESTDIR)$(UNITDIR)/,$(sort $(dir $(UNITS)))) \
 	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
 	        $(DESTDIR)$(SYSCONFDIR)/acceptd
-	$(Q)$(INSTALL) $(O)/acceptd $(DESTDIR)$(SBINDIR)
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd $(DESTDIR)$(SBINDIR)
 	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
-	$(Q)$(INSTALL) $(O)/acceptd-echo $(O)/acceptd-inetd $(DESTDIR)$(LIBEXECDIR)/acceptd
+	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
+	        $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd
 	$(Q)for u in $(UNITS); do \
 	        $(call install_text,systemd/$$u,$(DESTDIR)$(UNITDIR)/$$u) || exit; \
 	done
@@ -346,9 +364,10 @@ DEPS_run   := systemd
 DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
 DEPS_chaos := mmdebstrap systemd-container
 DEPS_check := mmdebstrap systemd-container
+DEPS_race  := mmdebstrap systemd-container
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
-deps_for := $(or $(filter run chaos check deb lint bench,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
+deps_for := $(or $(filter run chaos check deb lint bench race,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
 APT_GET  := DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 \
         -o APT::Install-Recommends=false
@@ -375,6 +394,7 @@ help:
 	@echo 'make run         start the echo pool on a free port of loopback, and try it'
 	@echo 'make check       every test: unit and process, again with sanitizers, and system'
 	@echo 'make chaos       faults under load for CHAOS_SECONDS=600, CHAOS_SEED=; SCENARIO= for one kind'
+	@echo 'make race        a worker that tries to take over the dispatcher, in its long form'
 	@echo 'make check-unit  the tests that need no network, no root and no container'
 	@echo 'make fuzz        libFuzzer on what comes from outside, FUZZ_SECONDS each; needs clang'
 	@echo 'make lint        two compilers, static analysis, the direction of dependencies'
@@ -387,6 +407,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint run system-programs tests
+.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint race run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:

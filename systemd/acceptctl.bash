@@ -5,7 +5,7 @@
 _acceptctl() {
         local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
         local command='' word i root='' COMMANDS='list status reload'
-        local OPTIONS='--json --root --help --version'
+        local OPTIONS='--cancel --json --root --help --version'
         COMPREPLY=()
 
         # `--root=DIR` is three words where = breaks words

@@ -33,6 +33,7 @@ enum exit_status {
 struct arguments {
         struct places places;
         bool json;
+        bool cancel;
         usec_t deadline; /* of statuses */
 };
 
@@ -46,6 +47,7 @@ static void print_help(void)
                "  status [NAME...]  one or all that run, with listeners, workers and counters\n"
                "  reload NAME       new workers with the settings read again, nothing is lost\n"
                "\n"
+               "  --cancel          with reload: give up the one that is under way\n"
                "  --json            print JSON\n"
                "  --root=DIR        look below DIR for /run/acceptd and /etc/acceptd\n"
                "  -h, --help        print this\n"
@@ -343,12 +345,42 @@ static int do_status(const struct arguments *a, char **names)
 
 /* --- reload --- */
 
+static int explain_reload(const struct arguments *a, const char *name, int error)
+{
+        int status = explain(a, name, error);
+
+        return error == INSTANCE_STOPPED && status == EXIT_UNKNOWN ? EXIT_NO_INSTANCE
+                                                                   : EXIT_FAILURE;
+}
+
+static int cancel_reload(const struct arguments *a, const char *name)
+{
+        const json_t *parameters;
+        json_auto_t *reply = NULL;
+        const char *error;
+        int r;
+
+        r = call(a, name, VARLINK_CANCEL_RELOAD, STATUS_TIMEOUT, &reply, &parameters, &error);
+        if (r == -EREMOTEIO) {
+                complain("Instance %s: %s", name,
+                        streq(error, VARLINK_NO_RELOAD) ? "no reload is under way" : error);
+                return EXIT_FAILURE;
+        }
+        if (r < 0)
+                return explain_reload(a, name, r);
+
+        return a->json ? print_json(parameters) : 0;
+}
+
 static int do_reload(const struct arguments *a, char **names)
 {
         const char *name = names[0], *error;
         const json_t *parameters = NULL;
         json_auto_t *reply = NULL;
         int r;
+
+        if (a->cancel)
+                return cancel_reload(a, name);
 
         r = call(a, name, VARLINK_RELOAD, RELOAD_TIMEOUT, &reply, &parameters, &error);
         if (r == -EREMOTEIO) {
@@ -357,12 +389,8 @@ static int do_reload(const struct arguments *a, char **names)
                 complain("Instance %s did not reload: %s", name, reason ?: error);
                 return EXIT_FAILURE;
         }
-        if (r < 0) {
-                (void)explain(a, name, r);
-                return r == INSTANCE_STOPPED && !instance_is_configured(&a->places, name)
-                               ? EXIT_NO_INSTANCE
-                               : EXIT_FAILURE;
-        }
+        if (r < 0)
+                return explain_reload(a, name, r);
 
         if (a->json)
                 return print_json(parameters);
@@ -409,6 +437,10 @@ static int run(const struct arguments *a, const struct command *command, char **
                         command->names_max == 0 ? "no name" : "the name of one instance");
                 return EXIT_FAILURE;
         }
+        if (a->cancel && command->run != do_reload) {
+                complain("--cancel is for reload. Try acceptctl --help.");
+                return EXIT_FAILURE;
+        }
         if (!parse_names(names, n))
                 return EXIT_FAILURE;
 
@@ -429,6 +461,7 @@ int main(int argc, char **argv)
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, 'V' },
                 { "json", no_argument, NULL, 'j' },
+                { "cancel", no_argument, NULL, 'c' },
                 { "root", required_argument, NULL, 'r' },
                 {},
         };
@@ -448,6 +481,9 @@ int main(int argc, char **argv)
                         return 0;
                 case 'j':
                         arguments.json = true;
+                        break;
+                case 'c':
+                        arguments.cancel = true;
                         break;
                 case 'r':
                         arguments.places.root = optarg;

@@ -138,6 +138,17 @@ static int show_workers(const json_t *workers)
         return table_print(&table, "  ");
 }
 
+static void show_counters(const json_t *counters, const json_t *status)
+{
+        printf("  Connections: %lld open of at most %lld\n", number_of(counters, "open"),
+                number_of(status, "maxConnections"));
+        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost, %lld refused, "
+               "%lld taken back\n",
+                number_of(counters, "accepted"), number_of(counters, "done"),
+                number_of(counters, "failed"), number_of(counters, "lost"),
+                number_of(counters, "refused"), number_of(counters, "takenBack"));
+}
+
 int show_status(const char *name, const json_t *status)
 {
         const json_t *counters = json_object_get(status, "counters");
@@ -149,13 +160,8 @@ int show_status(const char *name, const json_t *status)
         printf("     Main PID: %lld (acceptd ", number_of(status, "mainPID"));
         words_print_safely(text_of(status, "version"), 32, stdout);
         printf(", generation %lld)\n", number_of(status, "generation"));
-        printf("  Connections: %lld open of at most %lld\n", number_of(counters, "open"),
-                number_of(status, "maxConnections"));
-        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost, %lld refused, "
-               "%lld taken back\n",
-                number_of(counters, "accepted"), number_of(counters, "done"),
-                number_of(counters, "failed"), number_of(counters, "lost"),
-                number_of(counters, "refused"), number_of(counters, "takenBack"));
+        if (json_is_object(counters))
+                show_counters(counters, status);
 
         r = show_listeners(json_object_get(status, "listeners"));
         if (r < 0)

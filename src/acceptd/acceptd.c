@@ -4,12 +4,10 @@
  * main of the dispatcher: command line and settings; the rest is start.c's.
  */
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -132,30 +130,6 @@ static char *name_instance(const char *file)
         return strndup(name, n);
 }
 
-/* Makes sure that the workers' program is there and may be executed, as far as this process' user
- * and file system tell. Returns 0 or -errno. */
-static int check_command(const struct settings *s, char **ret_message)
-{
-        const char *path = s->command ? s->command[0] : "";
-        struct stat st;
-        int r = 0;
-
-        if (path[0] != '/')
-                return 0;
-
-        if (stat(path, &st) < 0)
-                r = -errno;
-        else if (S_ISDIR(st.st_mode))
-                r = -EISDIR;
-        else if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
-                r = -errno;
-        if (r < 0 && asprintf(ret_message, "%s: Command= cannot start %s: %s",
-                             s->sources[SETTING_COMMAND], path, strerror(-r)) < 0)
-                return -ENOMEM;
-
-        return r;
-}
-
 /* The running dispatcher asks whether this program could go on in its place. Returns the exit
  * status. */
 static int check_takeover(const struct settings *settings, int ledger_fd)
@@ -177,16 +151,13 @@ static int check(const struct arguments *a)
         settings_init(&settings);
         r = load_settings(&settings, a, &message);
         if (r >= 0)
-                r = check_command(&settings, &message);
+                r = command_check(&settings, &message);
         if (r < 0)
                 return start_refuse(message, r);
 
         r = settings_print(&settings, stdout);
         if (r < 0)
                 return EXIT_FAILURE;
-        r = command_check(&settings, &message);
-        if (r < 0)
-                return start_refuse(message, r);
 
         return ledger ? check_takeover(&settings, atoi(ledger)) : EXIT_SUCCESS;
 }

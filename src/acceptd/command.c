@@ -11,12 +11,11 @@
 #include "acceptd/command.h"
 #include "base/executable.h"
 
-#define ECHO_WORKER "acceptd-echo"
-
-/* The folder of the bundled workers: beside this program where that was not installed. */
-static const char *find_folder(char buffer[static PATH_MAX])
+/* The folder of the bundled programs, of `name` for one: beside this program where that was not
+ * installed. */
+static const char *find_folder(const char *name, char buffer[static PATH_MAX])
 {
-        _cleanup_(freep) char *echo = NULL;
+        _cleanup_(freep) char *found = NULL;
         ssize_t n = readlink("/proc/self/exe", buffer, PATH_MAX - 1);
         const char *folder;
 
@@ -25,20 +24,17 @@ static const char *find_folder(char buffer[static PATH_MAX])
 
         buffer[n] = '\0';
         folder = dirname(buffer);
-        if (executable_find(ECHO_WORKER, folder, &echo) < 0)
+        if (executable_find(name, folder, &found) < 0)
                 return ACCEPTD_LIBEXECDIR;
 
         return folder;
 }
 
-char *command_find_echo(void)
+char *command_find_bundled(const char *name)
 {
         char buffer[PATH_MAX], *path;
 
-        if (asprintf(&path, "%s/" ECHO_WORKER, find_folder(buffer)) < 0)
-                return NULL;
-
-        return path;
+        return asprintf(&path, "%s/%s", find_folder(name, buffer), name) < 0 ? NULL : path;
 }
 
 int command_resolve(struct settings *s, char **ret_message)
@@ -50,7 +46,8 @@ int command_resolve(struct settings *s, char **ret_message)
         if (!s->command || strchr(s->command[0], '/'))
                 return 0;
 
-        if (asprintf(&folders, "%s:" EXECUTABLE_SEARCH_PATH, find_folder(buffer)) < 0) {
+        if (asprintf(&folders, "%s:" EXECUTABLE_SEARCH_PATH, find_folder(COMMAND_ECHO, buffer)) <
+                0) {
                 folders = NULL;
                 return -ENOMEM;
         }
@@ -71,7 +68,8 @@ int command_check(const struct settings *s, char **ret_message)
 {
         int r = s->command ? executable_check(s->command[0]) : 0;
 
-        if (r < 0 && asprintf(ret_message, "Command=%s: %s", s->command[0], strerror(-r)) < 0)
+        if (r < 0 && asprintf(ret_message, "%s: Command= cannot start %s: %s",
+                             s->sources[SETTING_COMMAND], s->command[0], strerror(-r)) < 0)
                 return -ENOMEM;
 
         return r;

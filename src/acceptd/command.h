@@ -8,8 +8,11 @@
  * other program.
  */
 
-/* Returns the path of the bundled echo worker, for the caller to free, or NULL without memory. */
-char *command_find_echo(void);
+#define COMMAND_ECHO "acceptd-echo"
+
+/* Returns the path of a program that comes with this one, for the caller to free, or NULL without
+ * memory. */
+char *command_find_bundled(const char *name);
 
 /* Replaces a name in Command= by the path of what has it. Returns as the functions of settings.h
  * do: -ENOENT and so on with a message that says where it was looked for. */

@@ -50,6 +50,21 @@ int start_refuse(const char *message, int error)
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
+/* Returns the program that confines workers, for the caller to free, or NULL: they serve without.
+ */
+static char *find_confine(void)
+{
+        char *path = command_find_bundled("acceptd-confine");
+
+        if (path && access(path, X_OK) == 0)
+                return path;
+
+        (void)journal_event_errno(MESSAGE_GOES_ON_WITHOUT, path ? -errno : -ENOMEM,
+                "Workers are not confined: %s: %m", path ?: "acceptd-confine");
+        free(path);
+        return NULL;
+}
+
 /* The setting that says how many workers there can be. */
 static const char *name_of_most(const struct settings *s)
 {
@@ -59,7 +74,8 @@ static const char *name_of_most(const struct settings *s)
 /* Makes sure that the descriptors of all workers fit the limit, raised as far as it goes. */
 static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
 {
-        uint64_t needed = FDS_OWN + n_listeners + (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
+        uint64_t needed = FDS_OWN + (s->accept ? 1 : 2) * n_listeners +
+                          (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -154,6 +170,18 @@ static int check_room(
         start->trouble = *ret_message ?: strerror(-r);
         start->settings = TAKE_PTR(start->old);
         return 0;
+}
+
+/* Whose sockets are non-blocking, who has them in the loop, what a ready worker means: with Accept=
+ * all of it changes, and could not be changed back for those who already have the sockets. */
+static void check_accept(struct start *start)
+{
+        if (!start->old || start->old->accept == start->settings->accept)
+                return;
+
+        start->trouble = "Accept= cannot be changed by a reload, only by a restart of the service "
+                         "(clients wait meanwhile)";
+        start->settings = TAKE_PTR(start->old);
 }
 
 /* The first signal must not end the program, whenever it comes. */
@@ -251,7 +279,7 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
         r = adoption_open_pool(d, start->inheritance);
         /* Then reload.c says so at the gate. Without any worker the first start failed. */
         if (r >= 0 && start->inheritance->from_reload)
-                d->health.is_ready = d->pool.state->last_number == 0 || dispatcher_was_ready(d);
+                d->health.is_ready = d->pool.state->last_number == 0 || pool_was_ready(&d->pool);
         if (r >= 0)
                 r = dispatcher_set_up(d, start->settings->command ?: echo_argv, start->instance);
         if (r >= 0)
@@ -283,6 +311,7 @@ static int run(
                 .dispatcher = d,
                 .instance = start->instance,
                 .reload = reload_run,
+                .cancel_reload = reload_cancel,
                 .userdata = reload,
         };
         struct orphans orphans = {};
@@ -313,7 +342,7 @@ static int run(
 int start_serving(struct start *start)
 {
         _cleanup_(freep) char *message = NULL;
-        _cleanup_(freep) char *echo = command_find_echo();
+        _cleanup_(freep) char *echo = command_find_bundled(COMMAND_ECHO), *confine = NULL;
         char *echo_argv[] = { echo, NULL };
         struct reload reload = RELOAD_NULL;
         struct listener *listeners = NULL;
@@ -327,7 +356,9 @@ int start_serving(struct start *start)
         block_signals();
         process_set_batch();
         oom_open(NULL);
-        r = kept_listeners_collect(start->inheritance, start->listen_pid, &listeners, &n, &message);
+        check_accept(start);
+        r = kept_listeners_collect(start->inheritance, start->listen_pid, start->settings->accept,
+                &listeners, &n, &message);
         if (r >= 0)
                 r = check_room(start, listeners, n, &message);
         if (r < 0) {
@@ -335,9 +366,11 @@ int start_serving(struct start *start)
                 return start_refuse(message, r);
         }
 
+        confine = find_confine();
         dispatcher_init(&d, start->settings, start->old, listeners, n);
         r = set_up(&d, start, echo_argv);
         if (r >= 0) {
+                d.context.process.confine = confine;
                 if (!start->inheritance->from_reload)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);

@@ -20,6 +20,12 @@ static void run_reload(const struct control_context *context, struct control_cal
         context->reload(call, context->userdata);
 }
 
+static void cancel_reload(const struct control_context *context, struct control_call *call,
+        const struct varlink_call *what _unused_)
+{
+        context->cancel_reload(call, context->userdata);
+}
+
 static void get_info(const struct control_context *context _unused_, struct control_call *call,
         const struct varlink_call *what _unused_)
 {
@@ -50,6 +56,7 @@ static const struct method {
 } methods[] = {
         { VARLINK_GET_STATUS, NULL, get_status },
         { VARLINK_RELOAD, NULL, run_reload },
+        { VARLINK_CANCEL_RELOAD, NULL, cancel_reload },
         { VARLINK_GET_INFO, NULL, get_info },
         { VARLINK_GET_DESCRIPTION, "interface", get_description },
 };

@@ -62,14 +62,21 @@ static json_t *make_listeners(const struct dispatcher *d)
         return list;
 }
 
-static json_t *make_worker(const struct pool_worker *w)
+/* Of what nobody here sees with Accept=no, there is no figure. */
+static json_t *make_figure(const struct pool *pool, uint64_t number)
+{
+        return pool->settings->accept ? json_integer(INTEGER(number)) : NULL;
+}
+
+static json_t *make_worker(const struct pool *pool, const struct pool_worker *w)
 {
         const struct worker_row *row = w->record;
 
-        return json_pack("{s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I}", "number", INTEGER(row->number),
-                "pid", INTEGER(row->pid), "state", worker_state_info(row->state)->name,
-                "generation", INTEGER(row->generation), "capacity", INTEGER(row->capacity), "open",
-                INTEGER(w->open), "handedOver", INTEGER(row->handed_over), "since",
+        return json_pack("{s:I, s:I, s:s, s:I, s:o?, s:o?, s:o?, s:I}", "number",
+                INTEGER(row->number), "pid", INTEGER(row->pid), "state",
+                worker_state_info(row->state)->name, "generation", INTEGER(row->generation),
+                "capacity", make_figure(pool, row->capacity), "open", make_figure(pool, w->open),
+                "handedOver", make_figure(pool, row->handed_over), "since",
                 INTEGER(row->started_at));
 }
 
@@ -79,14 +86,20 @@ static json_t *make_workers(const struct pool *pool)
 
         for (uint32_t i = 0; list && i < pool->n_rows; i++)
                 if (pool->workers[i].record->state != WORKER_NONE)
-                        (void)json_array_append_new(list, make_worker(&pool->workers[i]));
+                        (void)json_array_append_new(list, make_worker(pool, &pool->workers[i]));
 
         return list;
 }
 
-static json_t *make_counters(const struct counters *c, const struct pool_figures *figures)
+static json_t *make_counters(const struct pool *pool, const struct pool_figures *figures)
 {
-        json_t *by_reason = json_object();
+        const struct counters *c = pool->counters;
+        json_t *by_reason;
+
+        if (!pool->settings->accept)
+                return NULL;
+
+        by_reason = json_object();
 
         for (size_t i = 0; by_reason && i < REFUSALS; i++)
                 (void)json_object_set_new(
@@ -117,13 +130,13 @@ json_t *control_make_status(struct dispatcher *d, const char *instance)
         pool_get_figures(&d->pool, &figures);
         health_format(&d->health, text);
 
-        return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "instance",
-                varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID",
+        return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:o?, s:o?, s:o, s:o}",
+                "instance", varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID",
                 INTEGER(getpid()), "state", name_state(d, &figures), "statusText",
                 varlink_make_text(text), "generation", INTEGER(d->pool.state->generation),
                 "workersReady", INTEGER(figures.workers_ready), "workersWanted",
                 INTEGER(d->settings->workers), "maxConnections",
-                INTEGER(d->settings->max_connections), "counters",
-                make_counters(d->pool.counters, &figures), "listeners", make_listeners(d),
-                "workers", make_workers(&d->pool));
+                make_figure(&d->pool, d->settings->max_connections), "counters",
+                make_counters(&d->pool, &figures), "listeners", make_listeners(d), "workers",
+                make_workers(&d->pool));
 }

@@ -33,7 +33,8 @@ struct control_context {
         struct dispatcher *dispatcher;
         const char *instance;
         void (*reload)(struct control_call *call, void *userdata);
-        void *userdata; /* of `reload` */
+        void (*cancel_reload)(struct control_call *call, void *userdata);
+        void *userdata; /* of both */
 };
 
 /*

@@ -21,7 +21,7 @@
 
 static bool is_full(const struct pool *pool)
 {
-        return !pool->stopping && !pool->listening;
+        return pool->settings->accept && !pool->stopping && !pool_may_accept(pool);
 }
 
 /* Without any worker it is not full: that workers fail is told by health.c. */

@@ -10,12 +10,13 @@
  *
  * Each callback then ends with dispatcher_carry_out(), and so does the start. That asks
  * pool_decide() what is to be done now, and does it, action by action: start a worker, drain one,
- * take a connection back, stop listening. Deeds change the pool again, so it asks again until there
+ * take a connection back. Deeds change the pool again, so it asks again until there
  * is nothing left (or DECIDE_BURST times, and goes on in the next turn of the loop). The pool
  * decides from its state only. So an action that could not be carried out needs no memory here: it
- * is simply decided again. At last the timer is set to when the next decision is due by itself.
+ * is simply decided again. At last the timer is set to when the next decision is due by itself, and
+ * the listeners go into the loop or out of it.
  *
- * While connections come and go and there is credit, nothing is dirty, and none of this runs.
+ * While connections come and go nothing is dirty, and none of this runs but that last step.
  *
  * Calls go downwards only. Events end here, also those of workers: worker.c and hand.c return what
  * happened, and what follows from it (the service manager is told, the trial of a reload is over)
@@ -28,6 +29,7 @@
  *   worker.c          one worker: its process, what it says, its end
  *   worker-log.c      what the journal says of it
  *   channel.c         the socket pair to one worker
+ *   lending.c         listening sockets that the workers have, with Accept=no
  *   health.c          what the service manager is told
  *   crowd.c           whether clients wait because the pool is full
  *   connection-log.c  a message for each connection
@@ -40,7 +42,9 @@
 #include <inttypes.h>
 
 #include "dispatcher/dispatcher.h"
+#include "dispatcher/lending.h"
 #include "os/journal.h"
+#include "os/store.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
 #define ACCEPT_BURST 16
@@ -66,36 +70,33 @@ static void trial_ends(struct dispatcher *d, const char *trouble)
                 d->on_trial_end(d->userdata, trouble);
 }
 
-/* `is_silent`: it never said READY. */
 static void start_failed(struct dispatcher *d, bool on_trial, const char *trouble, bool is_silent)
 {
         char text[HEALTH_TROUBLE_MAX + sizeof(HEALTH_HINT)];
 
-        if (!on_trial) {
-                health_failing(&d->health, trouble, is_silent);
-                return;
-        }
-
         (void)snprintf(text, sizeof(text), "%s%s", trouble, is_silent ? HEALTH_HINT : "");
-        trial_ends(d, text);
+        if (on_trial)
+                trial_ends(d, text);
+        else
+                health_failing(&d->health, trouble, is_silent);
 }
 
 /* When one could not be started, the rest of the decision is not tried either. */
-static void do_spawn(void *userdata, uint32_t row)
+static void do_spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct dispatcher *d = userdata;
-        char trouble[HEALTH_TROUBLE_MAX];
+        char trouble[WORKER_TROUBLE_MAX];
         int r;
 
-        if (!pool_may_spawn(&d->pool, usec_now()))
+        if (on_trial ? d->pool.state->trial == 0 : !pool_may_spawn(&d->pool, usec_now()))
                 return;
 
-        r = worker_start(&d->workers[row]);
+        r = worker_start(&d->workers[row], on_trial);
         if (r < 0) {
-                pool_spawn_failed(&d->pool, usec_now());
-                (void)snprintf(trouble, sizeof(trouble), "cannot start %s: %s",
-                        d->context.process.argv[0], strerror(-r));
-                start_failed(d, d->pool.state->trial, trouble, false);
+                if (!on_trial)
+                        pool_spawn_failed(&d->pool, usec_now());
+                worker_format_not_started(&d->context, on_trial, -r, trouble);
+                start_failed(d, on_trial, trouble, false);
         }
 }
 
@@ -104,6 +105,11 @@ static void do_drain(void *userdata, uint32_t row, enum pool_drain reason)
         struct dispatcher *d = userdata;
 
         worker_drain(&d->workers[row], reason);
+}
+
+static void do_pass(void *userdata, uint32_t row _unused_)
+{
+        trial_ends(userdata, NULL);
 }
 
 static void do_terminate(void *userdata, uint32_t row)
@@ -165,14 +171,30 @@ static void do_refuse(void *userdata)
         hand_refuse(&d->hand);
 }
 
-static int do_listen(void *userdata, bool on)
-{
-        struct dispatcher *d = userdata;
+static const struct pool_deeds deeds = {
+        .spawn = do_spawn,
+        .drain = do_drain,
+        .pass = do_pass,
+        .terminate = do_terminate,
+        .abort = do_abort,
+        .kill = do_kill,
+        .take_back = do_take_back,
+        .ask = do_ask,
+        .sample = do_sample,
+        .hand_over = do_hand_over,
+        .refuse = do_refuse,
+};
 
-        on = on || (d->pool.stopping && d->closes);
+/* Has the listeners in the loop while the pool may accept. In a full pool this changes with each
+ * connection, so it is no decision, which would look at all workers. */
+static int listen_if_possible(struct dispatcher *d)
+{
+        bool on = pool_may_accept(&d->pool) || (d->pool.stopping && d->closes);
+
         if (d->listening == on)
                 return 0;
 
+        touch(d);
         for (size_t i = 0; i < d->n_listeners; i++) {
                 int r = sd_event_source_set_enabled(
                         d->listeners[i].source, on ? SD_EVENT_ON : SD_EVENT_OFF);
@@ -184,20 +206,6 @@ static int do_listen(void *userdata, bool on)
         d->listening = on;
         return 0;
 }
-
-static const struct pool_deeds deeds = {
-        .spawn = do_spawn,
-        .drain = do_drain,
-        .terminate = do_terminate,
-        .abort = do_abort,
-        .kill = do_kill,
-        .take_back = do_take_back,
-        .ask = do_ask,
-        .sample = do_sample,
-        .hand_over = do_hand_over,
-        .refuse = do_refuse,
-        .listen = do_listen,
-};
 
 static int set_timer(struct dispatcher *d, usec_t at)
 {
@@ -214,13 +222,11 @@ static int set_timer(struct dispatcher *d, usec_t at)
         return 0;
 }
 
-int dispatcher_carry_out(struct dispatcher *d)
+/* Decides, and carries out, until nothing is left to decide. */
+static int decide(struct dispatcher *d)
 {
         struct pool_decision decision = { .wake_at = USEC_INFINITY };
         int r;
-
-        if (!d->pool.dirty)
-                return 0;
 
         for (int i = 0; i < DECIDE_BURST && d->pool.dirty; i++) {
                 pool_decide(&d->pool, usec_now(), &decision);
@@ -229,6 +235,8 @@ int dispatcher_carry_out(struct dispatcher *d)
                         return r;
         }
 
+        if (!d->settings->accept)
+                lending_note(d->pool.state, d->listeners, d->n_listeners);
         hand_log_refused(&d->hand);
         if (!backoff_is_failing(&d->pool.backoff))
                 health_recovered(&d->health);
@@ -239,6 +247,17 @@ int dispatcher_carry_out(struct dispatcher *d)
         return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
 }
 
+int dispatcher_carry_out(struct dispatcher *d)
+{
+        int r = d->pool.dirty ? decide(d) : 0;
+        return r < 0 ? r : listen_if_possible(d);
+}
+
+void dispatcher_wake(struct dispatcher *d)
+{
+        (void)set_timer(d, 0);
+}
+
 /* --- What happens --- */
 
 static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
@@ -246,22 +265,13 @@ static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32
 {
         struct listener *l = userdata;
         struct dispatcher *d = l->userdata;
-        int r, n_failed = 0;
+        int r;
 
-        if (d->pool.stopping && hand_turn_away(&d->hand, l, ACCEPT_BURST) == ACCEPT_EXHAUSTED) {
-                d->closes = false;
-                d->pool.dirty = true;
-        }
-        for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
-                r = hand_accept(&d->hand, l);
-                if (r < 0)
-                        return r;
-                if (r == ACCEPT_EMPTY)
-                        break;
-                n_failed += r == ACCEPT_AGAIN;
-        }
-        if (n_failed == ACCEPT_BURST) /* whoever forbids it takes nobody out of the backlog */
-                hand_pause(&d->hand, errno);
+        if (d->pool.stopping)
+                d->closes = hand_turn_away(&d->hand, l, ACCEPT_BURST) != ACCEPT_EXHAUSTED;
+        r = hand_accept_some(&d->hand, l, ACCEPT_BURST);
+        if (r < 0)
+                return r;
 
         touch(d);
         r = loop_go_to_the_end(&d->loop, l->source);
@@ -269,6 +279,16 @@ static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32
                 return log_error_errno(r, "Cannot change the event loop: %m");
 
         return dispatcher_carry_out(d);
+}
+
+/* Of a listener that is lent, where there is nothing else to wait for. */
+static int on_hang_up(
+        sd_event_source *source, int fd _unused_, uint32_t revents _unused_, void *userdata)
+{
+        struct listener *l = userdata;
+        struct dispatcher *d = l->userdata;
+
+        return lending_mend(l, &d->pool) ? 0 : sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
 static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
@@ -283,19 +303,11 @@ static int on_worker_channel(sd_event_source *source _unused_, int fd _unused_,
                 return r;
         if (r > 0) {
                 health_ready(&d->health);
-                if (pool_is_on_trial(&d->pool, w->row))
+                if (d->settings->accept && pool_is_on_trial(&d->pool, w->row))
                         trial_ends(d, NULL);
         }
 
         return dispatcher_carry_out(d);
-}
-
-/* They speak the protocol. */
-static bool is_bundled(const struct dispatcher *d)
-{
-        const char *path = d->context.process.argv[0], *slash = strrchr(path, '/');
-
-        return startswith(slash ? slash + 1 : path, "acceptd-");
 }
 
 static int on_worker_exit(sd_event_source *source _unused_, int fd _unused_,
@@ -304,7 +316,7 @@ static int on_worker_exit(sd_event_source *source _unused_, int fd _unused_,
         struct worker *w = userdata;
         struct dispatcher *d = w->context->userdata;
         bool on_trial = pool_is_on_trial(&d->pool, w->row);
-        bool is_silent = d->pool.workers[w->row].record->capacity == 0 && !is_bundled(d);
+        bool is_silent = worker_is_silent(w);
         char trouble[WORKER_TROUBLE_MAX];
 
         if (worker_end(w, d->health.trouble, trouble))
@@ -335,10 +347,12 @@ static int add_listeners(struct dispatcher *d)
                 l->index = (uint16_t)r;
                 l->userdata = d;
 
-                r = loop_add_io(&d->loop, &l->source, l->fd, on_listener, l, PRIORITY_LISTENER);
+                r = loop_add_io(&d->loop, &l->source, l->fd,
+                        d->settings->accept ? on_listener : on_hang_up, l, PRIORITY_LISTENER);
                 if (r < 0)
                         return r;
-                r = sd_event_source_set_enabled(l->source, SD_EVENT_OFF);
+                r = d->settings->accept ? sd_event_source_set_enabled(l->source, SD_EVENT_OFF)
+                                        : sd_event_source_set_io_events(l->source, 0);
                 if (r < 0)
                         return r;
         }
@@ -375,8 +389,16 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
         r = process_template_init(&d->context.process, argv, instance, names, RECORD_FEATURES);
         if (r < 0)
                 return r;
-        d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
         d->pool.offers = RECORD_FEATURES;
+        if (store_get_size() > STORE_OWN)
+                d->pool.rows_max = (uint32_t)((store_get_size() - STORE_OWN) / STORE_PER_WORKER);
+        d->context.process.leave_batch = d->settings->scheduling_policy == SCHEDULING_OTHER;
+
+        if (!d->settings->accept) {
+                r = lending_set_up(&d->context.process, d->listeners, d->n_listeners);
+                if (r < 0)
+                        return r;
+        }
 
         d->workers = calloc(d->pool.n_rows, sizeof(*d->workers));
         if (!d->workers)
@@ -442,22 +464,11 @@ void dispatcher_deinit(struct dispatcher *d)
 
 /* --- Serving --- */
 
-/* Else all workers that were ever started are still starting. */
-bool dispatcher_was_ready(const struct dispatcher *d)
-{
-        uint64_t n_starting = 0;
-
-        for (uint32_t i = 0; i < d->pool.n_rows; i++)
-                n_starting += d->pool.workers[i].record->state == WORKER_STARTING;
-
-        return d->pool.state->last_number > n_starting;
-}
-
 int dispatcher_run(struct dispatcher *d)
 {
         int r;
 
-        if (dispatcher_was_ready(d)) /* not before the control socket is there, too */
+        if (pool_was_ready(&d->pool)) /* not before the control socket is there, too */
                 health_ready(&d->health);
         r = dispatcher_carry_out(d);
         if (r >= 0)
@@ -471,15 +482,17 @@ int dispatcher_run(struct dispatcher *d)
 
 void dispatcher_close(struct dispatcher *d)
 {
-        d->closes = true;
-        d->pool.dirty = true; /* it may be stopping already */
+        d->closes = d->settings->accept; /* else it is the workers that accept */
 }
 
 int dispatcher_stop(struct dispatcher *d)
 {
-        journal_event(MESSAGE_STOPPING,
-                JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
-                "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
+        if (d->settings->accept)
+                journal_event(MESSAGE_STOPPING,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
+                        "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
+        else
+                journal_event(MESSAGE_STOPPING, NULL, "Stopping.");
         trial_ends(d, "the instance is stopping");
         pool_stop(&d->pool, usec_now());
         health_stopping(&d->health);

@@ -43,7 +43,7 @@ struct dispatcher {
  * dispatcher_set_up(), adoption_restore() brings in what a dispatcher before this one left,
  * dispatcher_run(). dispatcher_deinit() is for what any of these has left.
  *
- * `settings` are resolved and checked; it may have to go back to `old`, unless that is NULL. The
+ * `settings` are resolved and checked; there is room for `old` as well, unless that is NULL. The
  * listeners get their index. All is lent, `argv` (of the workers' program), too.
  */
 void dispatcher_init(struct dispatcher *d, const struct settings *settings,
@@ -52,9 +52,6 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
 /* Returns 0 or -errno. */
 int dispatcher_set_up(struct dispatcher *d, char **argv, const char *instance);
 void dispatcher_deinit(struct dispatcher *d);
-
-/* True where a dispatcher before this one had a worker that was ready, or one that failed. */
-bool dispatcher_was_ready(const struct dispatcher *d);
 
 /* Serves until it is told to stop and all workers have ended. Returns 0 or -errno. */
 int dispatcher_run(struct dispatcher *d);
@@ -69,3 +66,7 @@ void dispatcher_close(struct dispatcher *d);
 /* Carries out what the pool decides, if anything changed: the end of each event. Returns 0 or
  * -errno. */
 int dispatcher_carry_out(struct dispatcher *d);
+
+/* Has it carry that out in the next turn of the loop, where the pool was changed by somebody else
+ * than an event of the dispatcher's. */
+void dispatcher_wake(struct dispatcher *d);

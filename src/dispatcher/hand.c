@@ -131,6 +131,25 @@ int hand_accept(struct hand *h, struct listener *l)
         return hand_try_all(h);
 }
 
+int hand_accept_some(struct hand *h, struct listener *l, int max)
+{
+        int n_failed = 0;
+
+        for (int i = 0; i < max && pool_may_accept(h->pool); i++) {
+                int r = hand_accept(h, l);
+
+                if (r < 0)
+                        return r;
+                if (r == ACCEPT_EMPTY)
+                        break;
+                n_failed += r == ACCEPT_AGAIN;
+        }
+        if (n_failed == max) /* whoever forbids it takes nobody out of the backlog */
+                hand_pause(h, errno);
+
+        return 0;
+}
+
 int hand_take_back(struct hand *h, struct worker *w)
 {
         struct slot *slot;

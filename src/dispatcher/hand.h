@@ -43,6 +43,9 @@ int hand_try_all(struct hand *h);
  * accept_result or -errno. */
 int hand_accept(struct hand *h, struct listener *l);
 
+/* The same for up to `max`, as long as the pool takes them. Returns 0 or -errno. */
+int hand_accept_some(struct hand *h, struct listener *l, int max);
+
 /* True for what goes by itself, when descriptors or memory are free again. */
 static inline bool hand_is_scarce(int error)
 {

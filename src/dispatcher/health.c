@@ -21,7 +21,10 @@
 
 bool health_is_degraded(const struct health *h, const struct pool_figures *figures)
 {
-        return h->trouble[0] && figures->workers_ready < h->pool->settings->workers;
+        const uint32_t *n = h->pool->census;
+        bool none = h->is_ready && !h->pool->stopping && n[KIND_READY] + n[KIND_STARTING] == 0;
+
+        return none || (h->trouble[0] && figures->workers_ready < h->pool->settings->workers);
 }
 
 /* Appends what is wrong, in words. */
@@ -30,8 +33,12 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
         const char *trouble = "";
 
         if (health_is_degraded(h, f)) {
-                (void)snprintf(text, STATUS_MAX / 2, "; workers fail: %s%s", h->trouble,
-                        h->is_silent ? HEALTH_HINT : "");
+                (void)snprintf(text, STATUS_MAX / 2, "; workers fail: %s%s",
+                        h->trouble[0] ? h->trouble : "none runs", h->is_silent ? HEALTH_HINT : "");
+                return;
+        }
+        if (!h->pool->settings->accept) {
+                (void)snprintf(text, STATUS_MAX / 2, "%s%s", h->sockets[0] ? "; " : "", h->sockets);
                 return;
         }
 
@@ -50,21 +57,24 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
 void health_format(const struct health *h, char *text)
 {
         const struct counters *c = h->pool->counters;
-        char trouble[STATUS_MAX / 2] = "", leaving[32] = "";
+        char trouble[STATUS_MAX / 2] = "", connections[STATUS_MAX / 4] = "", leaving[32] = "";
         struct pool_figures f;
 
         pool_get_figures(h->pool, &f);
         if (!h->pool->stopping)
                 format_trouble(h, &f, trouble);
+        if (h->pool->settings->accept)
+                (void)snprintf(connections, sizeof(connections),
+                        "; connections: %" PRIu32 " open, %" PRIu64 " done, %" PRIu64
+                        " failed, %" PRIu64 " lost",
+                        f.open, c->done, c->failed, c->lost);
         if (f.workers_leaving > 0)
                 (void)snprintf(
                         leaving, sizeof(leaving), ", %" PRIu32 " draining", f.workers_leaving);
-        (void)snprintf(text, STATUS_MAX,
-                "%s%" PRIu32 "/%" PRIu32 " workers ready%s; connections: %" PRIu32 " open, %" PRIu64
-                " done, %" PRIu64 " failed, %" PRIu64 " lost%s",
+        (void)snprintf(text, STATUS_MAX, "%s%" PRIu32 "/%" PRIu32 " workers ready%s%s%s",
                 h->pool->stopping ? "Stopping: " : "", f.workers_ready,
-                MAX(f.workers - f.workers_leaving, h->pool->settings->workers), leaving, f.open,
-                c->done, c->failed, c->lost, trouble);
+                MAX(f.workers - f.workers_leaving, h->pool->settings->workers), leaving,
+                connections, trouble);
 }
 
 static void send_status(struct health *h)
@@ -167,6 +177,15 @@ void health_log_counters(const struct pool *pool, enum message message)
 {
         const struct counters *c = pool->counters;
         struct pool_figures f;
+
+        if (!pool->settings->accept) {
+                journal_event(message, NULL, "%s",
+                        message == MESSAGE_STOPPED
+                                ? "Stopped."
+                                : "The workers accept by themselves (Accept=no): "
+                                  "there are no counters.");
+                return;
+        }
 
         pool_get_figures(pool, &f);
         journal_event(message,

@@ -34,7 +34,8 @@ struct health {
 int health_set_up(struct health *h, struct loop *loop);
 void health_deinit(struct health *h);
 
-/* Workers do not start, and those that run are fewer than they should be. */
+/* Workers do not start, and those that run are fewer than they should be; or there are none, and
+ * none is starting. */
 bool health_is_degraded(const struct health *h, const struct pool_figures *figures);
 
 /* Writes the line, into `text` with room for STATUS_MAX. */

@@ -25,6 +25,12 @@ void worker_log_ready(const struct worker *w)
 {
         uint32_t capacity = row_of(w)->capacity;
 
+        if (!w->context->pool->settings->accept) {
+                journal_event(MESSAGE_WORKER_READY, JOURNAL_FIELDS(ABOUT(w)),
+                        "Worker %" PRIu64 " (PID %d) is ready.", w->number, w->pid);
+                return;
+        }
+
         journal_event(MESSAGE_WORKER_READY,
                 JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_CAPACITY", capacity)),
                 "Worker %" PRIu64 " (PID %d) is ready for %" PRIu32 " connection%s.", w->number,

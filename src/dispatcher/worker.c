@@ -88,11 +88,25 @@ void worker_sample(struct worker *w)
                 channel_reclaim(&w->channel);
 }
 
+/* One start after another that fails alike is told once, until workers start again. `why` stays
+ * valid, and is compared with what was told. */
+static bool is_news(struct worker *w, const char **told, const char *why)
+{
+        const char *before = *told;
+
+        if (row_of(w)->capacity > 0 || pool_is_on_trial(pool_of(w), w->row))
+                return true;
+
+        *told = why;
+        return !before || !streq(before, why) || !backoff_is_failing(&pool_of(w)->backoff);
+}
+
 /* --- What it says --- */
 
 void worker_violates(struct worker *w, const char *what)
 {
-        worker_log_violated(w, what);
+        if (is_news(w, &w->context->told, what))
+                worker_log_violated(w, what);
         worker_kill(w);
 }
 
@@ -171,6 +185,12 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "HELD for a question that was not asked";
                 return r == 0 ? NULL : "HELD for a connection that it does not have";
 
+        case RECORD_NOT_STARTED:
+                if (!was_starting || w->start_error != 0)
+                        return "NOT_STARTED after it was ready, or twice";
+                w->start_error = (int)record->value;
+                return NULL;
+
         case RECORD_CONNECTION:
         case RECORD_PING:
         case RECORD_LIST:
@@ -237,13 +257,46 @@ static uint32_t count_received(struct worker *w)
         return open - MIN(open, queued);
 }
 
+static struct process_template choose_program(const struct worker_context *c, bool on_trial)
+{
+        struct process_template program = c->process;
+
+        if (on_trial) {
+                program.argv = c->trial_argv;
+                program.leave_batch = c->trial_leaves_batch;
+        }
+
+        return program;
+}
+
+/* Its program could not be executed. Then the trouble says it all. */
+static bool was_not_started(struct worker *w, enum worker_state before)
+{
+        return before == WORKER_STARTING && w->start_error != 0;
+}
+
+void worker_format_not_started(
+        const struct worker_context *context, bool on_trial, int error, char *text)
+{
+        (void)snprintf(text, WORKER_TROUBLE_MAX, "cannot start %s: %s",
+                choose_program(context, on_trial).argv[0], strerror(error));
+}
+
+bool worker_is_silent(const struct worker *w)
+{
+        const char *path = w->context->process.argv[0], *slash = strrchr(path, '/');
+
+        return w->context->pool->workers[w->row].record->capacity == 0 &&
+               !startswith(slash ? slash + 1 : path, "acceptd-");
+}
+
 bool worker_end(struct worker *w, const char *told, char *ret_trouble)
 {
         struct process_end end = process_reap(w->pid, w->pidfd);
         enum worker_state before = state_of(w);
         char words[PROCESS_END_MAX + 32];
         uint32_t had;
-        bool failed;
+        bool failed, was_starting;
 
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
@@ -255,11 +308,17 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 (void)snprintf(
                         words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
         worker_log_taken(w, pool_of(w)->workers[w->row].taken);
-        (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
-                pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one", words);
+        if (was_not_started(w, before))
+                worker_format_not_started(w->context, pool_is_on_trial(pool_of(w), w->row),
+                        w->start_error, ret_trouble);
+        else
+                (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
+                        pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
+                        words);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
-        if (!failed || before != WORKER_STARTING || !streq(ret_trouble, told))
+        was_starting = before == WORKER_STARTING || row_of(w)->capacity == 0;
+        if (!was_not_started(w, before) && (!failed || !was_starting || !streq(ret_trouble, told)))
                 worker_log_end(w, &end, words, before, had);
         if (pool_count_waiting(pool_of(w), w->row, channel_count_queued(&w->channel)) == 0)
                 worker_bury(w);
@@ -284,18 +343,20 @@ static int watch(struct worker *w)
         return loop_add_io(c->loop, &w->exit_source, w->pidfd, c->on_exit, w, PRIORITY_EXIT);
 }
 
-int worker_start(struct worker *w)
+int worker_start(struct worker *w, bool on_trial)
 {
+        struct process_template program = choose_program(w->context, on_trial);
         struct pool *pool = pool_of(w);
         int r;
 
         w->number = pool_next_number(pool);
+        w->start_error = 0;
         w->has_old_names = false;
         r = channel_open(&w->channel);
         if (r < 0)
                 return r;
 
-        r = process_spawn(&w->context->process, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
+        r = process_spawn(&program, w->number, w->channel.queue_fd, &w->pid, &w->pidfd);
         if (r < 0) {
                 worker_deinit(w);
                 return r;
@@ -310,7 +371,7 @@ int worker_start(struct worker *w)
         }
 
         STOP_POINT("spawned");
-        pool_spawned(pool, w->row, w->pid, usec_now());
+        pool_spawned(pool, w->row, w->pid, on_trial, usec_now());
         /* Before its first connection, so that whoever takes over finds both. */
         store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
         return 0;
@@ -380,7 +441,8 @@ void worker_drain(struct worker *w, enum pool_drain reason)
 
 void worker_terminate(struct worker *w)
 {
-        if (row_of(w)->deadline <= usec_now())
+        if (row_of(w)->deadline <= usec_now() &&
+                (state_of(w) != WORKER_STARTING || is_news(w, &w->context->told, "late")))
                 worker_log_terminated(w);
         process_signal(w->pidfd, SIGTERM);
         pool_terminated(pool_of(w), w->row, usec_now());
@@ -389,6 +451,10 @@ void worker_terminate(struct worker *w)
 void worker_abort(struct worker *w)
 {
         usec_t now = usec_now();
+
+        /* The same decision may have drained it before, or killed it for a broken channel. */
+        if (state_of(w) != WORKER_READY)
+                return;
 
         worker_log_hung(w, now - pool_of(w)->workers[w->row].asked_at);
         process_signal(w->pidfd, SIGABRT);
@@ -401,9 +467,10 @@ void worker_kill(struct worker *w)
         enum worker_state state = state_of(w);
 
         if ((state == WORKER_TERMINATING || state == WORKER_ABORTED) &&
-                row_of(w)->deadline <= usec_now())
+                row_of(w)->deadline <= usec_now() && is_news(w, &w->context->told_end, "late"))
                 worker_log_killed(w);
         stop_hearing(w);
         process_signal(w->pidfd, SIGKILL);
+        channel_reclaim(&w->channel);
         pool_killed(pool_of(w), w->row, usec_now());
 }

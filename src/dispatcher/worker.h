@@ -15,7 +15,11 @@
 struct worker_context {
         struct pool *pool;
         struct loop *loop;
-        struct process_template process;
+        struct process_template process; /* of the generation in force */
+        char **trial_argv;               /* of the generation that is tried */
+        bool trial_leaves_batch;
+        const char *told;        /* why the last start failed, as far as worker.c knows */
+        const char *told_end;    /* what that took to end; NULL: nothing was told */
         struct wire_batch batch; /* what one said, while it is heard */
 
         /* Something comes on a worker's channel: to call worker_hear(); its process has ended:
@@ -31,6 +35,7 @@ struct worker {
         uint64_t number;
         pid_t pid;
         int pidfd;
+        int start_error;    /* errno: its program could not be executed */
         bool has_old_names; /* in the descriptor store: store_forget_old_worker() */
         struct channel channel;
         sd_event_source *channel_source;
@@ -42,8 +47,9 @@ void worker_init(struct worker *w, struct worker_context *context, uint32_t row)
 /* Closes what the worker had here. It does not touch the process. */
 void worker_deinit(struct worker *w);
 
-/* Starts the process, and tells the pool. Returns 0 or -errno; then nothing is left of it. */
-int worker_start(struct worker *w);
+/* Starts the process, and tells the pool. `on_trial`: the program of the generation that is tried.
+ * Returns 0 or -errno; then nothing is left of it. */
+int worker_start(struct worker *w, bool on_trial);
 
 /* Takes over a worker that runs already and has its row. Returns 0 or -errno. */
 int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume);
@@ -56,6 +62,14 @@ int worker_hear(struct worker *w);
  * trouble, and logged once: `told` is the last one, or "". */
 #define WORKER_TROUBLE_MAX 128
 bool worker_end(struct worker *w, const char *told, char *ret_trouble);
+
+/* Writes that the workers' program cannot be executed, and why (errno), with room as above. */
+void worker_format_not_started(
+        const struct worker_context *context, bool on_trial, int error, char *text);
+
+/* It never said READY, and is none of the bundled workers: perhaps it does not speak the protocol.
+ */
+bool worker_is_silent(const struct worker *w);
 
 /* Returns 0 or -errno. */
 int worker_ask(struct worker *w, enum pool_question question);

@@ -125,11 +125,12 @@ static void format_address(int fd, char *text)
         }
 }
 
-int listener_init(struct listener *listener, int fd_consume, const char *name, char **ret_message)
+int listener_init(struct listener *listener, int fd_consume, const char *name, bool accept,
+        char **ret_message)
 {
         _cleanup_(fd_closep) int fd = fd_consume;
         const char *fault = find_fault(fd);
-        int r;
+        int r = 0;
 
         *listener = LISTENER_NULL;
         *ret_message = NULL;
@@ -144,7 +145,8 @@ int listener_init(struct listener *listener, int fd_consume, const char *name, c
                 return -EINVAL;
         }
 
-        r = fd_set_nonblock(fd);
+        if (accept)
+                r = fd_set_nonblock(fd);
         if (r < 0)
                 return r;
         listener->name = strdup(name);

@@ -24,11 +24,13 @@ struct listener {
 #define LISTENER_NULL ((struct listener){ .fd = -1 })
 
 /*
- * Takes over `fd` and its name (copied), and makes it non-blocking. Returns 0 or -errno. On
- * -EINVAL, *ret_message is one line, for the caller to free, that says which descriptor, what it is
- * and what is allowed.
+ * Takes over `fd` and its name (copied), and makes it non-blocking where this process is to
+ * `accept` from it: that is a matter of all who have the socket. Returns 0 or -errno. On -EINVAL,
+ * *ret_message is one line, for the caller to free, that says which descriptor, what it is and what
+ * is allowed.
  */
-int listener_init(struct listener *listener, int fd_consume, const char *name, char **ret_message);
+int listener_init(struct listener *listener, int fd_consume, const char *name, bool accept,
+        char **ret_message);
 void listener_done(struct listener *listener);
 
 /* True for a socket that listens, of whatever kind. */

@@ -4,6 +4,9 @@
 /*
  * Every message of the dispatcher: its name here, its MESSAGE_ID, its priority. The texts for
  * `journalctl -x` stand under the same ids in systemd/acceptd.catalog; a test compares the two.
+ *
+ * CONNECTION_ENDED alone is LOG_DEBUG: journald counts what is too much for each class of
+ * priorities apart, and what comes with each connection would take the place of all others.
  */
 
 #define MESSAGES(X)                                                                                \
@@ -28,11 +31,12 @@
         X(QUEUE_TAKEN, "e67feab7dbc74bc4b4b95072e3aece18", LOG_WARNING)                            \
         X(CONNECTIONS_LOST, "bad2abeb4bf440c8b3bf478010a7cfc2", LOG_WARNING)                       \
         X(CONNECTIONS_REFUSED, "3e0528184b5a4ae49b1fa8cd021e553e", LOG_WARNING)                    \
-        X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_INFO)                          \
+        X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_DEBUG)                         \
         X(POOL_DEGRADED, "c6d2ba80d097402fa79b1cf7e275028c", LOG_WARNING)                          \
         X(POOL_RECOVERED, "c10192da810a4fb4a69e517025520033", LOG_NOTICE)                          \
         X(POOL_FULL, "826241c02a354f88a6fe9c61e5be1f18", LOG_WARNING)                              \
         X(POOL_HAS_ROOM, "bd621fc65c3848ca8f66e50e97d0cc38", LOG_NOTICE)                           \
+        X(LISTENER_SHUT_DOWN, "6f0b1f0c6a7f4a2cb3a84f4c0f6f7b51", LOG_ERR)                         \
         X(EXHAUSTED, "704c8e38a70c4b9981eddfa75caee1d8", LOG_WARNING)                              \
         X(RELOADED, "71d00fd87f4b40aeb527b086de6f4738", LOG_INFO)                                  \
         X(RELOAD_FAILED, "761dede703da462d84d57e6d129853b4", LOG_ERR)                              \

@@ -34,6 +34,8 @@ static const char *const private_variables[] = {
         "ACCEPTD_CHANNEL=",
         "ACCEPTD_FEATURES=",
         "ACCEPTD_LISTENERS=",
+        "ACCEPTD_LISTEN_FDS=",
+        "ACCEPTD_LISTEN_FDNAMES=",
         "ACCEPTD_WORKER=",
         "ACCEPTD_INSTANCE=",
 };
@@ -57,7 +59,7 @@ int process_template_init(struct process_template *template, char **argv, const 
 
         while (environ[n])
                 n++;
-        env = template->environment = calloc(n + 6, sizeof(char *));
+        env = template->environment = calloc(n + 8, sizeof(char *));
         if (!env)
                 return -ENOMEM;
 
@@ -84,8 +86,43 @@ fail:
         return -ENOMEM;
 }
 
+int process_template_lend(
+        struct process_template *template, const int *fds, size_t n, const char *names)
+{
+        char **env = template->environment + template->worker_at;
+        int r;
+
+        template->listeners = calloc(n, sizeof(*template->listeners));
+        if (!template->listeners)
+                return -ENOMEM;
+
+        /* Beyond all places in the worker: none of them is overwritten before it has got there. */
+        for (; template->n_listeners < n; template->n_listeners++) {
+                r = fcntl(fds[template->n_listeners], F_DUPFD_CLOEXEC, PROCESS_LISTEN_FD + (int)n);
+                if (r < 0)
+                        return -errno;
+                template->listeners[template->n_listeners] = r;
+        }
+
+        if (asprintf(&env[0], "ACCEPTD_LISTEN_FDS=%zu", n) < 0) {
+                env[0] = NULL;
+                return -ENOMEM;
+        }
+        template->worker_at++;
+        if (asprintf(&env[1], "ACCEPTD_LISTEN_FDNAMES=%s", names) < 0) {
+                env[1] = NULL;
+                return -ENOMEM;
+        }
+        template->worker_at++;
+        return 0;
+}
+
 void process_template_done(struct process_template *template)
 {
+        for (size_t i = 0; i < template->n_listeners; i++)
+                fd_close(template->listeners[i]);
+        free(TAKE_PTR(template->listeners));
+        template->n_listeners = 0;
         for (char **e = template->environment; e && *e; e++)
                 free(*e);
         free(TAKE_PTR(template->environment));
@@ -121,24 +158,30 @@ static int set_attributes(posix_spawnattr_t *attributes, bool leave_batch)
         return r;
 }
 
-/* 0 from /dev/null, 1 and 2 as they are, the channel, and nothing else. */
-static int set_descriptors(posix_spawn_file_actions_t *actions, const int *channel_fd)
+/* 0 from /dev/null, 1 and 2 as they are, the channel, listeners that are lent, nothing else. The
+ * channel goes first: it may be where a listener goes. */
+static int set_descriptors(posix_spawn_file_actions_t *actions,
+        const struct process_template *template, const int *channel_fd)
 {
-        int r;
+        int n = (int)template->n_listeners, r;
 
         r = posix_spawn_file_actions_addopen(
                 actions, STDIN_FILENO, "/dev/null", O_RDONLY | O_NOCTTY, 0);
         if (r == 0)
                 r = posix_spawn_file_actions_adddup2(actions, *channel_fd, PROCESS_CHANNEL_FD);
+        for (int i = 0; r == 0 && i < n; i++)
+                r = posix_spawn_file_actions_adddup2(
+                        actions, template->listeners[i], PROCESS_LISTEN_FD + i);
         if (r == 0)
-                r = posix_spawn_file_actions_addclosefrom_np(actions, PROCESS_CHANNEL_FD + 1);
+                r = posix_spawn_file_actions_addclosefrom_np(actions, PROCESS_LISTEN_FD + n);
 
         return r;
 }
 
 /* Its messages, the ledger, and nothing else. */
 #define CHECK_LEDGER_FD 3
-static int set_descriptors_of_check(posix_spawn_file_actions_t *actions, const int *fds)
+static int set_descriptors_of_check(posix_spawn_file_actions_t *actions,
+        const struct process_template *template _unused_, const int *fds)
 {
         int r;
 
@@ -178,7 +221,9 @@ static bool can_leave_batch(void)
 
 /* Returns the pid, or -errno. */
 static pid_t spawn(const struct process_template *template, char **argv,
-        int (*set)(posix_spawn_file_actions_t *actions, const int *fds), const int *fds)
+        int (*set)(posix_spawn_file_actions_t *actions, const struct process_template *template,
+                const int *fds),
+        const int *fds)
 {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
@@ -196,7 +241,7 @@ static pid_t spawn(const struct process_template *template, char **argv,
 
         r = set_attributes(&attributes, template->leave_batch && can_leave_batch());
         if (r == 0)
-                r = set(&actions, fds);
+                r = set(&actions, template, fds);
         if (r == 0)
                 r = posix_spawn(&pid, argv[0], &actions, &attributes, argv, template->environment);
 
@@ -205,21 +250,45 @@ static pid_t spawn(const struct process_template *template, char **argv,
         return r == 0 ? pid : -r;
 }
 
+/* Returns the command line of what confines a worker, and then executes it; for the caller to free.
+ * NULL without memory. */
+static char **make_confined_argv(const struct process_template *template)
+{
+        size_t n = 0;
+        char **argv;
+
+        while (template->argv[n])
+                n++;
+        argv = calloc(n + 2, sizeof(char *));
+        if (!argv)
+                return NULL;
+
+        argv[0] = template->confine;
+        memcpy(argv + 1, template->argv, n * sizeof(char *));
+        return argv;
+}
+
 /* Descriptors in flight are counted over all processes of a user, against the limit of the one that
  * sends: unix(7), ETOOMANYREFS. A worker that floods itself with them reaches its own limit before
  * it comes to the dispatcher's. The soft one is inherited: the worker never sees another. */
 static pid_t spawn_with_lower_limit(const struct process_template *template, int channel_fd)
 {
+        _cleanup_(freep) char **confined = NULL;
         struct rlimit limit, lower;
         pid_t pid;
 
+        if (template->confine) {
+                confined = make_confined_argv(template);
+                if (!confined)
+                        return -ENOMEM;
+        }
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return -errno;
 
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template, template->argv, set_descriptors, &channel_fd);
+        pid = spawn(template, confined ?: template->argv, set_descriptors, &channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {

@@ -12,10 +12,16 @@
 /* The channel is this descriptor in every worker. */
 #define PROCESS_CHANNEL_FD 3
 
+/* So is the first listening socket where they are lent. */
+#define PROCESS_LISTEN_FD (PROCESS_CHANNEL_FD + 1)
+
 struct process_template {
-        char **argv; /* lent */
+        char **argv;   /* lent */
+        char *confine; /* lent: the program that executes it, or NULL; for workers only */
         char **environment;
         size_t worker_at; /* place of ACCEPTD_WORKER= in the environment */
+        int *listeners;   /* lent to each worker, beyond their places there */
+        size_t n_listeners;
         bool leave_batch; /* SCHED_OTHER, where this process is SCHED_BATCH and may set it */
 };
 
@@ -26,11 +32,17 @@ struct process_template {
  */
 int process_template_init(struct process_template *template, char **argv, const char *instance,
         const char *listeners, uint32_t features);
+
+/* Has each worker get these listening sockets, as descriptors PROCESS_LISTEN_FD and up, and their
+ * `names`, colon-separated. Returns 0 or -errno. */
+int process_template_lend(
+        struct process_template *template, const int *fds, size_t n, const char *names);
 void process_template_done(struct process_template *template);
 
 /*
  * Starts a worker with `channel_fd` as its channel. Returns 0 or -errno, also where the program
- * cannot be executed. *ret_pidfd is the caller's.
+ * cannot be executed; behind `confine` that comes over the channel: RECORD_NOT_STARTED.
+ * *ret_pidfd is the caller's.
  */
 int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd);

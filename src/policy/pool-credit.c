@@ -70,26 +70,25 @@ static bool has_credit(const struct pool_worker *w)
 static void update_idle(struct pool *pool, struct pool_worker *w)
 {
         bool idle = w->record->state == WORKER_READY && w->open == 0 && !pool_worker_is_paused(w);
-        bool was_short = pool->n_idle < pool->idle_floor;
 
         if (idle == w->idle)
                 return;
 
         w->idle = idle;
-        if (idle)
+        if (idle) {
                 pool->n_idle++;
-        else
+        } else {
                 pool->n_idle--;
-        if ((pool->n_idle < pool->idle_floor) != was_short)
-                pool->dirty = true;
+                if (pool->n_idle + 1 == pool->idle_floor)
+                        pool->dirty = true;
+        }
 }
 
-void pool_update_credit(struct pool *pool, uint32_t row)
+static void update_heap(struct pool *pool, uint32_t row)
 {
         struct pool_worker *w = &pool->workers[row];
         uint32_t position = w->heap_position;
 
-        update_idle(pool, w);
         if (has_credit(w)) {
                 if (position == POOL_NOT_IN_HEAP)
                         position = pool->n_heap++;
@@ -101,6 +100,22 @@ void pool_update_credit(struct pool *pool, uint32_t row)
                 if (last != row)
                         heap_sift(pool, position, last);
         }
+}
+
+/* In a full pool, the last credit goes and comes back with each connection. That is a matter for a
+ * decision only where something waits for a credit, or more workers could be started. */
+void pool_update_credit(struct pool *pool, uint32_t row)
+{
+        bool had_credit = pool->n_heap > 0, has;
+
+        update_idle(pool, &pool->workers[row]);
+        update_heap(pool, row);
+        pool_count(pool, row);
+        has = pool->n_heap > 0;
+        if (has == had_credit)
+                return;
+        if (pool->n_in_hand > 0 || pool->n_taking_back > 0 || (!has && pool_grows_if_full(pool)))
+                pool->dirty = true;
 }
 
 void pool_set_taking_back(struct pool *pool, uint32_t row, bool taking_back)

@@ -9,44 +9,6 @@
 
 #include "policy/pool-inside.h"
 
-/* True if the worker has a free place, or (adopted, has not answered LIST yet) may turn out to have
- * one. Not if the ledger says that it is full: a worker that serves one connection at a time
- * answers only when that one ends. */
-static bool has_room(const struct pool_worker *w)
-{
-        const struct worker_row *record = w->record;
-        bool may_turn_out = w->must_list && record->state == WORKER_READY &&
-                            !pool_worker_is_paused(w) && w->open < record->capacity;
-
-        return w->heap_position != POOL_NOT_IN_HEAP || may_turn_out;
-}
-
-static struct census count_workers(const struct pool *pool)
-{
-        struct census census = {};
-
-        for (uint32_t i = 0; i < pool->n_rows; i++) {
-                enum worker_state state = pool->workers[i].record->state;
-
-                enum pool_age age = pool_age(pool, i);
-
-                census.starting += state == WORKER_STARTING && age == POOL_CURRENT;
-                census.current += state == WORKER_READY && age == POOL_CURRENT;
-                census.old += state == WORKER_READY && age == POOL_OLD;
-                census.ready += state == WORKER_READY;
-                census.alive += worker_state_info(state)->alive;
-                census.in_use += state != WORKER_NONE;
-                census.dead += state == WORKER_DEAD;
-                census.dying += (state == WORKER_KILLED || state == WORKER_ABORTED) &&
-                                pool->workers[i].open > 0;
-                census.leaving += worker_state_info(state)->alive && state > WORKER_READY &&
-                                  age == POOL_CURRENT;
-                census.with_room += has_room(&pool->workers[i]);
-        }
-
-        return census;
-}
-
 /* Ends the waits whose time has come. */
 static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
 {
@@ -58,6 +20,10 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 struct pool_worker *w = &pool->workers[i];
 
+                if (w->doomed && w->record->state == WORKER_KILLED && now >= w->record->deadline) {
+                        w->doomed = false;
+                        pool_count(pool, i);
+                }
                 if (w->blocked_until == 0)
                         continue;
                 if (now >= w->blocked_until)
@@ -67,20 +33,43 @@ static void end_waits(struct pool *pool, usec_t now, struct pool_decision *d)
         }
 }
 
+/* A worker that was started after the last failure, got ready and lived for as long as the longest
+ * delay shows as well as one that served that workers start again: where few clients come, the old
+ * workers may serve all of them. */
+static void end_failing(struct pool *pool, usec_t now, struct pool_decision *d)
+{
+        struct backoff *b = &pool->backoff;
+        usec_t first = USEC_INFINITY;
+
+        for (uint32_t i = 0; backoff_is_failing(b) && i < pool->n_rows; i++) {
+                const struct worker_row *record = pool->workers[i].record;
+
+                if (record->state == WORKER_READY && pool_age(pool, i) == POOL_CURRENT &&
+                        record->started_at >= b->failed_at)
+                        first = MIN(first, record->started_at);
+        }
+
+        if (now >= usec_add(first, pool->settings->restart_max_delay))
+                backoff_served(b, first);
+        else
+                pool_wake(d, usec_add(first, pool->settings->restart_max_delay));
+}
+
 /* True where no worker will ever take what waits. */
-static bool is_hopeless(const struct pool *pool, const struct census *census, usec_t now)
+static bool is_hopeless(const struct pool *pool, usec_t now)
 {
         if (pool->stopping)
-                return census->ready == 0 && (census->starting == 0 || now >= pool->stop_deadline);
+                return pool->census[KIND_READY] == 0 &&
+                       (pool->census[KIND_STARTING] == 0 || now >= pool->stop_deadline);
 
-        return census->alive == 0 && census->in_use == pool->n_rows;
+        return pool->census[KIND_ALIVE] == 0 &&
+               pool->census[KIND_IN_USE] >= (pool->rows_max ?: pool->n_rows);
 }
 
 /* What was accepted before goes before anything new. */
-static void decide_waiting(
-        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
+static void decide_waiting(struct pool *pool, usec_t now, struct pool_decision *d)
 {
-        bool hopeless = is_hopeless(pool, census, now);
+        bool hopeless = is_hopeless(pool, now);
         int64_t row = pool_next_queue(pool);
 
         if (pool->n_heap == 0 && !hopeless)
@@ -122,27 +111,34 @@ static bool is_surplus(const struct pool *pool, uint32_t row, uint32_t *surplus)
         case POOL_OLD:
                 return *surplus > 0 && (*surplus)-- > 0;
         case POOL_CURRENT:
+        case POOL_ON_TRIAL:
         default:
                 return false;
         }
 }
 
-/* True for a worker that is starting and will not be needed. Those of the generation in force go on
- * until the next one has taken its place. */
+/* True for a worker that is starting and will not be needed. */
 static bool starts_in_vain(const struct pool *pool, uint32_t row)
 {
-        if (pool->workers[row].record->state != WORKER_STARTING)
-                return false;
+        enum pool_age age = pool_age(pool, row);
 
-        switch (pool_age(pool, row)) {
-        case POOL_ABANDONED:
-                return true;
-        case POOL_OLD:
-                return !pool->state->trial;
-        case POOL_CURRENT:
-        default:
-                return false;
+        return pool->workers[row].record->state == WORKER_STARTING &&
+               (age == POOL_ABANDONED || age == POOL_OLD);
+}
+
+/* With Accept=no: backoff and reload wait for it. */
+static void decide_proof(struct pool *pool, uint32_t row, usec_t now, struct pool_decision *d)
+{
+        usec_t at = pool_get_proof_time(pool, row);
+
+        if (now < at) {
+                pool_wake(d, at);
+                return;
         }
+
+        pool_proved(pool, row);
+        if (pool_is_on_trial(pool, row))
+                pool_act(pool, d, (struct pool_action){ .type = POOL_PASS, .row = row });
 }
 
 static void decide_worker(
@@ -157,6 +153,7 @@ static void decide_worker(
         /* Before the drain: after it, nothing can be asked. */
         if (record->state == WORKER_READY)
                 decide_questions(pool, row, now, d);
+        decide_proof(pool, row, now, d);
 
         if (drain && record->state == WORKER_READY) {
                 pool_act(pool, d,
@@ -187,25 +184,25 @@ static void decide_sample(struct pool *pool, usec_t now, struct pool_decision *d
 
 void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
 {
-        struct census census;
+        const uint32_t *n = pool->census;
         uint32_t surplus;
         bool waits, drain;
 
         *ret = (struct pool_decision){ .wake_at = USEC_INFINITY };
 
         end_waits(pool, now, ret);
+        end_failing(pool, now, ret);
         pool->dirty = false;
-
-        census = count_workers(pool);
-        decide_waiting(pool, &census, now, ret);
-        pool_decide_size(pool, &census, now, ret);
+        pool->hand_waited = pool->n_in_hand > 0;
+        decide_waiting(pool, now, ret);
+        pool_decide_size(pool, now, ret);
 
         /* What waits for a credit gets its chance before the workers are drained. */
-        waits = pool->n_in_hand > 0 || census.dead > 0 || census.dying > 0;
+        waits = pool->n_in_hand > 0 || n[KIND_DEAD] > 0 || n[KIND_DYING] > 0;
         drain = pool->stopping && (!waits || now >= pool->stop_deadline);
         if (pool->stopping && !drain)
                 pool_wake(ret, pool->stop_deadline);
-        surplus = pool_count_surplus(pool, census.current, census.old);
+        surplus = pool_count_surplus(pool, n[KIND_CURRENT], n[KIND_OLD]);
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 bool retire = is_surplus(pool, i, &surplus);
 
@@ -213,10 +210,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         }
 
         decide_sample(pool, now, ret);
-        pool->listening = pool_may_accept(pool);
-        ret->actions[ret->n_actions++] =
-                (struct pool_action){ .type = pool->listening ? POOL_LISTEN_ON : POOL_LISTEN_OFF };
-        ret->finished = pool->stopping && census.in_use == 0 && pool->n_in_hand == 0;
+        ret->finished = pool->stopping && n[KIND_IN_USE] == 0 && pool->n_in_hand == 0;
 }
 
 void pool_stop(struct pool *pool, usec_t now)

@@ -11,10 +11,13 @@ static int carry_out(
 {
         switch (action->type) {
         case POOL_SPAWN:
-                deeds->spawn(userdata, action->row);
+                deeds->spawn(userdata, action->row, action->on_trial);
                 return 0;
         case POOL_DRAIN:
                 deeds->drain(userdata, action->row, action->drain);
+                return 0;
+        case POOL_PASS:
+                deeds->pass(userdata, action->row);
                 return 0;
         case POOL_TERMINATE:
                 deeds->terminate(userdata, action->row);
@@ -35,12 +38,9 @@ static int carry_out(
         case POOL_HAND_OVER:
                 return deeds->hand_over(userdata);
         case POOL_REFUSE:
+        default:
                 deeds->refuse(userdata);
                 return 0;
-        case POOL_LISTEN_ON:
-        case POOL_LISTEN_OFF:
-        default:
-                return deeds->listen(userdata, action->type == POOL_LISTEN_ON);
         }
 }
 

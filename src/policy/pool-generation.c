@@ -8,14 +8,13 @@
 
 #include "policy/pool-inside.h"
 
-void pool_try(struct pool *pool)
+void pool_try(struct pool *pool, const struct settings *settings)
 {
         assert(!pool->state->trial);
 
         pool->state->trial = ++pool->state->last_generation;
-        /* How workers of the last program started says nothing about this one. */
-        pool->backoff.delay = 0;
-        pool->backoff.not_before = 0;
+        pool->trial_settings = settings;
+        pool_count_all(pool);
         pool->dirty = true;
 }
 
@@ -35,14 +34,19 @@ void pool_commit(struct pool *pool)
         pool->state->before_reload = old;
         pool->state->generation = pool->state->trial;
         pool->state->trial = 0;
-        pool->dirty = true;
+        pool->settings = TAKE_PTR(pool->trial_settings);
+        pool_settings_changed(pool);
+        /* How workers of the last program started says nothing about this one. */
+        pool->backoff.delay = 0;
+        pool->backoff.not_before = 0;
+        pool_count_all(pool);
 }
 
 void pool_abandon(struct pool *pool)
 {
         pool->state->trial = 0;
-        pool->backoff.delay = 0;
-        pool->backoff.not_before = 0;
+        pool->trial_settings = NULL;
+        pool_count_all(pool);
         pool->dirty = true;
 }
 
@@ -56,10 +60,17 @@ enum pool_age pool_age(const struct pool *pool, uint32_t row)
 {
         uint32_t generation = pool->workers[row].record->generation;
 
-        if (generation == pool_get_generation(pool))
+        if (generation == pool->state->generation)
                 return POOL_CURRENT;
+        if (pool_is_on_trial(pool, row))
+                return POOL_ON_TRIAL;
 
         return generation > pool->state->generation ? POOL_ABANDONED : POOL_OLD;
+}
+
+const struct settings *pool_settings_of(const struct pool *pool, uint32_t row)
+{
+        return pool_is_on_trial(pool, row) ? pool->trial_settings : pool->settings;
 }
 
 uint32_t pool_count_due(const struct pool *pool)
@@ -71,8 +82,6 @@ uint32_t pool_count_due(const struct pool *pool)
 
 uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old)
 {
-        if (pool->state->trial)
-                return 0;
         if (n_new >= pool_count_due(pool))
                 return n_old;
 

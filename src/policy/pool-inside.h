@@ -6,20 +6,18 @@
 /* What the files of the pool share, and nobody else uses. */
 
 enum pool_age {
-        POOL_CURRENT,   /* of the generation that is in force, or on trial */
+        POOL_CURRENT,   /* of the generation that is in force */
+        POOL_ON_TRIAL,  /* of the one that is tried */
         POOL_OLD,       /* of one before */
         POOL_ABANDONED, /* of a trial that is over */
 };
 
-/* Returns the generation of the workers that are started now. */
-static inline uint32_t pool_get_generation(const struct pool *pool)
-{
-        return pool->state->trial ?: pool->state->generation;
-}
-
 enum pool_age pool_age(const struct pool *pool, uint32_t row);
 
-/* Returns how many workers of the current generation take the place of all older ones: as many as
+/* Returns the settings that hold for this worker. */
+const struct settings *pool_settings_of(const struct pool *pool, uint32_t row);
+
+/* Returns how many workers of the generation in force take the place of all older ones: as many as
  * there were, where the pool had grown. */
 uint32_t pool_count_due(const struct pool *pool);
 
@@ -27,7 +25,13 @@ uint32_t pool_count_due(const struct pool *pool);
  * `n_new` of the current one are ready: capacity never falls below what it was. */
 uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_old);
 
-/* Call after each change of what makes a worker's credit. */
+/* Counts the worker again: its kinds may have changed. pool_update_credit() does that, too. */
+void pool_count(struct pool *pool, uint32_t row);
+
+/* The same of all workers, where generations change. */
+void pool_count_all(struct pool *pool);
+
+/* Call after each change of what makes a worker's credit, or its kinds. */
 void pool_update_credit(struct pool *pool, uint32_t row);
 
 /* The worker said something that is wrong unless a process before this one made it say so. Returns
@@ -40,8 +44,11 @@ int pool_is_foreign(struct pool *pool, uint32_t row, uint64_t id);
 /* Releases the slot and counts what became of it. */
 void pool_end(struct pool *pool, struct slot *slot, enum outcome outcome);
 
+/* Notes that the worker has this connection, before pool_update_credit(). */
+void pool_link(struct pool *pool, uint32_t row, const struct slot *slot);
+
 /* Frees what a connection held of its worker. */
-void pool_forget(struct pool *pool, uint32_t row);
+void pool_forget(struct pool *pool, uint32_t row, const struct slot *slot);
 
 /* The connection in `slot` is with no worker: it waits in the dispatcher's hand. */
 void pool_into_hand(struct pool *pool, struct slot *slot);
@@ -71,31 +78,31 @@ static inline bool pool_is_due(const struct pool *pool, const struct pool_worker
                w->record->handed_over >= pool->settings->recycle_after;
 }
 
+/* True where more workers could start, and it is not MaxConnections= that keeps clients waiting. */
+static inline bool pool_grows_if_full(const struct pool *pool)
+{
+        return pool->may_grow && pool->slots.n_used < pool->settings->max_connections;
+}
+
 /* It said READY 0 last. */
 static inline bool pool_worker_is_paused(const struct pool_worker *w)
 {
         return w->record->flags & ROW_PAUSED;
 }
 
-/* --- Deciding --- */
+/* Nobody but the workers sees connections with Accept=no. There, one is of use when it has been
+ * ready for some time. Returns when that will be, or USEC_INFINITY. */
+usec_t pool_get_proof_time(const struct pool *pool, uint32_t row);
 
-struct census {
-        uint32_t starting; /* of the current generation */
-        uint32_t current;  /* ready, of the current generation */
-        uint32_t old;      /* ready, of earlier ones */
-        uint32_t ready;    /* all */
-        uint32_t alive;
-        uint32_t in_use; /* rows that are not free */
-        uint32_t dead;
-        uint32_t dying;     /* killed with connections, some of which may be in its queue */
-        uint32_t leaving;   /* of the current generation: drained or worse, and still there */
-        uint32_t with_room; /* they have credit, or will say whether they have */
-};
+/* That time has come. */
+void pool_proved(struct pool *pool, uint32_t row);
+
+/* --- Deciding --- */
 
 /* Adds an action to the decision, or has it made again when there is no room for it. */
 static inline void pool_act(struct pool *pool, struct pool_decision *d, struct pool_action action)
 {
-        if (d->n_actions < POOL_ACTIONS_MAX - 1) /* the last place is for LISTEN_ON or LISTEN_OFF */
+        if (d->n_actions < POOL_ACTIONS_MAX)
                 d->actions[d->n_actions++] = action;
         else
                 pool->dirty = true;
@@ -114,5 +121,4 @@ static inline void pool_wake(struct pool_decision *d, usec_t at)
 }
 
 /* How many workers there should be: starts, retires and recycles them. */
-void pool_decide_size(
-        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d);
+void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d);

@@ -12,10 +12,13 @@
 /* More READYs than this in a second are a flood. */
 #define READYS_PER_SEC 10
 
-static usec_t timeout_of(const struct pool *pool, enum worker_timeout timeout)
-{
-        const struct settings *settings = pool->settings;
+/* As long as a program that cannot serve commonly takes to find that out and to end, although it
+ * has said READY: gunicorn does, whose master is ready before it has loaded the application. */
+#define PROOF_USEC (2 * USEC_PER_SEC)
 
+static usec_t timeout_of(
+        const struct pool *pool, const struct settings *settings, enum worker_timeout timeout)
+{
         switch (timeout) {
         case TIMEOUT_START:
                 return settings->timeout_start;
@@ -37,8 +40,9 @@ static void happened(struct pool *pool, uint32_t row, enum worker_event event, u
 
         if (after != before) {
                 enum worker_timeout timeout = worker_state_info(after)->timeout;
+                const struct settings *settings = pool_settings_of(pool, row);
 
-                record->deadline = usec_add(now, timeout_of(pool, timeout));
+                record->deadline = usec_add(now, timeout_of(pool, settings, timeout));
                 __atomic_store_n(&record->state, after, __ATOMIC_RELEASE);
         }
 
@@ -48,7 +52,7 @@ static void happened(struct pool *pool, uint32_t row, enum worker_event event, u
 
 /* --- Starts --- */
 
-void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now)
+void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, bool on_trial, usec_t now)
 {
         struct pool_worker *w = &pool->workers[row];
         struct worker_row *record = w->record;
@@ -57,6 +61,7 @@ void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now)
 
         *w = (struct pool_worker){
                 .record = record,
+                .first_slot = POOL_NO_SLOT,
                 .heap_position = POOL_NOT_IN_HEAP,
         };
         *record = (struct worker_row){
@@ -64,7 +69,7 @@ void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now)
                 .started_at = now,
                 .pid = pid,
                 .offered = pool->offers,
-                .generation = pool_get_generation(pool),
+                .generation = on_trial ? pool->state->trial : pool->state->generation,
         };
         happened(pool, row, WORKER_SPAWNED, now);
 }
@@ -111,10 +116,11 @@ int pool_ready(struct pool *pool, uint32_t row, uint32_t capacity, uint32_t feat
         if ((features & ~w->record->offered) != 0 || (!is_first && features != w->record->features))
                 return POOL_BAD_FEATURES;
 
-        note_ready(w->record, MIN(capacity, pool->settings->connections_per_worker), features);
+        note_ready(w->record, MIN(capacity, pool_settings_of(pool, row)->connections_per_worker),
+                features);
         if (w->record->state == WORKER_STARTING) {
                 backoff_ready(&pool->backoff, w->record->started_at);
-                w->answered_at = now;
+                w->answered_at = w->ready_at = now;
         }
         pool_heard(pool, row);
         happened(pool, row, WORKER_SAYS_READY, now);
@@ -135,7 +141,8 @@ static usec_t bound_by_stop(const struct pool *pool, usec_t deadline, usec_t now
 
 usec_t pool_get_drain_deadline(const struct pool *pool, usec_t now)
 {
-        return bound_by_stop(pool, usec_add(now, timeout_of(pool, TIMEOUT_DRAIN)), now);
+        return bound_by_stop(
+                pool, usec_add(now, timeout_of(pool, pool->settings, TIMEOUT_DRAIN)), now);
 }
 
 void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
@@ -152,20 +159,61 @@ void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
         record->deadline = bound_by_stop(pool, record->deadline, now);
 }
 
+/* Is about to be ended. Those that do not end at once must not be joined by one after another. */
+static void fails(struct pool *pool, uint32_t row, usec_t now)
+{
+        struct pool_worker *w = &pool->workers[row];
+
+        if (w->record->state != WORKER_STARTING || pool->stopping ||
+                pool_age(pool, row) != POOL_CURRENT)
+                return;
+
+        w->failed = w->doomed = true;
+        backoff_failed(&pool->backoff, w->record->started_at, now);
+}
+
 void pool_terminated(struct pool *pool, uint32_t row, usec_t now)
 {
+        fails(pool, row, now);
         happened(pool, row, WORKER_TERMINATED, now);
 }
 
 void pool_aborted(struct pool *pool, uint32_t row, usec_t now)
 {
+        fails(pool, row, now);
         pool_set_taking_back(pool, row, true);
         happened(pool, row, WORKER_GOT_ABORTED, now);
 }
 
+/* It may not die for long, where it sleeps and no signal reaches it. */
 void pool_killed(struct pool *pool, uint32_t row, usec_t now)
 {
+        struct pool_worker *w = &pool->workers[row];
+
+        fails(pool, row, now);
+        pool_set_taking_back(pool, row, true);
         happened(pool, row, WORKER_GOT_KILLED, now);
+        if (w->doomed) /* then another start is tried all the same */
+                w->record->deadline = usec_add(now, pool->settings->restart_max_delay);
+}
+
+usec_t pool_get_proof_time(const struct pool *pool, uint32_t row)
+{
+        const struct pool_worker *w = &pool->workers[row];
+
+        if (pool_settings_of(pool, row)->accept || w->record->state != WORKER_READY)
+                return USEC_INFINITY;
+
+        return usec_add(w->ready_at, MIN(PROOF_USEC, pool->settings->restart_max_delay));
+}
+
+void pool_proved(struct pool *pool, uint32_t row)
+{
+        struct pool_worker *w = &pool->workers[row];
+
+        if (!w->served)
+                backoff_served(&pool->backoff, w->record->started_at);
+        w->served = true;
 }
 
 /* A worker that had connections for longer than the next start would wait was of use, also if none
@@ -182,13 +230,16 @@ bool pool_exited(struct pool *pool, uint32_t row, usec_t now)
 {
         struct pool_worker *w = &pool->workers[row];
         bool was_ready = w->record->capacity > 0;
+        bool proved = now >= pool_get_proof_time(pool, row);
         bool soon = now - w->record->started_at < pool->settings->restart_max_delay;
-        bool of_use = was_of_use(pool, w, now);
+        bool of_use = proved || was_of_use(pool, w, now);
         /* Others say nothing about the workers that are started now. */
-        bool counts = !pool->stopping && !w->leaves && pool_age(pool, row) == POOL_CURRENT;
+        enum pool_age age = pool_age(pool, row);
+        bool counts =
+                !pool->stopping && !w->leaves && (age == POOL_CURRENT || age == POOL_ON_TRIAL);
         bool failed = counts && !of_use && (!was_ready || soon);
 
-        if (failed)
+        if (failed && age == POOL_CURRENT && !w->failed)
                 backoff_failed(&pool->backoff, w->record->started_at, now);
         else if (of_use)
                 backoff_served(&pool->backoff, w->record->started_at);
@@ -204,16 +255,11 @@ uint32_t pool_emptied(struct pool *pool, uint32_t row)
         struct pool_worker *w = &pool->workers[row];
         uint32_t lost = w->open;
 
-        for (uint32_t i = 0; w->open > 0; i++) {
-                struct slot *slot = &pool->slots.table[i];
-
-                assert(i < pool->slots.head->n_touched);
-
-                if (slot->state == SLOT_FREE || slot->worker != row)
-                        continue;
+        while (w->first_slot != POOL_NO_SLOT) {
+                struct slot *slot = &pool->slots.table[w->first_slot];
 
                 pool_end(pool, slot, OUTCOME_LOST);
-                w->open--;
+                pool_forget(pool, row, slot);
         }
 
         pool_set_taking_back(pool, row, false);

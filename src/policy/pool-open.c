@@ -73,14 +73,34 @@ static bool row_is_sound(const struct pool *pool, uint32_t index)
                 record->generation > pool->state->last_generation)
                 return false;
 
-        for (uint32_t i = 0; i < index; i++) {
-                const struct worker_row *other = pool->workers[i].record;
-
-                if (other->state != WORKER_NONE && other->number == record->number)
-                        return false;
-        }
-
         return true;
+}
+
+static int compare(const void *a, const void *b)
+{
+        uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+        return (x > y) - (x < y);
+}
+
+/* Returns 0, -EBADMSG where two workers have the same number, or -ENOMEM. */
+static int check_numbers(const struct pool *pool)
+{
+        _cleanup_(freep) uint64_t *numbers = malloc(pool->n_rows * sizeof(*numbers));
+        size_t n = 0;
+
+        if (!numbers)
+                return -ENOMEM;
+
+        for (uint32_t i = 0; i < pool->n_rows; i++)
+                if (pool->workers[i].record->state != WORKER_NONE)
+                        numbers[n++] = pool->workers[i].record->number;
+        qsort(numbers, n, sizeof(*numbers), compare);
+        for (size_t i = 1; i < n; i++)
+                if (numbers[i] == numbers[i - 1])
+                        return -EBADMSG;
+
+        return 0;
 }
 
 /* Each is used once, so none may be where counting on would begin anew. */
@@ -93,8 +113,9 @@ static bool numbers_are_sound(const struct pool_state *state)
                state->last_generation <= GENERATION_MAX && state->last_number <= NUMBER_MAX;
 }
 
-/* A slot names a worker that is there, or it is RESERVED and in hand. */
-static int recount_slot(struct pool *pool, const struct slot *slot)
+/* A slot names a worker that is there, or it is RESERVED and in hand. No worker has listed it: each
+ * is asked once by each dispatcher. */
+static int recount_slot(struct pool *pool, struct slot *slot)
 {
         if (slot->state == SLOT_FREE)
                 return 0;
@@ -109,7 +130,8 @@ static int recount_slot(struct pool *pool, const struct slot *slot)
                 pool->workers[slot->worker].record->state == WORKER_NONE)
                 return -EBADMSG;
 
-        pool->workers[slot->worker].open++;
+        slot->listed = false;
+        pool_link(pool, slot->worker, slot);
         return 0;
 }
 
@@ -136,6 +158,8 @@ static int mend_counters(struct pool *pool)
 
 static int recount(struct pool *pool)
 {
+        int r;
+
         if (!numbers_are_sound(pool->state))
                 return -EBADMSG;
 
@@ -148,8 +172,12 @@ static int recount(struct pool *pool)
                 pool->workers[i].served = pool->workers[i].record->capacity > 0;
         }
 
+        r = check_numbers(pool);
+        if (r < 0)
+                return r;
+
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
-                int r = recount_slot(pool, &pool->slots.table[i]);
+                r = recount_slot(pool, &pool->slots.table[i]);
 
                 if (r < 0)
                         return r;
@@ -160,6 +188,7 @@ static int recount(struct pool *pool)
         if (pool->state->generation == 0)
                 pool->state->generation = pool->state->last_generation = 1;
         pool->adopted_serial = pool->slots.head->last_serial;
+        pool_count_all(pool);
         return mend_counters(pool);
 }
 
@@ -186,7 +215,8 @@ void pool_adopted(struct pool *pool, uint32_t row)
         w->must_list = w->record->state == WORKER_READY;
         w->leaves = w->record->state > WORKER_READY;
         w->in_doubt = true;
-        pool_set_taking_back(pool, row, w->record->state == WORKER_ABORTED);
+        pool_set_taking_back(
+                pool, row, w->record->state == WORKER_ABORTED || w->record->state == WORKER_KILLED);
         pool_update_credit(pool, row);
         pool->dirty = true;
 }
@@ -215,13 +245,15 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
 
         pool->workers = calloc(pool->n_rows, sizeof(*pool->workers));
         pool->heap = malloc(pool->n_rows * sizeof(*pool->heap));
-        if (!pool->workers || !pool->heap) {
+        pool->links = calloc(memory->n_slots, sizeof(*pool->links));
+        if (!pool->workers || !pool->heap || !pool->links) {
                 pool_deinit(pool);
                 return -ENOMEM;
         }
 
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 pool->workers[i].record = &memory->rows[i];
+                pool->workers[i].first_slot = POOL_NO_SLOT;
                 pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
         }
 
@@ -233,6 +265,7 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
 
 void pool_deinit(struct pool *pool)
 {
+        free(TAKE_PTR(pool->links));
         free(TAKE_PTR(pool->heap));
         free(TAKE_PTR(pool->workers));
         slots_done(&pool->slots);
@@ -252,4 +285,15 @@ void pool_settings_changed(struct pool *pool)
                 pool_update_credit(pool, i);
 
         pool->dirty = true;
+}
+
+/* Else all workers that were ever started are still starting. */
+bool pool_was_ready(const struct pool *pool)
+{
+        uint64_t n_starting = 0;
+
+        for (uint32_t i = 0; i < pool->n_rows; i++)
+                n_starting += pool->workers[i].record->state == WORKER_STARTING;
+
+        return pool->state->last_number > n_starting;
 }

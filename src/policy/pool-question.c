@@ -58,13 +58,6 @@ bool pool_is_hung(struct pool *pool, uint32_t row, usec_t now, usec_t *ret_wake_
         return false;
 }
 
-static void begin_list(struct pool *pool, uint32_t row)
-{
-        for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
-                if (pool->slots.table[i].worker == row)
-                        pool->slots.table[i].listed = false;
-}
-
 void pool_asked(
         struct pool *pool, uint32_t row, enum pool_question question, uint32_t value, usec_t now)
 {
@@ -78,8 +71,6 @@ void pool_asked(
         w->question_at = w->record->handed_over + ++w->n_asked;
         if (w->asked_at == 0)
                 w->asked_at = now;
-        if (question == QUESTION_LIST)
-                begin_list(pool, row);
         pool->dirty = true;
 }
 
@@ -128,19 +119,22 @@ int pool_held(struct pool *pool, uint32_t row, uint64_t id)
  */
 static void end_unlisted(struct pool *pool, uint32_t row)
 {
-        struct worker_row *record = pool->workers[row].record;
+        struct pool_worker *w = &pool->workers[row];
+        struct worker_row *record = w->record;
+        uint32_t next;
 
-        for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
+        for (uint32_t i = w->first_slot; i != POOL_NO_SLOT; i = next) {
                 struct slot *slot = &pool->slots.table[i];
                 bool sent, vanished;
 
-                if (slot->state == SLOT_FREE || slot->worker != row || slot->listed)
+                next = pool->links[i].next;
+                if (slot->listed)
                         continue;
 
                 sent = slot->state == SLOT_SENT;
                 vanished = sent && record->vanished > 0;
                 pool_end(pool, slot, sent && !vanished ? OUTCOME_DONE : OUTCOME_LOST);
-                pool_forget(pool, row);
+                pool_forget(pool, row, slot);
                 if (vanished)
                         record->vanished--;
         }

@@ -7,8 +7,8 @@
  * dispatcher holds the other end of that queue, too, so a queue outlives its worker, and can be
  * emptied past it: one connection after another is received here and given to whoever has credit
  * (POOL_TAKE_BACK). When does that begin? With a dead worker at once: nobody else will read. With
- * one that was aborted because it hangs, likewise. With one that lives, when a connection has been
- * waiting in its queue for QueueTimeoutSec=.
+ * one that was aborted because it hangs, or killed and does not die, likewise. With one that lives,
+ * when a connection has been waiting in its queue for QueueTimeoutSec=.
  *
  * Waiting is found by sampling, so that handing a connection over only sets a flag (`in_doubt`). A
  * sample (POOL_SAMPLE) asks the kernel how many records are queued: sent - queued = read, whoever
@@ -51,13 +51,12 @@ static uint64_t count_sent(const struct pool_worker *w)
         return w->record->handed_over + w->n_asked + was_told(w);
 }
 
-/* A worker that drains can be relieved of its queue, too. */
+/* A worker that leaves can be relieved of its queue, too, and so can one that should be dead. */
 bool pool_is_in_doubt(const struct pool *pool, uint32_t row)
 {
         const struct pool_worker *w = &pool->workers[row];
 
-        return w->in_doubt &&
-               (w->record->state == WORKER_READY || w->record->state == WORKER_DRAINING);
+        return w->in_doubt && worker_state_info(w->record->state)->alive;
 }
 
 static void set_mark(struct pool_worker *w, usec_t now)

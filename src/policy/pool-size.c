@@ -21,28 +21,29 @@
  * it is ready and full: as many may start as there are extra ones, and one. So a burst is met in a
  * few times of a start (0, 1, 3, 7, 15, 31 ... extra workers), one client too many costs one start,
  * and a program that starts slowly is not started more often for it. */
-static uint32_t starts_at_once(const struct pool *pool, const struct census *census)
+static uint32_t starts_at_once(const struct pool *pool)
 {
         uint32_t workers = pool->settings->workers;
-        uint32_t extra = census->current > workers ? census->current - workers : 0;
+        uint32_t extra =
+                pool->census[KIND_CURRENT] > workers ? pool->census[KIND_CURRENT] - workers : 0;
 
         return MIN(extra + 1, STARTS_MAX);
 }
 
 /* More workers would help: those that there are can take nothing more, and it is not
  * MaxConnections= or a lack of descriptors that keeps clients waiting. */
-static bool is_out_of_credit(const struct pool *pool, const struct census *census)
+static bool is_out_of_credit(const struct pool *pool)
 {
-        return census->ready > 0 && census->with_room == 0 && pool->paused_until == 0 &&
-               pool->slots.n_used < pool->settings->max_connections;
+        return pool->census[KIND_READY] > 0 && pool->census[KIND_WITH_ROOM] == 0 &&
+               pool->paused_until == 0 && pool->slots.n_used < pool->settings->max_connections;
 }
 
 /* The most that may run. Those that leave are processes, too. */
-static uint32_t count_most(const struct pool *pool, const struct census *census)
+static uint32_t count_most(const struct pool *pool)
 {
         uint32_t most = pool->settings->workers_max;
 
-        most -= MIN(most, census->leaving);
+        most -= MIN(most, pool->census[KIND_LEAVING]);
         return MAX(most, pool->settings->workers);
 }
 
@@ -54,21 +55,19 @@ static uint32_t count_least(const struct pool *pool)
         return MAX(pool->settings->workers, spare);
 }
 
-/* Of the current generation. */
-static uint32_t count_wanted(const struct pool *pool, const struct census *census)
+/* Of the generation in force. */
+static uint32_t count_wanted(const struct pool *pool)
 {
         uint32_t spare = pool->settings->workers_spare;
-        uint32_t wanted = census->starting + census->current;
+        uint32_t wanted = pool->census[KIND_STARTING] + pool->census[KIND_CURRENT];
 
-        if (pool->state->trial)
-                return 1;
+        wanted += spare - MIN(spare, pool->n_idle + pool->census[KIND_STARTING]);
+        if (is_out_of_credit(pool))
+                wanted = MAX(wanted, pool->census[KIND_CURRENT] + starts_at_once(pool));
+        wanted = MIN(wanted, count_most(pool));
 
-        wanted += spare - MIN(spare, pool->n_idle + census->starting);
-        if (is_out_of_credit(pool, census))
-                wanted = MAX(wanted, census->current + starts_at_once(pool, census));
-        wanted = MIN(wanted, count_most(pool, census));
-
-        return MAX(wanted, census->old > 0 ? pool_count_due(pool) : pool->settings->workers);
+        return MAX(wanted,
+                pool->census[KIND_OLD] > 0 ? pool_count_due(pool) : pool->settings->workers);
 }
 
 /* --- Recycling --- */
@@ -105,15 +104,15 @@ static void check_successor(struct pool *pool)
                 pool->successor = POOL_NO_ROW;
 }
 
-static void decide_recycle(
-        struct pool *pool, const struct census *census, uint32_t due, struct pool_decision *d)
+static void decide_recycle(struct pool *pool, uint32_t due, struct pool_decision *d)
 {
         if (due == POOL_NO_ROW || pool->successor == POOL_NO_ROW ||
                 pool->workers[pool->successor].record->state != WORKER_READY)
                 return;
 
         /* While starts fail, the old ones are kept until the successor has served somebody. */
-        if (census->leaving == 0 && census->current > pool->settings->workers &&
+        if (pool->census[KIND_LEAVING] == 0 &&
+                pool->census[KIND_CURRENT] > pool->settings->workers &&
                 !backoff_is_failing(&pool->backoff))
                 pool_act(pool, d,
                         (struct pool_action){
@@ -122,34 +121,74 @@ static void decide_recycle(
 
 /* --- Starting --- */
 
-static void decide_spawn(struct pool *pool, const struct census *census, uint32_t due, usec_t now,
-        struct pool_decision *d)
+/* False while failed starts make the next one wait, for its time or for the end of the last one. */
+static bool may_start(struct pool *pool, usec_t now, struct pool_decision *d)
 {
-        uint32_t wanted = count_wanted(pool, census);
-        uint32_t running = census->starting + census->current;
+        if (!backoff_is_failing(&pool->backoff))
+                return true;
+        /* one at a time, until one serves: a probe */
+        if (pool->census[KIND_STARTING] + pool->census[KIND_DOOMED] > 0)
+                return false;
+        if (pool_may_spawn(pool, now))
+                return true;
+
+        pool_wake(d, pool->backoff.not_before);
+        return false;
+}
+
+/* Workers of which nothing could be kept for after a crash are not started: those that are dead
+ * and have a queue take room in the descriptor store, too. */
+static uint32_t count_free(const struct pool *pool)
+{
+        uint32_t most = pool->rows_max ?: pool->n_rows;
+
+        return most - MIN(most, pool->census[KIND_IN_USE]);
+}
+
+static uint32_t find_free(const struct pool *pool, uint32_t from)
+{
+        while (from < pool->n_rows && pool->workers[from].record->state != WORKER_NONE)
+                from++;
+
+        return from;
+}
+
+/* One worker shows whether the next generation starts; what becomes of it is the caller's to say.
+ * Returns from where on rows are still free. */
+static uint32_t decide_trial(struct pool *pool, struct pool_decision *d)
+{
+        uint32_t row = find_free(pool, 0);
+
+        if (!pool->state->trial || pool->census[KIND_ON_TRIAL] > 0 || count_free(pool) == 0 ||
+                row == pool->n_rows)
+                return row;
+
+        pool_act(pool, d, (struct pool_action){ .type = POOL_SPAWN, .row = row, .on_trial = true });
+        return row + 1;
+}
+
+static void decide_spawn(
+        struct pool *pool, uint32_t free_from, uint32_t due, usec_t now, struct pool_decision *d)
+{
+        uint32_t wanted = count_wanted(pool);
+        uint32_t running = pool->census[KIND_STARTING] + pool->census[KIND_CURRENT];
         bool succeeds = running >= wanted && running <= pool->settings->workers_max &&
                         due != POOL_NO_ROW && pool->successor == POOL_NO_ROW &&
-                        census->leaving == 0;
+                        pool->census[KIND_LEAVING] == 0;
 
         if (succeeds)
                 wanted = running + 1;
         if (running >= wanted)
                 return;
 
-        if (backoff_is_failing(&pool->backoff)) {
-                /* one at a time, until one serves: a probe */
-                if (census->starting > 0)
-                        return;
-                if (!pool_may_spawn(pool, now)) {
-                        pool_wake(d, pool->backoff.not_before);
-                        return;
-                }
+        if (!may_start(pool, now, d))
+                return;
+        if (backoff_is_failing(&pool->backoff))
                 wanted = running + 1;
-        }
 
-        for (uint32_t i = 0; i < pool->n_rows && running < wanted; i++) {
-                if (pool->workers[i].record->state != WORKER_NONE)
-                        continue;
+        wanted = MIN(wanted, running + count_free(pool));
+        for (uint32_t i = find_free(pool, free_from); i < pool->n_rows && running < wanted;
+                i = find_free(pool, i + 1)) {
                 pool_act_on(pool, d, POOL_SPAWN, i);
                 running++;
                 if (succeeds)
@@ -157,15 +196,19 @@ static void decide_spawn(struct pool *pool, const struct census *census, uint32_
         }
 }
 
-/* From how many idle workers on WorkersSpare= asks for more: see pool_update_credit(). */
-static uint32_t count_idle_floor(const struct pool *pool, const struct census *census)
+/* Notes which changes of credits will ask for a start: see pool-credit.c. Any other is none of a
+ * decision's business. */
+static void note_floors(struct pool *pool, usec_t now, struct pool_decision *d)
 {
-        uint32_t spare = pool->settings->workers_spare;
+        uint32_t spare = pool->settings->workers_spare, starting = pool->census[KIND_STARTING];
 
-        if (census->starting + census->current >= count_most(pool, census))
-                return 0;
+        pool->idle_floor = 0;
+        pool->may_grow = false;
+        if (starting + pool->census[KIND_CURRENT] >= count_most(pool) || !may_start(pool, now, d))
+                return;
 
-        return spare - MIN(spare, census->starting);
+        pool->idle_floor = spare - MIN(spare, starting);
+        pool->may_grow = starts_at_once(pool) > starting;
 }
 
 /* --- Retiring --- */
@@ -195,25 +238,24 @@ static void look_for_idle(struct pool *pool, usec_t now)
 }
 
 /* No generation but the current one is there. */
-static uint32_t count_kept(const struct pool *pool, const struct census *census)
+static uint32_t count_kept(const struct pool *pool)
 {
-        uint32_t serving = census->ready - pool->n_idle;
-        uint32_t kept = MIN(serving + pool->settings->workers_spare, count_most(pool, census));
+        uint32_t serving = pool->census[KIND_READY] - pool->n_idle;
+        uint32_t kept = MIN(serving + pool->settings->workers_spare, count_most(pool));
 
         return MAX(kept, pool->settings->workers);
 }
 
-static void decide_retire(
-        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
+static void decide_retire(struct pool *pool, usec_t now, struct pool_decision *d)
 {
         usec_t timeout = pool->settings->worker_idle_timeout;
-        uint32_t kept = count_kept(pool, census) + (pool->successor != POOL_NO_ROW);
-        uint32_t surplus = census->ready - MIN(census->ready, kept);
+        uint32_t kept = count_kept(pool) + (pool->successor != POOL_NO_ROW);
+        uint32_t surplus = pool->census[KIND_READY] - MIN(pool->census[KIND_READY], kept);
 
         /* what waits may be given to one of them in a moment */
         bool waits = pool->n_in_hand > 0 || pool->n_taking_back > 0;
 
-        if (census->ready <= count_least(pool) || timeout == USEC_INFINITY) {
+        if (pool->census[KIND_READY] <= count_least(pool) || timeout == USEC_INFINITY) {
                 pool->look_at = 0;
                 return;
         }
@@ -241,24 +283,24 @@ static void decide_retire(
         }
 }
 
-void pool_decide_size(
-        struct pool *pool, const struct census *census, usec_t now, struct pool_decision *d)
+void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d)
 {
         bool replaces; /* one generation another: then nothing else is replaced */
         uint32_t due;
 
         pool->idle_floor = 0;
+        pool->may_grow = false;
         if (pool->stopping)
                 return;
 
         check_successor(pool);
-        replaces = pool->state->trial || census->ready != census->current;
+        replaces = pool->census[KIND_READY] != pool->census[KIND_CURRENT];
         due = replaces ? POOL_NO_ROW : find_due(pool);
-        decide_spawn(pool, census, due, now, d);
-        decide_recycle(pool, census, due, d);
+        decide_spawn(pool, decide_trial(pool, d), due, now, d);
+        decide_recycle(pool, due, d);
         if (replaces)
                 pool->look_at = 0;
         else
-                decide_retire(pool, census, now, d);
-        pool->idle_floor = count_idle_floor(pool, census);
+                decide_retire(pool, now, d);
+        note_floors(pool, now, d);
 }

@@ -12,17 +12,11 @@
 
 /* --- In --- */
 
-/* What new connections depend on and what changes with each of them. When it changes, the
- * listeners have to go into the loop or out of it. */
-static bool may_take_more(const struct pool *pool)
-{
-        return pool->n_heap > 0 && pool->slots.n_used < pool->settings->max_connections;
-}
-
 bool pool_may_accept(const struct pool *pool)
 {
-        return may_take_more(pool) && pool->n_in_hand == 0 && pool->n_taking_back == 0 &&
-               pool->paused_until == 0 && !pool->stopping;
+        return pool->settings->accept && pool->n_heap > 0 &&
+               pool->slots.n_used < pool->settings->max_connections && pool->n_in_hand == 0 &&
+               pool->n_taking_back == 0 && pool->paused_until == 0 && !pool->stopping;
 }
 
 struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now)
@@ -33,8 +27,6 @@ struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now)
 
         pool->counters->accepted++;
         pool->n_in_hand++;
-        if (!may_take_more(pool))
-                pool->dirty = true;
 
         return slot;
 }
@@ -53,11 +45,10 @@ void pool_assign(struct pool *pool, struct slot *slot, uint32_t row)
 
         slot->worker = row;
         pool->n_in_hand--;
-        w->open++;
         w->last_chosen = ++pool->n_choices;
+        pool_link(pool, row, slot);
         pool_update_credit(pool, row);
-        /* What waited in the hand held up everything else. */
-        if (!may_take_more(pool) || !pool->listening)
+        if (pool->hand_waited) /* and held up everything else */
                 pool->dirty = true;
 }
 
@@ -73,20 +64,43 @@ void pool_sent(struct pool *pool, struct slot *slot)
         slot_set_state(slot, SLOT_SENT);
 }
 
-/* --- Back in hand --- */
+/* --- Who has it --- */
 
-void pool_forget(struct pool *pool, uint32_t row)
+static uint32_t index_of(const struct pool *pool, const struct slot *slot)
+{
+        return (uint32_t)(slot - pool->slots.table);
+}
+
+void pool_link(struct pool *pool, uint32_t row, const struct slot *slot)
 {
         struct pool_worker *w = &pool->workers[row];
-        bool was_open = may_take_more(pool);
+        uint32_t index = index_of(pool, slot);
+
+        pool->links[index] = (struct slot_link){ POOL_NO_SLOT, w->first_slot };
+        if (w->first_slot != POOL_NO_SLOT)
+                pool->links[w->first_slot].previous = index;
+        w->first_slot = index;
+        w->open++;
+}
+
+void pool_forget(struct pool *pool, uint32_t row, const struct slot *slot)
+{
+        struct pool_worker *w = &pool->workers[row];
+        struct slot_link link = pool->links[index_of(pool, slot)];
 
         assert(w->open > 0);
 
+        if (link.previous == POOL_NO_SLOT)
+                w->first_slot = link.next;
+        else
+                pool->links[link.previous].next = link.next;
+        if (link.next != POOL_NO_SLOT)
+                pool->links[link.next].previous = link.previous;
         w->open--;
         pool_update_credit(pool, row);
-        if (may_take_more(pool) != was_open)
-                pool->dirty = true;
 }
+
+/* --- Back in hand --- */
 
 void pool_into_hand(struct pool *pool, struct slot *slot)
 {
@@ -96,7 +110,7 @@ void pool_into_hand(struct pool *pool, struct slot *slot)
         slot->worker = SLOT_NO_WORKER;
         pool->n_in_hand++;
         pool->dirty = true;
-        pool_forget(pool, row);
+        pool_forget(pool, row, slot);
 }
 
 void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now)
@@ -157,7 +171,7 @@ static void served(struct pool *pool, struct pool_worker *w)
         w->served = true;
         if (backoff_is_failing(&pool->backoff)) {
                 backoff_served(&pool->backoff, w->record->started_at);
-                pool->dirty = true;
+                pool->dirty |= !backoff_is_failing(&pool->backoff);
         }
 }
 
@@ -170,12 +184,12 @@ static int finish(struct pool *pool, uint32_t row, uint64_t id, enum outcome out
                 return pool_is_foreign(pool, row, id);
 
         pool_end(pool, slot, outcome);
-        if (was_full)
-                pool->dirty = true;
         if (outcome == OUTCOME_DONE)
                 served(pool, &pool->workers[row]);
         pool_heard(pool, row);
-        pool_forget(pool, row);
+        pool_forget(pool, row, slot);
+        if (was_full && pool->n_heap == 0 && pool_grows_if_full(pool))
+                pool->dirty = true;
 
         return 0;
 }

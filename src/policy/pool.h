@@ -17,9 +17,10 @@
  * not carried out is simply decided again.
  *
  * The way of a connection does not touch all that: pool_accepted, pool_choose, pool_assign,
- * pool_sent, pool_done take a time that does not grow with the pool (but by a heap's logarithm).
- * What happens seldom may walk over all rows or over all slots that were ever in use: an adoption,
- * an answer to LIST, a worker's death with connections.
+ * pool_sent, pool_done take a time that does not grow with the pool (but by a heap's logarithm),
+ * also while the pool is full, and credit runs out and comes back with each connection: whether the
+ * listeners are watched is no decision, but pool_may_accept(), to be asked after each event. A
+ * decision may walk over all rows, an adoption over all slots that were ever in use.
  *
  * `row` is a worker's index everywhere.
  */
@@ -64,6 +65,7 @@ static_assert(sizeof(struct worker_row) == 72, "no holes");
 
 #define POOL_NOT_IN_HEAP UINT32_MAX
 #define POOL_NO_ROW      UINT32_MAX
+#define POOL_NO_SLOT     UINT32_MAX
 
 enum pool_question {
         QUESTION_NONE,
@@ -83,13 +85,18 @@ enum pool_drain {
 struct pool_worker {
         struct worker_row *record; /* in the ledger */
         uint32_t open;             /* slots that name this worker */
+        uint32_t first_slot;       /* of these, linked; or POOL_NO_SLOT */
+        uint32_t kinds;            /* bits: 1 << enum pool_kind, in which it is counted */
         uint32_t heap_position;
         uint64_t last_chosen; /* number of the choice; 0: never */
+        usec_t ready_at;      /* where the dispatcher does not accept; 0: adopted */
         usec_t blocked_until; /* its channel was full; 0: it was not */
         usec_t readys_since;  /* begin of the second in which n_readys are counted */
         uint32_t n_readys;
         bool served;
         bool leaves; /* it was asked to: its end says nothing about how workers start */
+        bool failed; /* it was ended before it was ready, which is counted as a failed start */
+        bool doomed; /* so it was, and the next start waits for its end */
 
         bool idle;          /* ready, without a connection, and not paused */
         bool retires;       /* it has been idle for so long that it may go */
@@ -121,6 +128,7 @@ struct pool_worker {
 enum pool_action_type {
         POOL_SPAWN,
         POOL_DRAIN,
+        POOL_PASS, /* it is on trial, and has proved itself without connections: Accept=no */
         POOL_TERMINATE,
         POOL_ABORT, /* it hangs */
         POOL_KILL,
@@ -129,13 +137,12 @@ enum pool_action_type {
         POOL_SAMPLE,    /* how much is queued, for each worker with pool_is_in_doubt() */
         POOL_HAND_OVER, /* what is in hand: there is a credit again */
         POOL_REFUSE,    /* what is in hand: nobody will ever take it */
-        POOL_LISTEN_ON, /* exactly one of these two stands in each decision */
-        POOL_LISTEN_OFF,
 };
 
 struct pool_action {
         enum pool_action_type type;
         uint32_t row;                /* where it is about a worker */
+        bool on_trial;               /* of the generation that is tried, with POOL_SPAWN */
         enum pool_drain drain;       /* why, with POOL_DRAIN */
         enum pool_question question; /* with POOL_ASK */
 };
@@ -159,40 +166,67 @@ enum pool_violation {
         POOL_READY_FOR_NOTHING = 5, /* a pause before it was ready at all */
 };
 
+/* Kinds of workers that are counted: pool-census.c. One worker may be of several. */
+enum pool_kind {
+        KIND_STARTING, /* of the generation in force */
+        KIND_CURRENT,  /* ready, of the generation in force */
+        KIND_OLD,      /* ready, of earlier ones */
+        KIND_DOOMED,   /* with `doomed`, alive, of the generation in force */
+        KIND_ON_TRIAL, /* starting or ready, of the generation that is tried */
+        KIND_READY,    /* all */
+        KIND_ALIVE,
+        KIND_IN_USE, /* rows that are not free */
+        KIND_DEAD,
+        KIND_DYING,     /* killed with connections, some of which may be in its queue */
+        KIND_LEAVING,   /* of the generation in force: drained or worse, and still there */
+        KIND_WITH_ROOM, /* they have credit, or will say whether they have */
+        KINDS,
+};
+
+/* The slots of one worker. */
+struct slot_link {
+        uint32_t previous, next; /* or POOL_NO_SLOT */
+};
+
 /* Is told of each connection's end, while its slot and its worker's row still say all about it. */
 typedef void (*pool_ended_t)(void *userdata, const struct slot *slot, enum outcome outcome);
 
 struct pool {
         const struct settings *settings;
-        pool_ended_t ended; /* or NULL */
-        void *userdata;     /* of `ended` */
+        const struct settings *trial_settings; /* of the generation that is tried, or NULL */
+        pool_ended_t ended;                    /* or NULL */
+        void *userdata;                        /* of `ended` */
         struct pool_state *state;
         struct counters *counters; /* in the state */
         struct slots slots;
+        struct slot_link *links; /* one for each slot, where a worker has it */
 
         struct pool_worker *workers; /* one for each row */
         uint32_t n_rows;
         uint32_t n_taking_back; /* rows whose queue goes to others: all DEAD ones, some that live */
         uint32_t offers;        /* features: to workers that are started; the caller's to set */
+        uint32_t rows_max; /* how many may be in use, the caller's to set, too; 0: all that are */
 
         /* Workers with a credit, the next one to be chosen on top. */
         uint32_t *heap;
         uint32_t n_heap;
         uint64_t n_choices;
 
-        uint32_t n_idle;     /* workers with `idle` */
-        uint32_t idle_floor; /* below it, another worker has to be started: dirty */
-        uint32_t successor;  /* row of the one that takes the place of a recycled one */
-        usec_t look_at;      /* when idle workers are looked for next; 0: there is no need */
+        uint32_t census[KINDS]; /* how many workers of each kind */
+        uint32_t n_idle;        /* workers with `idle` */
+        uint32_t idle_floor;    /* below it, another worker has to be started: dirty */
+        bool may_grow;          /* without a credit, another worker has to be started: dirty */
+        uint32_t successor;     /* row of the one that takes the place of a recycled one */
+        usec_t look_at;         /* when idle workers are looked for next; 0: there is no need */
 
         struct backoff backoff;
         uint64_t adopted_serial; /* ids given up to this one are older than this process */
         usec_t sample_at;        /* when queues are looked at again; 0: none is in doubt */
         uint32_t n_in_hand;      /* accepted or taken back, and given to no worker */
+        bool hand_waited;        /* some were in hand at the last decision */
         usec_t paused_until;     /* no new descriptor before; 0: not paused */
         usec_t stop_deadline;    /* of waiting for credits when stopping */
         bool stopping;
-        bool listening; /* what was decided last */
         bool dirty;
 };
 
@@ -208,8 +242,9 @@ struct pool_state {
         uint32_t ending;          /* enum outcome of the slot that is being released */
         uint32_t stopping;        /* bool; then nobody is to take over from here */
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
-        uint32_t unused;
-        uint64_t reserved[8]; /* zeros, for later versions */
+        uint32_t noted;           /* bool: what follows is */
+        uint64_t nonblocking;     /* listeners that workers have left so, by their index */
+        uint64_t reserved[7];     /* zeros, for later versions */
 #ifdef LEDGER_TEST_GROWN
         uint64_t grown[5];
 #endif
@@ -241,6 +276,9 @@ uint32_t pool_rows_needed(const struct settings *settings);
 int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory);
 void pool_deinit(struct pool *pool);
 
+/* True where a process before this one had a worker that was ready, or one that failed. */
+bool pool_was_ready(const struct pool *pool);
+
 /* The worker in this row was found, with its channel. */
 void pool_adopted(struct pool *pool, uint32_t row);
 
@@ -250,7 +288,8 @@ void pool_settings_changed(struct pool *pool);
 
 /* --- pool.c: the way of a connection --- */
 
-/* True while a new connection may be accepted: there is a credit, and nothing older waits. */
+/* True while a new connection may be accepted: there is a credit, and nothing older waits. The
+ * listeners are to be watched as long as this is true, and not else. */
 bool pool_may_accept(const struct pool *pool);
 
 /* A connection was accepted: it is in hand now. Only after pool_may_accept(). */
@@ -314,8 +353,10 @@ static inline uint64_t pool_next_number(const struct pool *pool)
         return pool->state->last_number + 1;
 }
 
-/* It was offered `offers` of the pool. */
-void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, usec_t now);
+/* It was offered `offers` of the pool. `on_trial`: as the action said. */
+void pool_spawned(struct pool *pool, uint32_t row, int32_t pid, bool on_trial, usec_t now);
+
+/* A worker of the generation in force could not be started. On trial, that is its end. */
 void pool_spawn_failed(struct pool *pool, usec_t now);
 
 /* False while failed starts make the next one wait. */
@@ -339,9 +380,10 @@ static inline bool pool_is_paused(const struct pool *pool, uint32_t row)
 /* Returns by when a worker that is drained now has to be gone, or USEC_INFINITY. */
 usec_t pool_get_drain_deadline(const struct pool *pool, usec_t now);
 
-/* The step was taken: pool_decide() asked for it, or the worker broke the protocol. `told`: a DRAIN
- * record was sent. It goes before the call, and the end of the channel after it: where a crash
- * comes between, the worker is drained again. */
+/* The step was taken: pool_decide() asked for it, or the worker broke the protocol. Where it was
+ * not ready yet, that is a failed start from now on, and not only when it has ended. `told`: a
+ * DRAIN record was sent. It goes before the call, and the end of the channel after it: where a
+ * crash comes between, the worker is drained again. */
 void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now);
 void pool_terminated(struct pool *pool, uint32_t row, usec_t now);
 void pool_aborted(struct pool *pool, uint32_t row, usec_t now);
@@ -408,12 +450,14 @@ uint32_t pool_queue_done(struct pool *pool, uint32_t row);
 /* --- pool-generation.c: reloads --- */
 
 /*
- * Tries the next generation: one worker of it is started. When that is READY, the caller says
- * pool_commit(): from then on the old workers are drained, each when a new one is READY. When its
- * start fails, pool_abandon(): everything is as it was. While a trial goes on, the old workers
- * serve.
+ * Tries the next generation, which will have these settings (the caller's, to stay): one worker of
+ * it is started. When that is READY (with Accept=no, when it has proved itself: POOL_PASS), the
+ * caller says pool_commit(): from then on the settings are those of the pool, and the old workers
+ * are drained, each when a new one is READY. When its start fails, pool_abandon(). Until then
+ * nothing is different from what it was without a trial: workers of the generation in force serve,
+ * and start where they are missing.
  */
-void pool_try(struct pool *pool);
+void pool_try(struct pool *pool, const struct settings *settings);
 void pool_commit(struct pool *pool);
 void pool_abandon(struct pool *pool);
 
@@ -432,8 +476,10 @@ void pool_stop(struct pool *pool, usec_t now);
 /* What whoever owns the pool does when a decision says so, each named as its action. Each tells the
  * pool what came of it. A negative return ends it all: the program itself is broken. */
 struct pool_deeds {
-        void (*spawn)(void *userdata, uint32_t row); /* after pool_may_spawn() only */
+        /* After pool_may_spawn() only; on trial, while that goes on. */
+        void (*spawn)(void *userdata, uint32_t row, bool on_trial);
         void (*drain)(void *userdata, uint32_t row, enum pool_drain reason);
+        void (*pass)(void *userdata, uint32_t row);
         void (*terminate)(void *userdata, uint32_t row);
         void (*abort)(void *userdata, uint32_t row);
         void (*kill)(void *userdata, uint32_t row);
@@ -442,7 +488,6 @@ struct pool_deeds {
         void (*sample)(void *userdata);
         int (*hand_over)(void *userdata);
         void (*refuse)(void *userdata);
-        int (*listen)(void *userdata, bool on);
 };
 
 /* Does all that was decided, in its order. Returns 0 or what a deed returned below it. */

@@ -32,6 +32,7 @@ struct settings_row {
         const char *word;         /* stands for the number word_value, which is out of bounds */
         uint64_t word_value;
         const char *const *names; /* of a choice, by their numbers; NULL-terminated */
+        bool needs_accept;        /* it is about connections, which Accept=no hides */
 };
 
 /* By the type of the field: uint32_t, usec_t, an enum from 0 on, bool, char **. */

@@ -282,7 +282,10 @@ int settings_set_command(
 void settings_resolve(struct settings *s, uint32_t n_cpus)
 {
         if (s->workers == 0) {
-                s->workers = n_cpus == 0 ? 1 : MIN(n_cpus, WORKERS_LIMIT);
+                /* The same settings have to do on a machine with more processors. */
+                uint32_t most = MIN(s->workers_max, WORKERS_LIMIT);
+
+                s->workers = n_cpus == 0 ? 1 : MIN(n_cpus, most);
                 s->resolved_cpus = n_cpus;
         }
         if (s->workers_max == UINT32_MAX)
@@ -336,9 +339,55 @@ static int check_size(const struct settings *s, char **ret_message)
         return -E2BIG;
 }
 
+/* Set, and without a meaning where workers accept. WorkersMax= may say what it would be anyway: it
+ * is always there in settings that are kept. */
+static bool is_in_vain(const struct settings *s, size_t i)
+{
+        bool has_a_meaning = i == SETTING_WORKERS_MAX ? s->workers_max == s->workers
+                                                      : !settings_table[i].needs_accept;
+
+        return s->sources[i] && !has_a_meaning;
+}
+
+/* Accept=no */
+static int check_without_accept(const struct settings *s, char **ret_message)
+{
+        size_t i = 0;
+        struct message m;
+        int r;
+
+        while (i < SETTING_COUNT && !is_in_vain(s, i))
+                i++;
+        if (i == SETTING_COUNT && s->command)
+                return 0;
+
+        r = message_begin(&m);
+        if (r < 0)
+                return r;
+
+        if (i < SETTING_COUNT) {
+                print_value(s, i, m.f);
+                fprintf(m.f, " (%s) is about connections, which workers accept unseen with ",
+                        source_of(s, i));
+        } else {
+                fputs("Command= is not set, and the echo worker does not accept as it has to with ",
+                        m.f);
+        }
+        print_value(s, SETTING_ACCEPT, m.f);
+        fprintf(m.f, " (%s)", source_of(s, SETTING_ACCEPT));
+        return message_end(&m, ret_message);
+}
+
 int settings_check(const struct settings *s, char **ret_message)
 {
         *ret_message = NULL;
+
+        if (!s->accept) {
+                int r = check_without_accept(s, ret_message);
+
+                if (r < 0)
+                        return r;
+        }
 
         if (s->workers_max < s->workers)
                 return complain_of_pair(
@@ -360,6 +409,8 @@ int settings_print(const struct settings *s, FILE *f)
         for (size_t i = 0; i < SETTING_COUNT; i++) {
                 const struct settings_row *row = &settings_table[i];
 
+                if (row->needs_accept && !s->accept)
+                        continue;
                 if (!section || !streq(row->section, section))
                         fprintf(f, "%s[%s]\n", section ? "\n" : "", row->section);
                 section = row->section;

@@ -35,6 +35,7 @@ enum setting {
         SETTING_WORKERS_SPARE,
         SETTING_WORKERS_MAX,
         SETTING_WORKER_IDLE_TIMEOUT,
+        SETTING_ACCEPT,
         SETTING_MAX_CONNECTIONS,
         SETTING_DISTRIBUTE,
         SETTING_LOG_CONNECTIONS,
@@ -59,6 +60,7 @@ struct settings {
         uint32_t workers_spare;
         uint32_t workers_max;       /* UINT32_MAX: as `workers`, until settings_resolve() */
         usec_t worker_idle_timeout; /* USEC_INFINITY: extra workers stay */
+        bool accept;                /* the dispatcher does; else the workers do */
         uint32_t max_connections;
         enum distribute distribute;
         bool log_connections;
@@ -111,6 +113,7 @@ void settings_resolve(struct settings *s, uint32_t n_cpus);
 /* Looks for values that are good alone and bad together. Call it when all are set. */
 int settings_check(const struct settings *s, char **ret_message);
 
-/* Writes all settings as a file that settings_file_read() accepts and that gives the same settings,
- * each under a comment that says where it comes from. Returns 0 or -errno. */
+/* Writes all settings that have a meaning (see Accept=) as a file that settings_file_read() accepts
+ * and that gives the same settings, each under a comment that says where it comes from. Returns 0
+ * or -errno. */
 int settings_print(const struct settings *s, FILE *f);

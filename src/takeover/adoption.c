@@ -47,6 +47,7 @@
 #include <sys/socket.h>
 
 #include "base/stop-point.h"
+#include "dispatcher/lending.h"
 #include "os/journal.h"
 #include "takeover/adoption.h"
 #include "takeover/kept-settings.h"
@@ -221,7 +222,7 @@ static int restore_worker(struct dispatcher *d, uint32_t row, struct inheritance
 
         if (r->state == WORKER_DRAINING)
                 channel_shutdown(&w->channel);
-        if (r->state == WORKER_ABORTED)
+        if (r->state == WORKER_ABORTED || r->state == WORKER_KILLED)
                 channel_reclaim(&w->channel);
         pool_adopted(&d->pool, row);
         return 1;
@@ -307,6 +308,8 @@ int adoption_restore(struct dispatcher *d, struct inheritance *inheritance)
 {
         uint32_t n_workers = 0;
 
+        if (!d->settings->accept && !inheritance->from_reload)
+                lending_restore(d->pool.state, d->listeners, d->n_listeners);
         for (uint32_t i = 0; i < d->pool.n_rows; i++) {
                 int r;
 

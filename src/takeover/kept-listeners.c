@@ -71,7 +71,7 @@ static int check(const struct inheritance *inheritance, const char *listen_pid,
         return -ENOTCONN;
 }
 
-int kept_listeners_collect(struct inheritance *inheritance, const char *listen_pid,
+int kept_listeners_collect(struct inheritance *inheritance, const char *listen_pid, bool accept,
         struct listener **ret_listeners, size_t *ret_n, char **ret_message)
 {
         struct listener *listeners = calloc(inheritance->n + 1, sizeof(*listeners));
@@ -87,8 +87,8 @@ int kept_listeners_collect(struct inheritance *inheritance, const char *listen_p
 
                 if (!name)
                         continue;
-                r = listener_init(
-                        &listeners[n], TAKE_FD(inheritance->entries[i].fd), name, ret_message);
+                r = listener_init(&listeners[n], TAKE_FD(inheritance->entries[i].fd), name, accept,
+                        ret_message);
                 listeners[n++].is_kept = inheritance->entries[i].is_kept;
         }
 

@@ -10,9 +10,9 @@
  */
 
 /* Takes the listeners out of what was inherited. There may be none where a dispatcher before this
- * one left workers. `listen_pid`: see struct start. Returns 0, or -errno with one line for the
- * caller to free, if there is one. */
-int kept_listeners_collect(struct inheritance *inheritance, const char *listen_pid,
+ * one left workers. `listen_pid`: see struct start; `accept`: Accept=. Returns 0, or -errno with
+ * one line for the caller to free, if there is one. */
+int kept_listeners_collect(struct inheritance *inheritance, const char *listen_pid, bool accept,
         struct listener **ret_listeners, size_t *ret_n, char **ret_message);
 void kept_listeners_free(struct listener *listeners, size_t n);
 

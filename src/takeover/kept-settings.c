@@ -139,10 +139,11 @@ static int read_settings(struct settings *s, int fd, char **ret_message)
         if (r < 0)
                 return r;
         /* They were in force, so they had a number. */
-        if (s->workers == 0 || s->workers_max == UINT32_MAX) {
+        if (s->workers == 0 || (s->accept && s->workers_max == UINT32_MAX)) {
                 *ret_message = strdup("Workers= or WorkersMax= is not there");
                 return -EINVAL;
         }
+        settings_resolve(s, 0); /* with Accept=no there is no WorkersMax= */
 
         return settings_check(s, ret_message);
 }

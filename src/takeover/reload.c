@@ -202,13 +202,16 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
 }
 
 /* Nobody waits for the end of what hangs: it may sleep where no signal reaches it. */
-static int on_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+static void leave_check(struct reload *reload, const char *why)
 {
-        struct reload *reload = userdata;
-
         reload->is_late = true;
         process_signal(reload->pidfd, SIGKILL);
-        fail(reload, "the check of the settings took longer than 10s");
+        fail(reload, why);
+}
+
+static int on_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+{
+        leave_check(userdata, "the check of the settings took longer than 10s");
         return 0;
 }
 
@@ -236,9 +239,9 @@ static int start_check(struct reload *reload)
 /* What the service manager's store has no room for it drops without a word, and after a crash such
  * workers would be killed. start.c sees to two generations; of those before there may be any
  * number, for as long as ReloadDrainTimeoutSec= says. Returns what is wrong, or NULL. */
-static const char *check_store(const struct dispatcher *d)
+static const char *check_store(const struct dispatcher *d, const struct settings *settings)
 {
-        uint64_t size = store_get_size(), workers = d->settings->workers_max;
+        uint64_t size = store_get_size(), workers = settings->workers_max;
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
                 workers += d->pool.workers[i].record->state != WORKER_NONE;
@@ -249,22 +252,40 @@ static const char *check_store(const struct dispatcher *d)
                "store; see ReloadDrainTimeoutSec=";
 }
 
+static const char *find_obstacle(const struct reload *reload)
+{
+        const struct dispatcher *d = reload->dispatcher;
+
+        if (d->pool.stopping)
+                return "the instance is stopping";
+        if (reload->is_late)
+                return "the last check has not ended yet";
+        if (reload->source)
+                return "the settings are being checked for another reload";
+
+        return check_store(d, d->settings);
+}
+
 void reload_run(struct control_call *call, void *userdata)
 {
         struct reload *reload = userdata;
         struct dispatcher *d = reload->dispatcher;
-        const char *busy = d->pool.stopping  ? "the instance is stopping"
-                           : reload->is_late ? "the last check has not ended yet"
-                           : reload->source || d->pool.state->trial ? "another reload is under way"
-                                                                    : check_store(d);
+        const char *obstacle;
         int r;
 
-        if (busy && !call) {
-                log_failure(busy);
+        /* It may take forever, perhaps because of what is mended now. */
+        if (d->pool.state->trial) {
+                reload_failed(reload, "another reload took its place");
+                dispatcher_wake(d);
+        }
+
+        obstacle = find_obstacle(reload);
+        if (obstacle && !call) {
+                log_failure(obstacle);
                 return;
         }
-        if (busy) {
-                control_fail(call, VARLINK_RELOAD_FAILED, json_pack("{s:s}", "reason", busy));
+        if (obstacle) {
+                control_fail(call, VARLINK_RELOAD_FAILED, json_pack("{s:s}", "reason", obstacle));
                 return;
         }
 
@@ -277,17 +298,46 @@ void reload_run(struct control_call *call, void *userdata)
         }
 }
 
+void reload_cancel(struct control_call *call, void *userdata)
+{
+        static const char why[] = "it was cancelled";
+        struct reload *reload = userdata;
+        struct dispatcher *d = reload->dispatcher;
+
+        if (d->pool.state->trial) {
+                reload_failed(reload, why);
+                dispatcher_wake(d);
+        } else if (reload->source && !reload->is_late) {
+                leave_check(reload, why);
+        } else {
+                control_fail(call, VARLINK_NO_RELOAD, json_object());
+                return;
+        }
+
+        control_reply(call, json_object());
+}
+
 /* --- The gate --- */
 
-static void roll_back(struct reload *reload)
+/* Has these count from now on: for the workers that are started, and for what the dispatcher does
+ * itself. */
+static void put_in_force(struct dispatcher *d, const struct settings *settings, char **argv)
+{
+        d->settings = settings;
+        d->context.process.argv = argv;
+        d->context.process.leave_batch = settings->scheduling_policy == SCHEDULING_OTHER;
+}
+
+/* The pool goes by the old settings as long as the trial goes on. */
+static void begin_trial(struct reload *reload, const struct settings *old, char **old_argv)
 {
         struct dispatcher *d = reload->dispatcher;
 
-        pool_abandon(&d->pool);
-        d->settings = reload->old;
-        d->pool.settings = reload->old;
-        d->context.process.argv = reload->old_argv;
-        d->context.process.leave_batch = reload->old->scheduling_policy == SCHEDULING_OTHER;
+        reload->new = d->settings;
+        d->context.trial_argv = d->context.process.argv;
+        d->context.trial_leaves_batch = d->context.process.leave_batch;
+        put_in_force(d, old, old_argv);
+        d->pool.settings = old;
         pool_settings_changed(&d->pool);
         connection_log_set(&d->connection_log);
 }
@@ -295,18 +345,17 @@ static void roll_back(struct reload *reload)
 void reload_resume(struct reload *reload, struct control_call *call, const struct settings *old,
         char **old_argv, const char *trouble)
 {
+        struct dispatcher *d = reload->dispatcher;
+
         reload->call = call;
-        reload->old = old;
-        reload->old_argv = old_argv;
         if (!trouble) {
-                trouble = check_store(reload->dispatcher); /* for another WorkersMax= now */
-                if (trouble)
-                        roll_back(reload);
+                begin_trial(reload, old, old_argv);
+                trouble = check_store(d, reload->new); /* for another WorkersMax= */
         }
         if (trouble)
                 fail(reload, trouble);
         else
-                pool_try(&reload->dispatcher->pool);
+                pool_try(&d->pool, reload->new);
 }
 
 /* Returns the keys that changed, for JSON, and writes them into `text`. */
@@ -317,7 +366,7 @@ static json_t *list_changes(const struct reload *reload, char *text, size_t size
         size_t n = 0;
 
         text[0] = '\0';
-        if (settings_compare(reload->old, reload->dispatcher->settings, differ) < 0)
+        if (settings_compare(reload->dispatcher->settings, reload->new, differ) < 0)
                 return list;
 
         for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -341,6 +390,8 @@ static void succeed(struct reload *reload)
         uint32_t before = d->pool.state->generation, generation;
 
         pool_commit(&d->pool);
+        put_in_force(d, reload->new, d->context.trial_argv);
+        connection_log_set(&d->connection_log);
         kept_settings_forget(before);
         generation = d->pool.state->generation;
         journal_event(MESSAGE_RELOADED,
@@ -360,7 +411,7 @@ static void succeed(struct reload *reload)
 
 void reload_failed(struct reload *reload, const char *why)
 {
-        roll_back(reload);
+        pool_abandon(&reload->dispatcher->pool);
         fail(reload, why);
 }
 
@@ -369,7 +420,7 @@ void reload_passed(struct reload *reload)
         struct dispatcher *d = reload->dispatcher;
 
         /* Before the ledger says that the generation is in force: a crash in between has either. */
-        if (kept_settings_store(d->settings, d->pool.state->trial) < 0)
+        if (kept_settings_store(reload->new, d->pool.state->trial) < 0)
                 reload_failed(reload, "its settings cannot be kept for after a crash");
         else
                 succeed(reload);

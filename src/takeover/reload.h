@@ -6,7 +6,8 @@
 /*
  * A reload: this program, perhaps a newer one, checks the settings; then it is executed in place,
  * adopts the workers, and tries the next generation. With the first READY of that the reload has
- * succeeded; until then any failure leaves everything as it was.
+ * succeeded; until then any failure leaves everything as it was. A trial that hangs ends when it is
+ * cancelled, or with the next reload.
  */
 
 /* Exit status of --check where it was given a ledger, and this program can take over from there.
@@ -34,9 +35,7 @@ struct reload {
         int pidfd;
         int output_fd;
 
-        /* During a trial: what is in force, and goes on if it fails */
-        const struct settings *old;
-        char **old_argv;
+        const struct settings *new; /* during a trial: what it is about */
 };
 
 #define RELOAD_NULL ((struct reload){ .pidfd = -1, .output_fd = -1 })
@@ -46,6 +45,9 @@ void reload_done(struct reload *reload);
 
 /* For struct control_context: `userdata` is a struct reload. `call` may be NULL, for a signal. */
 void reload_run(struct control_call *call, void *userdata);
+
+/* The same, for giving up the reload that is under way. */
+void reload_cancel(struct control_call *call, void *userdata);
 
 /*
  * Goes on in the program that was executed. `call` is the one that waits, or NULL; `old` and

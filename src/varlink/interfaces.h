@@ -12,7 +12,9 @@
 #define VARLINK_POOL          "io.acceptd.Pool"
 #define VARLINK_GET_STATUS    VARLINK_POOL ".GetStatus"
 #define VARLINK_RELOAD        VARLINK_POOL ".Reload"
+#define VARLINK_CANCEL_RELOAD VARLINK_POOL ".CancelReload"
 #define VARLINK_RELOAD_FAILED VARLINK_POOL ".ReloadFailed" /* reason */
+#define VARLINK_NO_RELOAD     VARLINK_POOL ".NoReload"
 
 #define VARLINK_SERVICE         "org.varlink.service"
 #define VARLINK_GET_INFO        VARLINK_SERVICE ".GetInfo"

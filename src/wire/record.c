@@ -58,6 +58,10 @@ const char *record_check_to_dispatcher(const struct record *record)
                 if (record->value == 0 && !(record->id & RECORD_FEATURE_PAUSE))
                         return "READY with capacity 0 (allowed: 1 or more)";
                 return check_listener(record);
+        case RECORD_NOT_STARTED:
+                if (record->value == 0 || record->value > RECORD_ERRNO_MAX)
+                        return "NOT_STARTED without an errno (allowed: 1 to 4095)";
+                return check_fields(record, false);
         case RECORD_PONG:
                 return check_fields(record, false);
         case RECORD_DONE:

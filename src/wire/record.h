@@ -15,6 +15,8 @@
 /* To the dispatcher, one datagram carries 1 to RECORD_BATCH_MAX records; to a worker, one. */
 #define RECORD_BATCH_MAX 64
 
+#define RECORD_ERRNO_MAX 4095 /* the kernel's own bound */
+
 enum record_type {
         /* dispatcher to worker */
         RECORD_CONNECTION = 1, /* with one descriptor */
@@ -30,6 +32,7 @@ enum record_type {
         RECORD_HELD = 19,
         RECORD_FAILED = 20, /* RECORD_FEATURE_FAILED */
         /* 21 is reserved for PARK: RECORD_FEATURE_PARK */
+        RECORD_NOT_STARTED = 22, /* before READY; value: errno */
 };
 
 /*

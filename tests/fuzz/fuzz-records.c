@@ -24,6 +24,8 @@ static int hear_record(struct pool *pool, const struct record *record, usec_t no
                 return pool_pong(pool, 0, record->value, now);
         case RECORD_HELD:
                 return pool_held(pool, 0, record->id);
+        case RECORD_NOT_STARTED:
+                return 0; /* it is for the words of a failed start */
         case RECORD_FAILED:
                 if (!(pool->workers[0].record->features & RECORD_FEATURE_FAILED))
                         return 1;
@@ -87,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         life_settings(&l.settings);
         fuzz_expect(pool_init(&l.pool, &l.settings, &memory) == 0);
         l.pool.offers = RECORD_FEATURES;
-        pool_spawned(&l.pool, 0, 2, l.now);
+        pool_spawned(&l.pool, 0, 2, false, l.now);
         /* the bit is set where the first datagram is one record */
         features = size > 0 && data[0] & 4 ? RECORD_FEATURES : 0;
         fuzz_expect(pool_ready(&l.pool, 0, 8, features, l.now) == 0);

@@ -9,6 +9,7 @@ void life_settings(struct settings *s)
         *s = (struct settings){
                 .workers = 2,
                 .workers_max = 3,
+                .accept = true,
                 .workers_spare = 1,
                 .worker_idle_timeout = USEC_PER_SEC,
                 .reload_drain_timeout = USEC_PER_SEC,
@@ -110,12 +111,12 @@ static void sample(void *userdata)
         pool_sampling_done(&l->pool);
 }
 
-static void spawn(void *userdata, uint32_t row)
+static void spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct life *l = userdata;
 
-        if (pool_may_spawn(&l->pool, l->now))
-                pool_spawned(&l->pool, row, 1000 + (int32_t)row, l->now);
+        if (on_trial || pool_may_spawn(&l->pool, l->now))
+                pool_spawned(&l->pool, row, 1000 + (int32_t)row, on_trial, l->now);
 }
 
 static void drain(void *userdata, uint32_t row, enum pool_drain reason)
@@ -163,14 +164,17 @@ static void refuse(void *userdata)
                         l->pool.stopping ? REFUSED_STOPPING : REFUSED_STRANDED);
 }
 
-static int listen(void *userdata _unused_, bool on _unused_)
+static void pass(void *userdata, uint32_t row _unused_)
 {
-        return 0;
+        struct life *l = userdata;
+
+        pool_commit(&l->pool);
 }
 
 static const struct pool_deeds deeds = {
         .spawn = spawn,
         .drain = drain,
+        .pass = pass,
         .terminate = terminate,
         .abort = abort_worker,
         .kill = kill_worker,
@@ -179,7 +183,6 @@ static const struct pool_deeds deeds = {
         .sample = sample,
         .hand_over = hand_over,
         .refuse = refuse,
-        .listen = listen,
 };
 
 static void settle(struct life *l)
@@ -235,7 +238,7 @@ void life_step(struct life *l, struct input *in)
         } else if (what == 56) {
                 pool_stop(&l->pool, l->now);
         } else if (what == 57 && !l->pool.state->trial) {
-                pool_try(&l->pool);
+                pool_try(&l->pool, l->pool.settings);
         } else if (what < 60 && l->pool.state->trial) {
                 (what & 1 ? pool_commit : pool_abandon)(&l->pool);
         } else if (worker_state_info(state)->alive && state != WORKER_KILLED) {

@@ -29,8 +29,7 @@ static uid_t any_user(void)
 {
         uint32_t random;
 
-        if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-                _exit(126);
+        assert_int_equal(getrandom(&random, sizeof(random), 0), sizeof(random));
         return 20000 + random % 40000;
 }
 
@@ -191,7 +190,7 @@ static void run_dispatcher(const struct harness *h, const struct harness_config 
 
         if (config->subreaper)
                 (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        if (config->unprivileged && geteuid() == 0 && become(any_user()) < 0)
+        if (config->unprivileged && geteuid() == 0 && become(h->user) < 0)
                 _exit(126);
 
         execv(program, (char *const *)(uintptr_t)argv);
@@ -220,10 +219,27 @@ void harness_copy_program(const struct harness *h, const char *name, char path[s
         assert_true(from >= 0);
         assert_int_equal(fstat(from, &st), 0);
         (void)snprintf(path, PATH_MAX, "%s/%s", h->dir, name);
+        (void)unlink(path); /* workers of an earlier dispatcher may still run it */
         to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
         assert_true(to >= 0);
         assert_int_equal(fchmod(to, 0755), 0);
         assert_int_equal(sendfile(to, from, NULL, (size_t)st.st_size), st.st_size);
+}
+
+/* As they are installed, unless the test wants less. */
+static void copy_programs(struct harness *h, const struct harness_config *config,
+        char program[static PATH_MAX], char stub[static PATH_MAX])
+{
+        char confine[PATH_MAX];
+
+        harness_copy_program(h, "acceptd", program);
+        assert_int_equal(chmod(program, config->readable ? 0755 : 0711), 0);
+        harness_copy_program(h, "stub-worker", stub);
+        (void)snprintf(confine, sizeof(confine), "%s", harness_path("../../acceptd-confine"));
+        if (!config->unconfined)
+                harness_copy_program(h, "acceptd-confine", confine);
+        if (h->user == 0)
+                h->user = any_user();
 }
 
 /* What a dispatcher of another user needs of this test's folder. */
@@ -272,10 +288,8 @@ void harness_start_config(struct harness *h, const struct harness_config *config
                         : harness_path(config->program ?: "../../acceptd"));
         (void)snprintf(stub, sizeof(stub), "%s", harness_path("stub-worker"));
 
-        if (config->unprivileged) {
-                harness_copy_program(h, "acceptd", program);
-                harness_copy_program(h, "stub-worker", stub);
-        }
+        if (config->unprivileged)
+                copy_programs(h, config, program, stub);
         n = add_words(argv, n, NULL, config->arguments);
         n = add_words(argv, n, "-o", config->options);
         if (config->command)

@@ -48,6 +48,7 @@ struct harness {
         struct descriptor_store store; /* for the next dispatcher */
         unsigned n_crashes;
         char *descriptors_before;
+        uid_t user; /* of unprivileged dispatchers; 0: none yet */
         bool finished;
 };
 
@@ -62,7 +63,9 @@ struct harness_config {
         size_t store;                   /* $FDSTORE, and so many are kept; 0: none */
         const char *program;            /* absolute or in this folder, in place of acceptd */
         bool subreaper;                 /* as number 1 of a container, it gets orphans */
-        bool unprivileged;              /* as user nobody, where the test is root */
+        bool unprivileged;              /* as another user, where the test is root */
+        bool readable;                  /* whose program that user can read */
+        bool unconfined;                /* and without acceptd-confine */
 };
 
 struct counters {

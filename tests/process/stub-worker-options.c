@@ -11,7 +11,7 @@
 #include "base/fd.h"
 #include "stub-worker.h"
 
-static const char *const serve_names[] = { "line", "echo", "hold", "obey", "report" };
+static const char *const serve_names[] = { "line", "echo", "hold", "obey", "report", "race" };
 
 unsigned long stub_number(const char *text, unsigned long otherwise)
 {
@@ -115,7 +115,7 @@ static void parse_serve(struct stub *stub, const char *name)
                         stub->serve = (enum serve)i;
                         return;
                 }
-        stub_die(stub, "--serve=%s is not among line, echo, hold, obey, report", name);
+        stub_die(stub, "--serve=%s is not among line, echo, hold, obey, report, race", name);
 }
 
 static unsigned parse_at(const char *text)

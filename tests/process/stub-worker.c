@@ -155,7 +155,9 @@ static void on_connection(struct stub *stub, const struct record *record, int fd
                 answer(connection, stub->report, strlen(stub->report));
         else
                 greet(stub, connection);
-        if (stub->serve == SERVE_LINE || stub->serve == SERVE_REPORT)
+        if (stub->serve == SERVE_RACE)
+                stub_race(stub, connection->fd);
+        if (stub->serve == SERVE_LINE || stub->serve == SERVE_REPORT || stub->serve == SERVE_RACE)
                 stub_finish(stub, connection);
 
         if (++stub->received == stub->at && stub->deed)

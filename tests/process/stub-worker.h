@@ -14,6 +14,7 @@ enum serve {
         SERVE_HOLD,   /* write the line, DONE when the client closes */
         SERVE_OBEY,   /* as hold; each line that the client writes is a deed */
         SERVE_REPORT, /* write what this process looks like from inside, close, DONE */
+        SERVE_RACE,   /* attack the dispatcher until the client shuts down its side, and report */
 };
 
 struct connection {
@@ -85,6 +86,12 @@ unsigned long stub_number(const char *text, unsigned long otherwise);
 
 /* Reads the command line; exits where it is wrong, or asks for help. */
 void stub_options(struct stub *stub, int argc, char *argv[]);
+
+/* --- stub-worker-race.c --- */
+
+/* Tries to open the dispatcher's memory and ledger until the client has something to say, or shuts
+ * down its side. Then it gets the line "race tries=N dispatcher=N neighbours=N signals=N". */
+void stub_race(const struct stub *stub, int client);
 
 /* --- stub-worker-report.c --- */
 

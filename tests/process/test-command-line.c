@@ -168,28 +168,6 @@ static void test_name_that_is_nowhere(void **state)
                 ":/usr/local/sbin:/usr/local/bin:");
 }
 
-/* Only --check looks: a start has its own way to say so, and to go on when it is mended. */
-static void test_check_of_a_missing_program(void **state)
-{
-        struct harness *h = *state;
-
-        harness_start(
-                h, .arguments = WORDS("--check", "-oCommand=/nowhere/worker"), .command = WORDS());
-        harness_expect_exit(h, 78);
-        assert_int_equal(
-                harness_count_lines(h, "Command=/nowhere/worker: No such file or directory"), 1);
-}
-
-static void test_check_of_a_program_that_may_not_be_executed(void **state)
-{
-        struct harness *h = *state;
-
-        harness_start(
-                h, .arguments = WORDS("--check", "-oCommand=/etc/passwd"), .command = WORDS());
-        harness_expect_exit(h, 78);
-        assert_int_equal(harness_count_lines(h, "Command=/etc/passwd: Permission denied"), 1);
-}
-
 /* What --check prints: a line that says where it comes from, and the setting. */
 static void check_setting(const struct harness *h, const char *setting, const char *origin)
 {
@@ -333,8 +311,6 @@ int main(void)
                 HARNESS_TEST(test_name_of_a_bundled_worker),
                 HARNESS_TEST(test_name_of_another_program),
                 HARNESS_TEST(test_name_that_is_nowhere),
-                HARNESS_TEST(test_check_of_a_missing_program),
-                HARNESS_TEST(test_check_of_a_program_that_may_not_be_executed),
                 HARNESS_TEST(test_check),
                 HARNESS_TEST(test_check_of_a_command_that_is_missing),
                 HARNESS_TEST(test_check_of_a_command_that_is_not_executable),

@@ -258,6 +258,97 @@ static void test_program_that_never_gets_ready(void **state)
         harness_stop(h);
 }
 
+/* Ask for a reload that will hang. Returns the connection, for the answer. */
+static int begin_hanging_reload(struct harness *h, const struct ctl *ctl)
+{
+        int fd = ctl_connect(ctl);
+
+        ctl_send(
+                fd, CTL_CALL("io.acceptd.Pool.Reload"), sizeof(CTL_CALL("io.acceptd.Pool.Reload")));
+        harness_await_notify(h, "RELOADING=1");
+        (void)harness_await_stub(h, "starts");
+        return fd;
+}
+
+static void expect_reason(struct harness *h, int fd, const char *reason)
+{
+        json_auto_t *answer = ctl_receive(h, fd);
+
+        assert_string_equal(ctl_text(json_object_get(answer, "parameters"), "reason"), reason);
+        fd_close(fd);
+}
+
+static const char hangs[] = "--never-ready\nTimeoutStartSec=infinity";
+
+/* All workers of the generation in force die during a trial: they are replaced, by the program and
+ * the settings in force, and clients do not wait for the end of the trial. */
+static void test_workers_that_die_during_a_trial_are_replaced(void **state)
+{
+        struct harness *h = *state;
+        struct stub_id old[2];
+        struct client client;
+        struct ctl ctl;
+        int fd;
+
+        begin(h, &ctl, "Workers=2\nMaxConnections=100", "--serve=hold");
+        old[0] = harness_await_stub(h, "starts");
+        old[1] = harness_await_stub(h, "starts");
+        write_settings(&ctl, "Workers=2\nMaxConnections=90", hangs);
+        fd = begin_hanging_reload(h, &ctl);
+        for (size_t i = 0; i < 2; i++)
+                assert_int_equal(kill(old[i].pid, SIGKILL), 0);
+        harness_await_line(h, "is ready for");
+        client_open_served(h, &client, 0);
+        assert_int_equal(get_number(h, &ctl, "maxConnections"), 100);
+        client_close(&client);
+        assert_int_equal(ctl_run(h, &ctl, "reload", "--cancel", "test"), 0);
+        expect_reason(h, fd, "it was cancelled");
+        harness_stop(h);
+}
+
+/* A program that never gets ready, and is given all the time for it. */
+static void test_trial_that_hangs_is_cancelled(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+        int fd;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        (void)harness_await_stub(h, "starts");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "--cancel", "test"), 1);
+        assert_non_null(strstr(ctl_err, "no reload is under way"));
+        assert_int_equal(ctl_run(h, &ctl, "status", "--cancel", "test"), 1);
+
+        write_settings(&ctl, "Workers=1", hangs);
+        fd = begin_hanging_reload(h, &ctl);
+        assert_int_equal(ctl_run(h, &ctl, "reload", "--cancel", "test"), 0);
+        expect_reason(h, fd, "it was cancelled");
+        harness_await_line(h, "reload failed", "it was cancelled");
+        harness_await_notify(h, "READY=1");
+        client_open_served(h, &client, 0);
+        client_close(&client);
+        harness_stop(h);
+}
+
+/* The settings are mended, and the next reload does not wait for the last one. */
+static void test_trial_that_hangs_is_replaced(void **state)
+{
+        struct harness *h = *state;
+        struct ctl ctl;
+        int fd;
+
+        begin(h, &ctl, "Workers=1\nMaxConnections=100", "--serve=hold");
+        (void)harness_await_stub(h, "starts");
+        write_settings(&ctl, "Workers=1", hangs);
+        fd = begin_hanging_reload(h, &ctl);
+        write_settings(&ctl, "Workers=1\nMaxConnections=90", "--serve=hold");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        expect_reason(h, fd, "another reload took its place");
+        assert_int_equal(get_number(h, &ctl, "maxConnections"), 90);
+        harness_stop(h);
+}
+
 /* Passes the descriptor of a file with this text. */
 static void pass_text(struct harness *h, const char *name, const char *text)
 {
@@ -412,7 +503,7 @@ static void test_hangup_during_a_reload(void **state)
         (void)harness_await_stub(h, "starts");
         (void)harness_await_stub(h, "starts");
         assert_int_equal(kill(h->pid, SIGHUP), 0);
-        harness_await_line(h, "reload failed", "another reload is under way");
+        harness_await_line(h, "reload failed", "another reload took its place");
         harness_await_line(h, "reload failed", "ended by SIGTERM");
         harness_stop(h);
 }
@@ -490,6 +581,9 @@ int main(void)
                 HARNESS_TEST(test_missing_program),
                 HARNESS_TEST(test_program_that_exits),
                 HARNESS_TEST(test_program_that_never_gets_ready),
+                HARNESS_TEST(test_workers_that_die_during_a_trial_are_replaced),
+                HARNESS_TEST(test_trial_that_hangs_is_cancelled),
+                HARNESS_TEST(test_trial_that_hangs_is_replaced),
                 HARNESS_TEST(test_old_settings_that_cannot_be_read),
                 HARNESS_TEST(test_failure_without_old_settings),
                 HARNESS_TEST(test_list_that_cannot_be_read),

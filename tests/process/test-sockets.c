@@ -209,7 +209,8 @@ static void test_wrong_listen_pid(void **state)
         (void)listener_add(h, LISTENER_UNIX, "main");
         harness_start(h, .options = WORDS("Workers=1"), .environment = WORDS("LISTEN_PID=1"));
         harness_expect_exit(h, 78);
-        assert_int_equal(harness_count_lines(h, "No socket", "process 1 ", "LISTEN_PID", "exec"), 1);
+        assert_int_equal(
+                harness_count_lines(h, "No socket", "process 1 ", "LISTEN_PID", "exec"), 1);
 }
 
 int main(void)

@@ -47,7 +47,8 @@ static void check(struct harness *h, const char *deed, const char *why, enum exp
         client_await_greeting(h, &queued);
         assert_int_not_equal(queued.worker, guilty.worker);
 
-        c = harness_counters(h);
+        /* its queue went to others before its end was seen */
+        c = harness_await_counter(h, open, 2);
         assert_int_equal(c.accepted, 3);
         assert_int_equal(c.taken_back, 1);
         assert_int_equal(c.lost, expect == EXPECT_LOST);
@@ -57,6 +58,7 @@ static void check(struct harness *h, const char *deed, const char *why, enum exp
         (void)snprintf(name, sizeof(name), "orker %u ", guilty.worker);
         assert_int_equal(harness_count_lines(h, name, "protocol", why), 1);
         assert_int_equal(harness_count_lines(h, "protocol"), 1);
+        harness_await_line(h, name, "SIGKILL");
         assert_int_equal(harness_count_lines(h, name, "SIGKILL"), 1);
 
         /* The innocent goes on, and there is a third worker. */
@@ -112,6 +114,11 @@ static void test_unknown_type(void **state)
 static void test_wrong_way_type(void **state)
 {
         check(*state, "wrong-way", "type", EXPECT_LOST);
+}
+
+static void test_not_started_after_ready(void **state)
+{
+        check(*state, "type 22", "NOT_STARTED", EXPECT_LOST);
 }
 
 static void test_ready_without_capacity(void **state)
@@ -262,6 +269,7 @@ int main(void)
                 HARNESS_TEST(test_version_0),
                 HARNESS_TEST(test_unknown_type),
                 HARNESS_TEST(test_wrong_way_type),
+                HARNESS_TEST(test_not_started_after_ready),
                 HARNESS_TEST(test_ready_without_capacity),
                 HARNESS_TEST(test_flood_of_ready),
                 HARNESS_TEST(test_flood_of_done),

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/io_uring.h>
+#include <linux/landlock.h>
 #include <linux/netlink.h>
 #include <mqueue.h>
 #include <signal.h>
@@ -234,6 +235,17 @@ static void try_ptrace(pid_t pid)
         (void)ptrace(PTRACE_DETACH, pid, NULL, NULL);
 }
 
+static void try_signal(pid_t pid)
+{
+        tried(kill(pid, 0), "a signal to %d", (int)pid);
+}
+
+/* Only where the kernel can keep it from that: Linux 6.12. */
+static bool signals_are_closed(void)
+{
+        return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 6;
+}
+
 static void try_descriptors(pid_t pid)
 {
         int pidfd = pidfd_open(pid, 0);
@@ -313,6 +325,11 @@ static void attack(int client)
         try_processes(try_ptrace, "tracing another process");
         try_ptrace(getppid());
         conclude("tracing the dispatcher");
+        if (signals_are_closed()) {
+                try_processes(try_signal, "signals to another process");
+                try_signal(getppid());
+                conclude("signals to the dispatcher");
+        }
         try_files();
         fprintf(report, "end\n");
         fclose(report);

@@ -45,7 +45,7 @@ struct worker *small_pool_add_worker(struct small_pool *p, uint32_t row, uint32_
 
         assert_int_equal(channel_open(&w->channel), 0);
         w->number = pool_next_number(&p->pool);
-        pool_spawned(&p->pool, row, 4711, usec_now());
+        pool_spawned(&p->pool, row, 4711, false, usec_now());
         assert_int_equal(pool_ready(&p->pool, row, capacity, 0, usec_now()), 0);
         return w;
 }

@@ -83,6 +83,7 @@ static void test_a_program_that_is_no_worker(void **state _unused_)
 
 static void test_failing_and_recovered(void **state _unused_)
 {
+        pool_spawned(&small.pool, 0, 4711, false, usec_now());
         assert_false(is_degraded());
         health_recovered(&health); /* it always was */
         health_failing(&health, "no program", false);
@@ -101,6 +102,17 @@ static void test_trouble_stays_one_line(void **state _unused_)
 {
         health_failing(&health, "cannot start /x\nMAINPID=1\n: No such file", false);
         assert_string_equal(health.trouble, "cannot start /x MAINPID=1 : No such file");
+}
+
+/* It called itself ready, although nobody served and nobody would. */
+static void test_degraded_without_any_worker(void **state _unused_)
+{
+        health.is_ready = true;
+        assert_true(is_degraded());
+        expect("0/1 workers ready; connections: 0 open, 0 done, 0 failed, 0 lost; workers fail: none "
+               "runs");
+        pool_spawned(&small.pool, 0, 4711, false, usec_now());
+        assert_false(is_degraded());
 }
 
 /* Workers that all run are no trouble, even if another start failed. */
@@ -160,6 +172,7 @@ int main(void)
                 HEALTH(test_a_program_that_is_no_worker),
                 HEALTH(test_trouble_stays_one_line),
                 HEALTH(test_failing_and_recovered),
+                HEALTH(test_degraded_without_any_worker),
                 HEALTH(test_not_degraded_with_all_workers),
                 HEALTH(test_long_trouble_is_cut),
                 HEALTH(test_ready_once),

@@ -97,7 +97,7 @@ static struct listener begin(int fd)
         struct listener listener = LISTENER_NULL;
 
         assert_true(fd >= 0);
-        assert_int_equal(listener_init(&listener, fd, "a-name", &message), 0);
+        assert_int_equal(listener_init(&listener, fd, "a-name", true, &message), 0);
         assert_null(message);
         assert_string_equal(listener.name, "a-name");
         assert_int_equal(listener.fd, fd);
@@ -212,7 +212,7 @@ static void expect_refusal(int fd, const char *what)
                 "Descriptor %d (\"a-name\") is %s; allowed are listening stream and seqpacket "
                 "sockets: ListenStream= and ListenSequentialPacket= with Accept=no",
                 fd, what);
-        assert_int_equal(listener_init(&listener, fd, "a-name", &message), -EINVAL);
+        assert_int_equal(listener_init(&listener, fd, "a-name", true, &message), -EINVAL);
         assert_string_equal(message, expected);
         assert_int_equal(listener.fd, -1);
         assert_int_equal(fcntl(fd, F_GETFD), -1); /* consumed */

@@ -264,6 +264,75 @@ static void test_generation_is_abandoned(void **state)
         assert_true(w->listening);
 }
 
+/* The old program is not as good as dead while the next one is tried: what dies is replaced by it,
+ * the pool grows, and a trial that hangs costs nothing. */
+static void test_generation_in_force_stays_at_full_strength(void **state)
+{
+        uint32_t trial;
+
+        (void)state;
+        begin_sized(2, 0, 4);
+        world_pass(w, w->settings.restart_max_delay); /* these deaths are no failed starts */
+        world_try(w);
+        trial = find_starting(2);
+        assert_int_equal(world_count(w, WORKER_STARTING), 1);
+        while (world_count(w, WORKER_READY) > 0)
+                world_exit(w, world_find(w, WORKER_READY));
+        assert_int_equal(count_generation(1), 2);
+        world_ready(w, find_starting(1), 1);
+        world_ready(w, find_starting(1), 1);
+        w->backlog = 4;
+        (void)world_accept(w, 4);
+        assert_int_equal(count_generation(1), 3);
+        world_ready(w, find_starting(1), 1);
+        (void)world_accept(w, 4);
+        assert_int_equal(count_generation(1), 4);
+        assert_int_equal(world_state(w, trial), WORKER_STARTING);
+        assert_int_equal(count_generation(2), 1);
+        world_end_trial(w, false);
+        assert_int_equal(count_generation(1), 4);
+        assert_int_equal(world_state(w, trial), WORKER_TERMINATING);
+}
+
+/* Nor do failed starts of the old program hold up the trial of the one that mends that. */
+static void test_trial_does_not_wait_for_failed_starts(void **state)
+{
+        (void)state;
+        begin_sized(1, 0, 1);
+        world_exit(w, world_find(w, WORKER_READY));
+        for (int i = 0; i < 5; i++) {
+                world_wait(w);
+                world_exit(w, find_starting(1));
+        }
+        assert_int_equal(world_count(w, WORKER_STARTING), 0);
+        world_try(w);
+        world_ready(w, find_starting(2), 1);
+        assert_true(backoff_is_failing(&w->pool.backoff));
+        world_end_trial(w, true);
+        assert_false(backoff_is_failing(&w->pool.backoff));
+}
+
+/* A worker on trial is given the time that the new settings give it. */
+static void test_trial_has_its_own_time_to_start(void **state)
+{
+        struct settings next;
+        uint32_t row;
+
+        (void)state;
+        begin_sized(1, 0, 1);
+        next = w->settings;
+        next.timeout_start = 90 * USEC_PER_SEC;
+        next.connections_per_worker = 3;
+        pool_try(&w->pool, &next);
+        w->timer = w->now;
+        world_pass(w, 0);
+        row = find_starting(2);
+        assert_int_equal(w->rows[row].deadline - w->rows[row].started_at, 90 * USEC_PER_SEC);
+        assert_int_equal(pool_ready(&w->pool, row, 7, 0, w->now), 0);
+        assert_int_equal(w->rows[row].capacity, 3);
+        pool_abandon(&w->pool);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -276,6 +345,9 @@ int main(void)
                 IN_A_WORLD(test_old_ones_that_die),
                 IN_A_WORLD(test_spare_ones_stay),
                 IN_A_WORLD(test_trial_leaves_growth_alone),
+                IN_A_WORLD(test_generation_in_force_stays_at_full_strength),
+                IN_A_WORLD(test_trial_does_not_wait_for_failed_starts),
+                IN_A_WORLD(test_trial_has_its_own_time_to_start),
                 IN_A_WORLD(test_old_one_that_starts_ends_at_the_gate),
         };
 

@@ -6,6 +6,7 @@
  * of weather.
  */
 
+#include "world-check.h"
 #include "world-steps.h"
 
 /* --- Starts that fail --- */
@@ -257,6 +258,85 @@ static void test_stop_without_hope_refuses(void **state)
         assert_int_equal(w->state.counters.refused[REFUSED_STOPPING], 2);
 }
 
+/* Each row in use has descriptors in the store, and what that has no room for it drops. Dead
+ * workers with queues filled it, and new ones would have been orphans after a crash. */
+static void test_no_more_workers_than_the_store_takes(void **state)
+{
+        (void)state;
+        begin_ready(2, 2);
+        w->settings.queue_timeout = USEC_INFINITY;
+        w->pool.rows_max = 3;
+        accept_all(4);
+        w->pool.workers[0].served = w->pool.workers[1].served = true;
+        world_exit(w, 0);
+        world_exit(w, 1);
+        assert_int_equal(world_count(w, WORKER_DEAD), 2);
+        assert_int_equal(world_count(w, WORKER_STARTING), 1); /* of two */
+        world_pass(w, w->settings.restart_max_delay);
+        assert_int_equal(world_count(w, WORKER_STARTING), 1);
+        all_ready(4); /* takes both queues, whose rows are free then */
+        assert_int_equal(world_count(w, WORKER_DEAD), 0);
+        assert_int_equal(w->state.counters.taken_back, 4);
+}
+
+/* Processes of workers that never got ready. */
+static uint32_t count_failing(void)
+{
+        uint32_t n = 0;
+
+        for (uint32_t i = 0; i < w->pool.n_rows; i++)
+                n += w->workers[i].alive && w->workers[i].capacity == 0;
+
+        return n;
+}
+
+/* It is never ready, and ends of nothing but SIGKILL: others were started meanwhile, 9 in the end
+ * where one was asked for. */
+static void test_start_that_is_late_and_ignores_sigterm_is_one(void **state)
+{
+        (void)state;
+        begin(1, UINT32_MAX);
+        for (int i = 0; i < 80; i++) {
+                world_wait(w);
+                assert_true(count_failing() <= 1);
+                if (world_count(w, WORKER_KILLED) > 0)
+                        world_exit(w, world_find(w, WORKER_KILLED));
+        }
+        assert_true(w->n_spawns >= 10);
+        assert_true(w->pool.backoff.delay == w->settings.restart_max_delay);
+}
+
+/* A worker that breaks the protocol before it is ready had a successor before it was dead. */
+static void test_start_that_is_killed_waits_for_its_turn(void **state)
+{
+        (void)state;
+        begin(1, UINT32_MAX);
+        for (int i = 0; i < 4; i++) {
+                world_kill(w, world_find(w, WORKER_STARTING));
+                world_settle(w);
+                assert_int_equal(count_failing(), 1);
+                world_exit(w, world_find(w, WORKER_KILLED));
+                assert_int_equal(w->timer - w->now, w->settings.restart << i); /* once */
+                world_wait(w);
+        }
+}
+
+/* ... but not for ever. */
+static void test_start_that_does_not_die_of_sigkill_holds_up_no_other_for_long(void **state)
+{
+        usec_t begun;
+
+        (void)state;
+        begin(1, UINT32_MAX);
+        begun = w->now;
+        world_kill(w, world_find(w, WORKER_STARTING));
+        world_settle(w);
+        while (world_count(w, WORKER_STARTING) == 0)
+                world_wait(w);
+        assert_int_equal(world_count(w, WORKER_KILLED), 1);
+        assert_int_equal(w->now - begun, w->settings.restart_max_delay);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -266,6 +346,10 @@ int main(void)
                 IN_A_WORLD(test_backoff_beside_a_healthy_worker),
                 IN_A_WORLD(test_no_backoff_for_those_that_had_connections),
                 IN_A_WORLD(test_spawn_fails),
+                IN_A_WORLD(test_no_more_workers_than_the_store_takes),
+                IN_A_WORLD(test_start_that_is_late_and_ignores_sigterm_is_one),
+                IN_A_WORLD(test_start_that_is_killed_waits_for_its_turn),
+                IN_A_WORLD(test_start_that_does_not_die_of_sigkill_holds_up_no_other_for_long),
                 IN_A_WORLD(test_stop),
                 IN_A_WORLD(test_stop_of_hung_workers),
                 IN_A_WORLD(test_stop_waits_for_a_credit),

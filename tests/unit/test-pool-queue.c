@@ -5,6 +5,7 @@
  * must hold whatever happens is checked by the world after each event, and by test-pool-random.c.
  */
 
+#include "world-check.h"
 #include "world-steps.h"
 
 #define WATCHDOG (2 * USEC_PER_SEC)
@@ -352,6 +353,35 @@ static void test_adopted_queue_is_in_doubt(void **state)
         pool_deinit(&pool);
 }
 
+/* It broke the protocol, and sleeps where no signal reaches it: those in its queue waited for its
+ * end. */
+static void test_killed_worker_that_does_not_die_gives_its_queue_back(void **state)
+{
+        (void)state;
+        begin_with_waiting();
+        assert_int_equal(world_count_waiting(w, 0), 1);
+        world_kill(w, 0);
+        world_settle(w);
+        assert_int_equal(world_state(w, 0), WORKER_KILLED);
+        assert_int_equal(world_count_waiting(w, 0), 0);
+        assert_int_equal(world_count_waiting(w, 1), 1);
+        assert_int_equal(w->expected.taken_back, 1);
+}
+
+/* SIGTERM does not make a worker read what it did not read before. */
+static void test_queue_of_one_that_is_terminated(void **state)
+{
+        (void)state;
+        begin_with_waiting();
+        w->workers[0].signalled = true;
+        pool_terminated(&w->pool, 0, w->now);
+        world_settle(w);
+        while (world_state(w, 0) == WORKER_TERMINATING && world_count_waiting(w, 0) > 0)
+                world_wait(w);
+        assert_int_equal(world_state(w, 0), WORKER_TERMINATING);
+        assert_int_equal(w->expected.taken_back, 1);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -365,6 +395,8 @@ int main(void)
                 IN_A_WORLD(test_never),
                 IN_A_WORLD(test_queue_of_one_that_drains),
                 IN_A_WORLD(test_hung_worker),
+                IN_A_WORLD(test_killed_worker_that_does_not_die_gives_its_queue_back),
+                IN_A_WORLD(test_queue_of_one_that_is_terminated),
                 IN_A_WORLD(test_busy_worker_is_left_alone),
                 IN_A_WORLD(test_the_only_worker_hangs_with_its_only_connection),
                 IN_A_WORLD(test_question_is_dropped_with_the_queue),

@@ -338,6 +338,31 @@ static void test_no_successor_no_recycling(void **state)
         assert_int_equal(world_count(w, WORKER_READY), 2);
 }
 
+/* One failed start, and the old workers served all of the few clients that came: the successor
+ * never served, and nobody was recycled any more. */
+static void test_recycling_survives_a_failed_successor(void **state)
+{
+        (void)state;
+        begin_recycling(1, 4);
+        accept_all(3);
+        finish_all();
+        world_exit(w, world_find(w, WORKER_STARTING));
+        world_wait(w);
+        all_ready(4);
+        for (int i = 0; i < 20; i++) {
+                accept_all(1);
+                finish_all();
+                assert_int_equal(world_count(w, WORKER_READY), 2);
+                assert_true(backoff_is_failing(&w->pool.backoff));
+                world_pass(w, w->settings.restart_max_delay / 20);
+        }
+        assert_false(backoff_is_failing(&w->pool.backoff));
+        assert_int_equal(world_state(w, 0), WORKER_DRAINING);
+        world_exit(w, 0);
+        accept_all(3);
+        assert_int_equal(world_count(w, WORKER_STARTING), 1); /* the next one is due */
+}
+
 /* The one to be recycled died by itself: its successor is an ordinary worker. */
 static void test_successor_of_one_that_died(void **state)
 {
@@ -374,6 +399,7 @@ int main(void)
                 IN_A_WORLD(test_one_is_recycled_at_a_time),
                 IN_A_WORLD(test_drain_of_a_recycled_one_is_limited),
                 IN_A_WORLD(test_no_successor_no_recycling),
+                IN_A_WORLD(test_recycling_survives_a_failed_successor),
                 IN_A_WORLD(test_successor_of_one_that_died),
         };
 

@@ -122,6 +122,29 @@ static void test_channel(void **state)
         assert_int_equal(end.status, 0);
 }
 
+/* It gets the worker's command line, and all else that is the worker's. */
+static void test_start_behind_another_program(void **state)
+{
+        static char env[] = "/usr/bin/env", shell[] = "/bin/sh", option[] = "-c",
+                    script[] = "[ \"$0\" = /bin/sh ] && [ \"$ACCEPTD_WORKER\" = 7 ] && "
+                               "kill -STOP $$";
+        char *argv[] = { shell, option, script, NULL };
+        struct process_template template = make_template(argv);
+        struct started s;
+        int pair[2];
+
+        (void)state;
+        open_pair(SOCK_SEQPACKET, pair);
+        template.confine = env;
+        assert_int_equal(process_spawn(&template, 7, pair[1], &s.pid, &s.pidfd), 0);
+        process_template_done(&template);
+        fd_close(pair[1]);
+        s.here = pair[0];
+        wait_until_stopped(s.pidfd);
+        assert_int_equal(getpgid(s.pid), s.pid);
+        (void)end_it(&s);
+}
+
 static void test_group(void **state)
 {
         struct started s = start(stay_argv);
@@ -412,6 +435,7 @@ int main(void)
                 WITHOUT_LEAKS(test_standard_descriptors),
                 WITHOUT_LEAKS(test_channel_that_has_its_number_already),
                 WITHOUT_LEAKS(test_channel),
+                WITHOUT_LEAKS(test_start_behind_another_program),
                 WITHOUT_LEAKS(test_group),
                 WITHOUT_LEAKS(test_signals),
                 WITHOUT_LEAKS(test_limit_is_below_ours),

@@ -52,6 +52,8 @@ static void test_sound(void **state)
                 { TO_DISPATCHER, { 1, RECORD_DONE, 0, 1000, UINT64_MAX } },
                 { TO_DISPATCHER, { 1, RECORD_PONG, 0, 0, 0 } },
                 { TO_DISPATCHER, { 1, RECORD_HELD, 0, 0, 1 } },
+                { TO_DISPATCHER, { 1, RECORD_NOT_STARTED, 0, 1, 0 } },
+                { TO_DISPATCHER, { 1, RECORD_NOT_STARTED, 0, RECORD_ERRNO_MAX, 0 } },
                 { TO_DISPATCHER, { 1, RECORD_FAILED, 0, 0, 1 } },
                 { TO_DISPATCHER, { 1, RECORD_FAILED, 0, UINT32_MAX, UINT64_MAX } },
         };
@@ -91,6 +93,11 @@ static void test_unsound(void **state)
                 { TO_DISPATCHER, { 1, RECORD_FAILED, 0, 1, 0 }, "connection id is 0" },
                 { TO_DISPATCHER, { 1, RECORD_FAILED, 1, 1, 1 }, "listener is not 0" },
                 { TO_DISPATCHER, { 1, RECORD_PONG, 0, 0, 1 }, "connection id is not 0" },
+                { TO_DISPATCHER, { 1, RECORD_NOT_STARTED, 0, 0, 0 },
+                        "NOT_STARTED without an errno (allowed: 1 to 4095)" },
+                { TO_DISPATCHER, { 1, RECORD_NOT_STARTED, 0, RECORD_ERRNO_MAX + 1, 0 },
+                        "NOT_STARTED without an errno (allowed: 1 to 4095)" },
+                { TO_DISPATCHER, { 1, RECORD_NOT_STARTED, 0, 2, 1 }, "connection id is not 0" },
         };
 
         (void)state;
@@ -111,7 +118,8 @@ static void test_types(void **state)
                         !check(TO_DISPATCHER, with_id) || !check(TO_DISPATCHER, without);
 
                 assert_int_equal(to_worker, type >= RECORD_CONNECTION && type <= RECORD_DRAIN);
-                assert_int_equal(to_dispatcher, type >= RECORD_READY && type <= RECORD_FAILED);
+                assert_int_equal(to_dispatcher, (type >= RECORD_READY && type <= RECORD_FAILED) ||
+                                                        type == RECORD_NOT_STARTED);
                 if (!to_worker)
                         assert_string_equal(check(TO_WORKER, without),
                                 "unknown record type (allowed: CONNECTION, PING, LIST, DRAIN)");

@@ -88,6 +88,88 @@ static void the_most_workers_follow_the_least(void **state)
         settings_done(&s);
 }
 
+/* `WorkersMax=1` was refused where there are two processors, and accepted where there is one. */
+static void workers_max_alone_bounds_auto(void **state)
+{
+        _cleanup_(freep) char *message = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        settings_must_assign(&s, "WorkersMax=3");
+        settings_resolve(&s, 8);
+        assert_int_equal(s.workers, 3);
+        assert_int_equal(settings_check(&s, &message), 0);
+        settings_done(&s);
+
+        settings_init(&s);
+        settings_must_assign(&s, "WorkersMax=3");
+        settings_resolve(&s, 2);
+        assert_int_equal(s.workers, 2);
+        assert_int_equal(s.workers_max, 3);
+        settings_done(&s);
+}
+
+/* Each setting about connections has no meaning then, and says so. */
+static void workers_that_accept_leave_nothing_to_count(void **state)
+{
+        static const char *const others[] = { "MaxConnections=65536", "Distribute=round-robin",
+                "LogConnections=no", "WorkersSpare=1", "WorkersMax=7", "WorkerIdleTimeoutSec=1s",
+                "ConnectionsPerWorker=1", "QueueTimeoutSec=1s", "RecycleAfter=5" };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(others); i++) {
+                _cleanup_(freep) char *message = NULL;
+                struct settings s;
+
+                settings_init(&s);
+                settings_must_assign(&s, "Accept=no");
+                settings_must_assign(&s, "Workers=2");
+                settings_must_assign(&s, "Command=/bin/a");
+                settings_must_assign(&s, others[i]);
+                settings_resolve(&s, 2);
+                assert_int_equal(settings_check(&s, &message), -EINVAL);
+                assert_non_null(startswith(message, others[i]));
+                assert_non_null(strstr(message, " (-o) is about connections, which workers accept "
+                                                "unseen with Accept=no (-o)"));
+                settings_done(&s);
+        }
+}
+
+static void workers_that_accept_need_a_command(void **state)
+{
+        _cleanup_(freep) char *message = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        settings_must_assign(&s, "Accept=no");
+        assert_int_equal(settings_check(&s, &message), -EINVAL);
+        assert_non_null(startswith(message, "Command= is not set"));
+        settings_done(&s);
+}
+
+/* What is kept for after a crash is read as a file in which all is set. */
+static void workers_that_accept_are_printed_without_the_rest(void **state)
+{
+        _cleanup_(freep) char *text = NULL, *message = NULL;
+        struct settings s;
+
+        (void)state;
+        settings_init(&s);
+        settings_must_assign(&s, "Accept=no");
+        settings_must_assign(&s, "Command=/bin/a");
+        settings_must_assign(&s, "WorkersMax=2");
+        settings_resolve(&s, 2);
+        assert_int_equal(settings_check(&s, &message), 0);
+        text = settings_text(&s);
+        assert_non_null(strstr(text, "\nAccept=no\n"));
+        assert_non_null(strstr(text, "\nWatchdogSec=0\n"));
+        assert_null(strstr(text, "Connections"));
+        assert_null(strstr(text, "WorkersSpare"));
+        settings_done(&s);
+}
+
 /* --- Printing --- */
 
 static void prints_defaults_in_full(void **state)
@@ -108,6 +190,8 @@ static void prints_defaults_in_full(void **state)
                                   "WorkersMax=2\n"
                                   "# default\n"
                                   "WorkerIdleTimeoutSec=1min\n"
+                                  "# default\n"
+                                  "Accept=yes\n"
                                   "# default\n"
                                   "MaxConnections=65536\n"
                                   "# default\n"
@@ -210,6 +294,10 @@ int main(void)
                 cmocka_unit_test(auto_becomes_the_number_of_cpus),
                 cmocka_unit_test(delay_must_have_room_to_grow),
                 cmocka_unit_test(the_most_workers_follow_the_least),
+                cmocka_unit_test(workers_max_alone_bounds_auto),
+                cmocka_unit_test(workers_that_accept_leave_nothing_to_count),
+                cmocka_unit_test(workers_that_accept_need_a_command),
+                cmocka_unit_test(workers_that_accept_are_printed_without_the_rest),
                 cmocka_unit_test(prints_defaults_in_full),
                 cmocka_unit_test(printed_settings_read_back_as_the_same),
         };

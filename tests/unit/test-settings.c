@@ -15,7 +15,7 @@
 #define COMMAND                                                                                    \
         " (allowed: an absolute path or a name, and arguments, quoted as in systemd.service(5))"
 #define POOL_KEYS                                                                                  \
-        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, MaxConnections=, "           \
+        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, MaxConnections=, "  \
         "Distribute=, LogConnections="
 #define ALL_KEYS                                                                                   \
         "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
@@ -36,6 +36,7 @@ static void has_the_defaults_of_the_manual(void **state)
         assert_false(s.log_connections);
         assert_int_equal(s.reload_drain_timeout, USEC_INFINITY);
         assert_int_equal(s.recycle_after, 0);
+        assert_true(s.accept);
         assert_int_equal(s.max_connections, 65536);
         assert_int_equal(s.distribute, DISTRIBUTE_LEAST_CONNECTIONS);
         assert_null(s.command);
@@ -64,6 +65,8 @@ static void takes_good_values(void **state)
                 { "WorkersMax=4096", "WorkersMax=4096" },
                 { "WorkerIdleTimeoutSec=1ms", "WorkerIdleTimeoutSec=1ms" },
                 { "WorkerIdleTimeoutSec=infinity", "WorkerIdleTimeoutSec=infinity" },
+                { "Accept=yes", "Accept=yes" },
+                { "Accept=no", "Accept=no" },
                 { "LogConnections=yes", "LogConnections=yes" },
                 { "LogConnections=TRUE", "LogConnections=yes" },
                 { "LogConnections=t", "LogConnections=yes" },
@@ -272,11 +275,11 @@ static void cuts_long_values_in_messages(void **state)
 static void empty_value_means_the_default_again(void **state)
 {
         static const char *const keys[] = { "Workers", "WorkersSpare", "WorkersMax",
-                "WorkerIdleTimeoutSec", "MaxConnections", "Distribute", "LogConnections", "Command",
-                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
-                "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter",
-                "RestartSec", "RestartMaxDelaySec", "CPUSchedulingPolicy" };
-        static const char *const values[] = { "2", "2", "2", "2", "2", "round-robin", "yes",
+                "WorkerIdleTimeoutSec", "Accept", "MaxConnections", "Distribute", "LogConnections",
+                "Command", "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec",
+                "QueueTimeoutSec", "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec",
+                "RecycleAfter", "RestartSec", "RestartMaxDelaySec", "CPUSchedulingPolicy" };
+        static const char *const values[] = { "2", "2", "2", "2", "yes", "2", "round-robin", "yes",
                 "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2", "2", "2", "other" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
         struct settings s;

@@ -47,7 +47,7 @@ static int on_end(sd_event_source *source _unused_, int fd _unused_, uint32_t re
 static void start_one(char **argv)
 {
         life.pool.context.process = make_template(argv);
-        assert_int_equal(worker_start(life.worker), 0);
+        assert_int_equal(worker_start(life.worker, false), 0);
         assert_int_equal(small_pool_state(life.worker), WORKER_STARTING);
 }
 
@@ -266,6 +266,23 @@ static void test_failed_start(void **state _unused_)
         assert_string_equal(life.trouble, "the last one exited with status 3 before it had served");
 }
 
+/* What executes the program says so, and exits as any worker might. */
+static void test_program_that_is_not_there(void **state _unused_)
+{
+        start_one(exit_3_argv);
+        say(RECORD_NOT_STARTED, ENOENT, 0);
+        assert_int_equal(small_pool_state(life.worker), WORKER_STARTING);
+        wait_for_end();
+        assert_true(life.failed);
+        assert_string_equal(life.trouble, "cannot start /bin/sh: No such file or directory");
+
+        /* and the next one in this place has not that trouble */
+        life.n_ended = 0;
+        start_one(exit_3_argv);
+        wait_for_end();
+        assert_string_equal(life.trouble, "the last one exited with status 3 before it had served");
+}
+
 /* Its last words come before its death, and its queue outlives it. */
 static void test_death_with_a_queue(void **state _unused_)
 {
@@ -314,6 +331,7 @@ int main(void)
                 LIFE(test_shutdown_with_a_connection),
                 LIFE(test_shutdown_while_it_serves),
                 LIFE(test_failed_start),
+                LIFE(test_program_that_is_not_there),
                 LIFE(test_death_with_a_queue),
         };
 

@@ -6,6 +6,7 @@
  */
 
 #include "world-check.h"
+#include "policy/pool-inside.h"
 
 /* Connections that a worker has, as the pool should see it. */
 static uint32_t count_open(const struct world_worker *v)
@@ -48,7 +49,7 @@ void world_decide(struct world *w)
         pool_decide(&w->pool, w->now, &again);
         world_expect(w, is_same(&w->decision, &again));
         world_expect(w, w->pool.dirty == cut);
-        world_expect(w, w->decision.n_actions > 0 && w->decision.n_actions <= POOL_ACTIONS_MAX);
+        world_expect(w, w->decision.n_actions <= POOL_ACTIONS_MAX);
 }
 
 void world_check_may_accept(struct world *w)
@@ -174,6 +175,9 @@ static void check_size(struct world *w)
                 world_count(w, WORKER_NONE) == 0)
                 return;
 
+        if (w->pool.rows_max > 0 && w->pool.census[KIND_IN_USE] >= w->pool.rows_max)
+                return;
+
         world_expect(w, s.running >= settings->workers);
         if (s.running < s.most)
                 world_expect(w, s.idle + s.starting >= settings->workers_spare);
@@ -184,7 +188,7 @@ static void check_growth(struct world *w)
 {
         uint32_t starting = 0, running = 0, most = w->settings.workers_max;
 
-        if (w->pool.dirty || w->pool.stopping || w->state.trial ||
+        if (w->pool.dirty || w->pool.stopping ||
                 backoff_is_failing(&w->pool.backoff) || w->pool.paused_until != 0 ||
                 w->pool.slots.n_used >= w->settings.max_connections ||
                 world_count(w, WORKER_NONE) == 0 || world_count(w, WORKER_READY) == 0)
@@ -259,6 +263,30 @@ static void check_worker(struct world *w, uint32_t row)
                 world_expect(w, w->pool.heap[p->heap_position] == row);
 }
 
+/* What is counted at each change is what a recount finds, and each worker's slots are its own. */
+static void check_census(struct world *w)
+{
+        struct pool_worker workers[WORLD_ROWS_MAX];
+        struct pool copy = w->pool;
+
+        memcpy(workers, copy.workers, copy.n_rows * sizeof(*workers));
+        copy.workers = workers;
+        memset(copy.census, 0, sizeof(copy.census));
+        for (uint32_t i = 0; i < copy.n_rows; i++) {
+                uint32_t n = 0;
+
+                workers[i].kinds = 0;
+                for (uint32_t s = workers[i].first_slot; s != POOL_NO_SLOT;
+                        s = copy.links[s].next) {
+                        world_expect(w, w->slots[s].worker == i && n < workers[i].open);
+                        n++;
+                }
+                world_expect(w, n == workers[i].open);
+        }
+        pool_count_all(&copy);
+        world_expect(w, memcmp(copy.census, w->pool.census, sizeof(copy.census)) == 0);
+}
+
 static void check_heap(struct world *w)
 {
         const struct pool *p = &w->pool;
@@ -306,8 +334,8 @@ static void check_nothing_is_due(struct world *w)
         copy.heap = heap;
 
         pool_decide(&copy, w->now, &d);
-        world_expect(w, d.n_actions == 1);
-        world_expect(w, d.actions[0].type == (w->listening ? POOL_LISTEN_ON : POOL_LISTEN_OFF));
+        world_expect(w, d.n_actions == 0);
+        world_expect(w, pool_may_accept(&copy) == w->listening);
         world_expect(w, d.wake_at == w->timer);
         world_expect(w, d.finished == w->finished);
 }
@@ -319,6 +347,7 @@ void world_check(struct world *w)
         check_size(w);
         check_growth(w);
         check_heap(w);
+        check_census(w);
         if (!w->pool.dirty && w->now < w->timer)
                 check_nothing_is_due(w);
         if (w->finished)

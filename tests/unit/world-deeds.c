@@ -65,14 +65,17 @@ void world_hand_over(struct world *w)
                         i++;
 }
 
-static void spawn(void *userdata, uint32_t row)
+static void spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct world *w = userdata;
 
-        if (!pool_may_spawn(&w->pool, w->now))
+        if (on_trial ? w->state.trial == 0 : !pool_may_spawn(&w->pool, w->now))
                 return;
         if (world_chance(w, w->spawn_fails)) {
-                pool_spawn_failed(&w->pool, w->now);
+                if (on_trial)
+                        pool_abandon(&w->pool);
+                else
+                        pool_spawn_failed(&w->pool, w->now);
                 return;
         }
 
@@ -82,7 +85,7 @@ static void spawn(void *userdata, uint32_t row)
                 .number = pool_next_number(&w->pool),
         };
         w->n_spawns++;
-        pool_spawned(&w->pool, row, (int32_t)w->n_spawns + 1, w->now);
+        pool_spawned(&w->pool, row, (int32_t)w->n_spawns + 1, on_trial, w->now);
         w->workers[row].stored = true;
 }
 
@@ -168,6 +171,9 @@ static void abort_worker(void *userdata, uint32_t row)
 {
         struct world *w = userdata;
 
+        /* The same decision may have drained it, or killed it for a broken channel. */
+        if (world_state(w, row) > WORKER_READY)
+                return;
         world_expect(w, w->settings.watchdog > 0);
         world_expect(w, world_state(w, row) == WORKER_READY);
         world_expect(w, w->now - w->workers[row].answered_at >= w->settings.watchdog ||
@@ -233,17 +239,16 @@ static int hand_over_waiting(void *userdata)
         return 0;
 }
 
-static int listen(void *userdata, bool on)
+/* The world's pools accept. */
+static void pass(void *userdata, uint32_t row _unused_)
 {
-        struct world *w = userdata;
-
-        w->listening = on;
-        return 0;
+        world_expect(userdata, false);
 }
 
 const struct pool_deeds world_deeds = {
         .spawn = spawn,
         .drain = drain,
+        .pass = pass,
         .terminate = terminate,
         .abort = abort_worker,
         .kill = kill_worker,
@@ -252,5 +257,4 @@ const struct pool_deeds world_deeds = {
         .sample = sample,
         .hand_over = hand_over_waiting,
         .refuse = refuse,
-        .listen = listen,
 };

@@ -29,6 +29,7 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
         w->settings = (struct settings){
                 .workers = workers,
                 .workers_max = workers,
+                .accept = true,
                 .worker_idle_timeout = 60 * USEC_PER_SEC,
                 .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
@@ -87,6 +88,7 @@ void world_settle(struct world *w)
 {
         w->n_events++;
         if (!w->pool.dirty) {
+                w->listening = pool_may_accept(&w->pool);
                 world_check(w);
                 return;
         }
@@ -98,6 +100,7 @@ void world_settle(struct world *w)
 
         w->timer = w->pool.dirty ? w->now : w->decision.wake_at;
         w->finished = w->decision.finished;
+        w->listening = pool_may_accept(&w->pool);
         world_check(w);
 }
 
@@ -314,7 +317,7 @@ void world_change_settings(struct world *w)
 void world_try(struct world *w)
 {
         w->generations = true;
-        pool_try(&w->pool);
+        pool_try(&w->pool, &w->settings);
         world_settle(w);
 }
 
