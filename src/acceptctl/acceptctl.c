@@ -347,10 +347,10 @@ static int do_status(const struct arguments *a, char **names)
 
 static int explain_reload(const struct arguments *a, const char *name, int error)
 {
-        int status = explain(a, name, error);
-
-        return error == INSTANCE_STOPPED && status == EXIT_UNKNOWN ? EXIT_NO_INSTANCE
-                                                                   : EXIT_FAILURE;
+        (void)explain(a, name, error);
+        return error == INSTANCE_STOPPED && !instance_is_configured(&a->places, name)
+                       ? EXIT_NO_INSTANCE
+                       : EXIT_FAILURE;
 }
 
 static int cancel_reload(const struct arguments *a, const char *name)
@@ -358,18 +358,16 @@ static int cancel_reload(const struct arguments *a, const char *name)
         const json_t *parameters;
         json_auto_t *reply = NULL;
         const char *error;
-        int r;
+        int r = call(a, name, VARLINK_CANCEL_RELOAD, STATUS_TIMEOUT, &reply, &parameters, &error);
 
-        r = call(a, name, VARLINK_CANCEL_RELOAD, STATUS_TIMEOUT, &reply, &parameters, &error);
-        if (r == -EREMOTEIO) {
-                complain("Instance %s: %s", name,
-                        streq(error, VARLINK_NO_RELOAD) ? "no reload is under way" : error);
-                return EXIT_FAILURE;
-        }
-        if (r < 0)
+        if (r >= 0)
+                return a->json ? print_json(parameters) : 0;
+        if (r != -EREMOTEIO)
                 return explain_reload(a, name, r);
 
-        return a->json ? print_json(parameters) : 0;
+        error = streq(error, VARLINK_NO_RELOAD) ? "no reload is under way" : error;
+        complain("Instance %s: %s", name, error);
+        return EXIT_FAILURE;
 }
 
 static int do_reload(const struct arguments *a, char **names)
@@ -384,9 +382,8 @@ static int do_reload(const struct arguments *a, char **names)
 
         r = call(a, name, VARLINK_RELOAD, RELOAD_TIMEOUT, &reply, &parameters, &error);
         if (r == -EREMOTEIO) {
-                const char *reason = json_string_value(json_object_get(parameters, "reason"));
-
-                complain("Instance %s did not reload: %s", name, reason ?: error);
+                complain("Instance %s did not reload: %s", name,
+                        json_string_value(json_object_get(parameters, "reason")) ?: error);
                 return EXIT_FAILURE;
         }
         if (r < 0)

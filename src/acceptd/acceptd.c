@@ -188,6 +188,15 @@ static char **make_check_argv(int argc, char **argv)
         return copy;
 }
 
+/* What the check of a reload has printed is what it has read, and is not read again. Only a version
+ * that knew nothing of that passes no `checked_fd`. */
+static int load_new_settings(
+        struct settings *s, int checked_fd, const struct arguments *a, char **ret_message)
+{
+        return checked_fd >= 0 ? kept_settings_read_checked(s, checked_fd, ret_message)
+                               : load_settings(s, a, ret_message);
+}
+
 /*
  * Which settings to begin with. Returns 0 or -errno.
  *
@@ -199,6 +208,8 @@ static char **make_check_argv(int argc, char **argv)
 static int choose_settings(struct start *start, struct settings *s, struct settings *old,
         const struct arguments *a, char **ret_message)
 {
+        _cleanup_(fd_closep) int checked_fd =
+                inheritance_take_numbered(start->inheritance, STORE_CHECKED, 0);
         bool had = kept_settings_load(old, start->inheritance);
         int r = 0;
 
@@ -207,9 +218,9 @@ static int choose_settings(struct start *start, struct settings *s, struct setti
                 return 0;
         }
 
-        r = load_settings(s, a, ret_message);
+        r = load_new_settings(s, checked_fd, a, ret_message);
         if (r >= 0 && !had && start->inheritance->from_reload) {
-                r = load_settings(old, a, ret_message);
+                r = load_new_settings(old, checked_fd, a, ret_message);
                 had = r >= 0;
         }
         if (!had)

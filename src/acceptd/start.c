@@ -31,6 +31,9 @@
 
 #define FDS_PER_WORKER 3 /* channel, queue, pidfd */
 
+/* For what the service manager has not taken, before this program ends. */
+#define LAST_WORDS_USEC USEC_PER_SEC
+
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGWINCH };
 
 int start_refuse(const char *message, int error)
@@ -47,6 +50,7 @@ int start_refuse(const char *message, int error)
                 words_flatten(flat); /* a line more would be another message */
                 notify_status(flat);
         }
+        (void)notify_flush(LAST_WORDS_USEC);
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
 
@@ -375,6 +379,7 @@ int start_serving(struct start *start)
                         log_listeners(listeners, n);
                 r = run(&d, &reload, start, echo_argv);
         }
+        (void)notify_flush(LAST_WORDS_USEC);
         dispatcher_deinit(&d);
 
         kept_listeners_free(listeners, n);

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "dispatcher/channel.h"
 
@@ -30,6 +32,9 @@ void channel_close(struct channel *channel)
 {
         channel->fd = fd_close(channel->fd);
         channel->queue_fd = fd_close(channel->queue_fd);
+        if (channel->finished)
+                (void)munmap((void *)(uintptr_t)channel->finished, sizeof(*channel->finished));
+        channel->finished = NULL;
 }
 
 int channel_send_connection(struct channel *channel, uint64_t id, uint16_t listener,
@@ -67,6 +72,30 @@ int channel_tell_drain(struct channel *channel, enum record_drain reason, usec_t
         };
 
         return wire_send(channel->fd, &record, -1);
+}
+
+int channel_share_finished(struct channel *channel)
+{
+        _cleanup_(fd_closep) int fd =
+                memfd_create("acceptd-finished", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        struct record record = { .version = RECORD_VERSION, .type = RECORD_FINISHED };
+        void *p;
+        int r;
+
+        /* The size is fixed, so that the worker cannot make reading it a signal: SIGBUS. */
+        if (fd < 0 || ftruncate(fd, sizeof(struct finished)) < 0 ||
+                fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+                return -errno;
+        p = mmap(NULL, sizeof(struct finished), PROT_READ, MAP_SHARED, fd, 0);
+        if (p == MAP_FAILED)
+                return -errno;
+
+        r = wire_send(channel->fd, &record, fd);
+        if (r != 0)
+                (void)munmap(p, sizeof(struct finished));
+        else
+                channel->finished = p;
+        return r;
 }
 
 void channel_shutdown(struct channel *channel)
@@ -135,7 +164,7 @@ int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd, bo
                         *ret_fd = TAKE_FD(fd);
                         return 0;
                 }
-                if (r != 0 || record.type != RECORD_DRAIN)
+                if (r != 0 || (record.type != RECORD_DRAIN && record.type != RECORD_FINISHED))
                         *ret_dropped = true;
         }
 }

@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "base/time.h"
+#include "wire/finished.h"
 #include "wire/wire.h"
 
 /*
@@ -15,6 +16,7 @@
 struct channel {
         int fd;
         int queue_fd;
+        const struct finished *finished; /* the worker notes there; NULL: it does not */
 };
 
 #define CHANNEL_NULL ((struct channel){ .fd = -1, .queue_fd = -1 })
@@ -40,6 +42,10 @@ int channel_ask(struct channel *channel, enum record_type question, uint32_t val
 /* Tells a worker that took RECORD_FEATURE_DRAIN why channel_shutdown() comes next, and when SIGTERM
  * does: `deadline`, or 0. Returns 0, WIRE_FULL, WIRE_GONE or -errno. */
 int channel_tell_drain(struct channel *channel, enum record_drain reason, usec_t deadline);
+
+/* Shares memory with a worker that took RECORD_FEATURE_FINISHED, until channel_close(). Returns 0,
+ * WIRE_FULL, WIRE_GONE or -errno. */
+int channel_share_finished(struct channel *channel);
 
 /* Asks the worker to drain: it reads end of file after what is queued. */
 void channel_shutdown(struct channel *channel);

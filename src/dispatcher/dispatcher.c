@@ -44,6 +44,7 @@
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/lending.h"
 #include "os/journal.h"
+#include "os/notify.h"
 #include "os/store.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
@@ -325,6 +326,15 @@ static int on_worker_exit(sd_event_source *source _unused_, int fd _unused_,
         return dispatcher_carry_out(d);
 }
 
+/* The service manager has taken some of what it was to be told. */
+static void on_notified(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        for (uint32_t i = 0; i < d->pool.n_rows; i++)
+                worker_look_at_store(&d->workers[i]);
+}
+
 static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
         struct dispatcher *d = userdata;
@@ -407,7 +417,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
                 worker_init(&d->workers[i], &d->context, i);
         hand_init(&d->hand, &d->pool, d->workers);
 
-        return 0;
+        return notify_watch(&d->loop, on_notified, d);
 }
 
 void dispatcher_init(struct dispatcher *d, const struct settings *settings,
@@ -447,6 +457,7 @@ int dispatcher_set_up(struct dispatcher *d, char **argv, const char *instance)
 
 void dispatcher_deinit(struct dispatcher *d)
 {
+        notify_unwatch(); /* it was lent descriptors */
         for (uint32_t i = 0; d->workers && i < d->pool.n_rows; i++)
                 worker_deinit(&d->workers[i]);
         free(TAKE_PTR(d->workers));

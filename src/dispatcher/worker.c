@@ -47,10 +47,19 @@ void worker_init(struct worker *w, struct worker_context *context, uint32_t row)
         };
 }
 
+/* Without it, what the worker has finished and not told counts as lost when it dies. */
+static void share_finished(struct worker *w)
+{
+        if (row_of(w)->features & RECORD_FEATURE_FINISHED &&
+                channel_share_finished(&w->channel) == 0)
+                pool_told(pool_of(w), w->row);
+}
+
 void worker_deinit(struct worker *w)
 {
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
+        w->ticket = 0;
         channel_close(&w->channel);
         w->pidfd = fd_close(w->pidfd);
 }
@@ -165,8 +174,10 @@ static const char *hear_record(struct worker *w, const struct record *record)
 
         case RECORD_READY:
                 why = hear_ready(w, record);
-                if (!why && was_starting)
+                if (!why && was_starting) {
                         worker_log_ready(w);
+                        share_finished(w);
+                }
                 return why;
 
         case RECORD_PONG:
@@ -195,6 +206,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
         case RECORD_PING:
         case RECORD_LIST:
         case RECORD_DRAIN:
+        case RECORD_FINISHED:
         default:
                 return "a record that goes the other way";
         }
@@ -210,7 +222,26 @@ static bool may_hang_up(struct worker *w)
 /* Nothing that it says counts any more, and it may be saying a lot. */
 static void stop_hearing(struct worker *w)
 {
+        w->ticket = 0;
         (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+}
+
+/* Whoever takes over after a crash finds its three descriptors, before it has a connection: it gets
+ * none before it is ready, and is not ready before it is heard. */
+static void store(struct worker *w)
+{
+        w->ticket = store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        if (w->ticket != 0)
+                (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_OFF);
+}
+
+void worker_look_at_store(struct worker *w)
+{
+        if (w->ticket == 0 || !store_is_done_with(w->ticket))
+                return;
+
+        w->ticket = 0;
+        (void)sd_event_source_set_enabled(w->channel_source, SD_EVENT_ON);
 }
 
 int worker_hear(struct worker *w)
@@ -246,6 +277,17 @@ int worker_hear(struct worker *w)
 }
 
 /* --- Its end --- */
+
+/* It is dead, and what it said is heard. It tells several ends at once, but notes each. */
+static void hear_finished(struct worker *w)
+{
+        for (size_t i = 0; w->channel.finished && i < FINISHED_MAX; i++) {
+                uint64_t id = w->channel.finished->ids[i];
+
+                if (pool_has(pool_of(w), w->row, id))
+                        (void)pool_done(pool_of(w), w->row, id);
+        }
+}
 
 /* Returns how many connections it has received and not finished: what is queued goes to others
  * unharmed. */
@@ -301,6 +343,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         w->exit_source = sd_event_source_disable_unref(w->exit_source);
         /* Its last words were heard before: they have the higher priority. */
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
+        w->ticket = 0;
 
         process_end_format(&end, words);
         if (end.code == CLD_KILLED && end.status == SIGKILL && before != WORKER_KILLED &&
@@ -315,6 +358,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
                         pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
                         words);
+        hear_finished(w);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
         was_starting = before == WORKER_STARTING || row_of(w)->capacity == 0;
@@ -372,8 +416,7 @@ int worker_start(struct worker *w, bool on_trial)
 
         STOP_POINT("spawned");
         pool_spawned(pool, w->row, w->pid, on_trial, usec_now());
-        /* Before its first connection, so that whoever takes over finds both. */
-        store_worker(w->row, w->pidfd, w->channel.fd, w->channel.queue_fd);
+        store(w);
         return 0;
 }
 
@@ -385,6 +428,8 @@ int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_co
         w->pid = row_of(w)->pid;
         if (state_of(w) == WORKER_DEAD)
                 return 0;
+        if (state_of(w) == WORKER_READY)
+                share_finished(w);
 
         return watch(w);
 }

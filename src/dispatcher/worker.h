@@ -37,6 +37,7 @@ struct worker {
         int pidfd;
         int start_error;    /* errno: its program could not be executed */
         bool has_old_names; /* in the descriptor store: store_forget_old_worker() */
+        uint64_t ticket;    /* it is not heard before that is stored: worker_look_at_store() */
         struct channel channel;
         sd_event_source *channel_source;
         sd_event_source *exit_source;
@@ -53,6 +54,9 @@ int worker_start(struct worker *w, bool on_trial);
 
 /* Takes over a worker that runs already and has its row. Returns 0 or -errno. */
 int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_consume);
+
+/* What waited for the service manager went on: a worker that was not heard may be so now. */
+void worker_look_at_store(struct worker *w);
 
 /* Hears what it said: one datagram. Returns 1 where it became ready, 0 or -errno. */
 int worker_hear(struct worker *w);

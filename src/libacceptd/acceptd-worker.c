@@ -20,6 +20,7 @@
 #include "libacceptd/environment.h"
 #include "libacceptd/explain.h"
 #include "libacceptd/held.h"
+#include "libacceptd/noted.h"
 #include "wire/wire.h"
 
 /* The most records that one call of acceptd_worker_receive() takes in, so that questions do not
@@ -54,6 +55,7 @@ struct acceptd_worker {
         uint32_t place;    /* how far the HELDs of the answer are sent */
         uint32_t question; /* value of the PONG still to be sent, if */
         bool asked;
+        struct noted noted;
         uint32_t drain_reason;   /* of a DRAIN that came; 0: none did */
         uint64_t drain_deadline; /* 0: none */
         bool drained;            /* nothing will come */
@@ -98,6 +100,7 @@ void acceptd_worker_free(struct acceptd_worker *worker)
         if (worker->channel >= 0)
                 (void)acceptd_worker_flush(worker); /* the last words, if they can be said */
         fd_close(worker->channel);
+        noted_done(&worker->noted);
         held_done(&worker->held);
         free(worker->names);
         free(worker);
@@ -251,6 +254,16 @@ static int answer(struct acceptd_worker *worker, const struct record *record)
         return acceptd_worker_flush(worker);
 }
 
+/* Another dispatcher brings another one. */
+static int on_finished(struct acceptd_worker *worker, int fd)
+{
+        if (!(worker->features & RECORD_FEATURE_FINISHED))
+                return violation(worker, "FINISHED without that feature");
+
+        noted_map(&worker->noted, fd);
+        return 0;
+}
+
 /* End of file comes next, and is the drain. */
 static int on_drain(struct acceptd_worker *worker, const struct record *record)
 {
@@ -271,6 +284,8 @@ static int on_record(struct acceptd_worker *worker, const struct record *record,
 
         if (record->type == RECORD_DRAIN)
                 return on_drain(worker, record);
+        if (record->type == RECORD_FINISHED)
+                return on_finished(worker, fd);
         if (record->type != RECORD_CONNECTION)
                 return answer(worker, record);
 
@@ -290,8 +305,12 @@ static int on_record(struct acceptd_worker *worker, const struct record *record,
 
 static int on_fd_lost(struct acceptd_worker *worker, const struct record *record)
 {
-        int r = hold(worker, record, get_waited(record->value));
+        int r;
 
+        if (record->type != RECORD_CONNECTION)
+                return 0;
+
+        r = hold(worker, record, get_waited(record->value));
         if (r < 0)
                 return r;
 
@@ -420,7 +439,11 @@ int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
 {
         int r = held_finish(&worker->held, id);
 
-        return r < 0 ? r : flush_full(worker);
+        if (r < 0)
+                return r;
+
+        noted_add(&worker->noted, id);
+        return flush_full(worker);
 }
 
 int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned reason)

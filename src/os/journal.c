@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -164,6 +165,16 @@ static bool send_entry(enum message message, const struct journal_field *fields,
         return false;
 }
 
+/* Workers write to the same pipe: it may be full again. Linux before 6.4, and a terminal, cannot
+ * say so. */
+static ssize_t write_now(const char *line, size_t n)
+{
+        struct iovec iov = { .iov_base = (char *)(uintptr_t)line, .iov_len = n };
+        ssize_t written = pwritev2(STDERR_FILENO, &iov, 1, -1, RWF_NOWAIT);
+
+        return written < 0 && errno != EAGAIN ? write(STDERR_FILENO, line, n) : written;
+}
+
 /* Returns false where it would have to wait. */
 static bool write_line(enum message message, const char *text)
 {
@@ -177,7 +188,7 @@ static bool write_line(enum message message, const char *text)
         n = journal.begin_line
                     ? snprintf(line, sizeof(line), "%s%s\n", journal.begin_line, text)
                     : snprintf(line, sizeof(line), "<%d>%s\n", infos[message].priority, text);
-        return write(STDERR_FILENO, line, (size_t)n) >= 0;
+        return write_now(line, (size_t)n) >= 0;
 }
 
 static bool deliver(enum message message, const struct journal_field *fields, const char *text)

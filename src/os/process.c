@@ -178,7 +178,8 @@ static int set_descriptors(posix_spawn_file_actions_t *actions,
         return r;
 }
 
-/* Its messages, the ledger, and nothing else. */
+/* What it finds, what is wrong, the ledger, and nothing else. Each of these has a higher number
+ * here: those up to 2 are always open. */
 #define CHECK_LEDGER_FD 3
 static int set_descriptors_of_check(posix_spawn_file_actions_t *actions,
         const struct process_template *template _unused_, const int *fds)
@@ -186,13 +187,9 @@ static int set_descriptors_of_check(posix_spawn_file_actions_t *actions,
         int r;
 
         r = posix_spawn_file_actions_addopen(
-                actions, STDIN_FILENO, "/dev/null", O_RDWR | O_NOCTTY, 0);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, STDIN_FILENO, STDOUT_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, fds[0], STDERR_FILENO);
-        if (r == 0)
-                r = posix_spawn_file_actions_adddup2(actions, fds[1], CHECK_LEDGER_FD);
+                actions, STDIN_FILENO, "/dev/null", O_RDONLY | O_NOCTTY, 0);
+        for (int i = 0; r == 0 && i < 3; i++)
+                r = posix_spawn_file_actions_adddup2(actions, fds[i], STDOUT_FILENO + i);
         if (r == 0)
                 r = posix_spawn_file_actions_addclosefrom_np(actions, CHECK_LEDGER_FD + 1);
 
@@ -219,16 +216,43 @@ static bool can_leave_batch(void)
         return sched_getscheduler(0) == SCHED_BATCH && set_batch();
 }
 
-/* Returns the pid, or -errno. */
+/* Returns the command line of what confines a process, and then executes it; for the caller to
+ * free. NULL without memory. */
+static char **make_confined_argv(const struct process_template *template, char **argv_behind)
+{
+        size_t n = 0;
+        char **argv;
+
+        while (argv_behind[n])
+                n++;
+        argv = calloc(n + 2, sizeof(char *));
+        if (!argv)
+                return NULL;
+
+        argv[0] = template->confine;
+        memcpy(argv + 1, argv_behind, n * sizeof(char *));
+        return argv;
+}
+
+/* Returns the pid, or -errno. This process stands still until the program is executed. What
+ * confines it lies beside this program, and then waits alone for the program itself. */
 static pid_t spawn(const struct process_template *template, char **argv,
         int (*set)(posix_spawn_file_actions_t *actions, const struct process_template *template,
                 const int *fds),
         const int *fds)
 {
+        _cleanup_(freep) char **confined = NULL;
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
         pid_t pid;
         int r;
+
+        if (template->confine) {
+                confined = make_confined_argv(template, argv);
+                if (!confined)
+                        return -ENOMEM;
+                argv = confined;
+        }
 
         r = posix_spawnattr_init(&attributes);
         if (r != 0)
@@ -250,45 +274,21 @@ static pid_t spawn(const struct process_template *template, char **argv,
         return r == 0 ? pid : -r;
 }
 
-/* Returns the command line of what confines a worker, and then executes it; for the caller to free.
- * NULL without memory. */
-static char **make_confined_argv(const struct process_template *template)
-{
-        size_t n = 0;
-        char **argv;
-
-        while (template->argv[n])
-                n++;
-        argv = calloc(n + 2, sizeof(char *));
-        if (!argv)
-                return NULL;
-
-        argv[0] = template->confine;
-        memcpy(argv + 1, template->argv, n * sizeof(char *));
-        return argv;
-}
-
 /* Descriptors in flight are counted over all processes of a user, against the limit of the one that
  * sends: unix(7), ETOOMANYREFS. A worker that floods itself with them reaches its own limit before
  * it comes to the dispatcher's. The soft one is inherited: the worker never sees another. */
 static pid_t spawn_with_lower_limit(const struct process_template *template, int channel_fd)
 {
-        _cleanup_(freep) char **confined = NULL;
         struct rlimit limit, lower;
         pid_t pid;
 
-        if (template->confine) {
-                confined = make_confined_argv(template);
-                if (!confined)
-                        return -ENOMEM;
-        }
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return -errno;
 
         lower = limit;
         lower.rlim_cur -= lower.rlim_cur / 8;
         (void)setrlimit(RLIMIT_NOFILE, &lower);
-        pid = spawn(template, confined ?: template->argv, set_descriptors, &channel_fd);
+        pid = spawn(template, template->argv, set_descriptors, &channel_fd);
         (void)setrlimit(RLIMIT_NOFILE, &limit);
 
         if (pid > 0) {
@@ -296,6 +296,31 @@ static pid_t spawn_with_lower_limit(const struct process_template *template, int
                 (void)prlimit(pid, RLIMIT_NOFILE, &lower, NULL);
         }
         return pid;
+}
+
+/* Children that were killed, and had not ended when they were looked at. That can take long: in a
+ * debugger, or asleep where no signal reaches them. */
+#define LEFT_MAX 64
+
+static struct {
+        pid_t pids[LEFT_MAX];
+        size_t n;
+} left;
+
+void process_reap_left(void)
+{
+        for (size_t i = 0; i < left.n;)
+                if (waitpid(left.pids[i], NULL, WNOHANG) == 0)
+                        i++;
+                else
+                        left.pids[i] = left.pids[--left.n];
+}
+
+static void leave(pid_t pid)
+{
+        process_reap_left();
+        if (left.n < LEFT_MAX) /* else its zombie stays */
+                left.pids[left.n++] = pid;
 }
 
 /* Opens a pidfd for a child. Where that fails, the child is ended. Returns it, or -errno. */
@@ -308,7 +333,7 @@ static int open_pidfd(pid_t pid)
 
                 /* Not reaped yet, so the number is still this process'. */
                 (void)kill(pid, SIGKILL);
-                (void)waitpid(pid, NULL, 0);
+                leave(pid);
                 return r;
         }
 
@@ -322,6 +347,7 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
         int pidfd;
         pid_t pid;
 
+        process_reap_left();
         (void)snprintf(worker, sizeof(worker), "ACCEPTD_WORKER=%" PRIu64, number);
         template->environment[template->worker_at] = worker;
         pid = spawn_with_lower_limit(template, channel_fd);
@@ -338,16 +364,16 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
         return 0;
 }
 
-int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
-        int ledger_fd, pid_t *ret_pid, int *ret_pidfd)
+int process_spawn_check(const struct process_template *template, char **argv,
+        const struct process_check_fds *fds, pid_t *ret_pid, int *ret_pidfd)
 {
-        const int fds[] = { output_fd, ledger_fd };
+        const int numbers[] = { fds->out, fds->err, fds->ledger };
         char ledger[] = PROCESS_CHECK_LEDGER "=3";
         int pidfd;
         pid_t pid;
 
         template->environment[template->worker_at] = ledger;
-        pid = spawn(template, argv, set_descriptors_of_check, fds);
+        pid = spawn(template, argv, set_descriptors_of_check, numbers);
         template->environment[template->worker_at] = NULL;
         if (pid < 0)
                 return pid;
@@ -391,9 +417,12 @@ struct process_end process_reap(pid_t pid, int pidfd)
         /* While it is a zombie its number, and so its group's, belongs to nobody else. */
         (void)kill(-pid, SIGKILL);
 
-        /* A debugger that is slow to let go of it must not hold up the dispatcher. */
+        /* What is slow to end must not hold up the dispatcher. */
+        info.si_pid = 0;
         if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0)
                 return (struct process_end){};
+        if (info.si_pid == 0)
+                leave(pid);
 
         return (struct process_end){ .code = info.si_code, .status = info.si_status };
 }

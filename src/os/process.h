@@ -17,7 +17,7 @@
 
 struct process_template {
         char **argv;   /* lent */
-        char *confine; /* lent: the program that executes it, or NULL; for workers only */
+        char *confine; /* lent: the program that executes it, or NULL */
         char **environment;
         size_t worker_at; /* place of ACCEPTD_WORKER= in the environment */
         int *listeners;   /* lent to each worker, beyond their places there */
@@ -48,13 +48,17 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
         pid_t *ret_pid, int *ret_pidfd);
 
 /*
- * Starts a program that checks something and tells on stderr, which is `output_fd`, with the
- * workers' environment, and with `ledger_fd` as the descriptor whose number is in
- * $ACCEPTD_CHECK_LEDGER. Returns as process_spawn() does.
+ * Starts a program that checks something, with the workers' environment: its findings go to stdout,
+ * what is wrong to stderr, and `ledger` is the descriptor whose number is in $ACCEPTD_CHECK_LEDGER.
+ * Returns as process_spawn() does; behind `confine`, a program that cannot be executed tells that
+ * on stderr.
  */
 #define PROCESS_CHECK_LEDGER "ACCEPTD_CHECK_LEDGER"
-int process_spawn_check(const struct process_template *template, char **argv, int output_fd,
-        int ledger_fd, pid_t *ret_pid, int *ret_pidfd);
+struct process_check_fds {
+        int out, err, ledger;
+};
+int process_spawn_check(const struct process_template *template, char **argv,
+        const struct process_check_fds *fds, pid_t *ret_pid, int *ret_pidfd);
 
 /*
  * Makes this process SCHED_BATCH (sched(7)), and with it all that it starts or executes. A
@@ -74,3 +78,6 @@ void process_signal(int pidfd, int signal);
  * another image's crash has left to the service manager is not reaped here: nothing is known of its
  * end, and its group cannot be ended safely, since its number may be somebody else's by now. */
 struct process_end process_reap(pid_t pid, int pidfd);
+
+/* One that was killed and had not ended yet is reaped here later. Every start does this, too. */
+void process_reap_left(void);

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 
+#include "base/fd.h"
 #include "base/stop-point.h"
 #include "os/notify.h"
 #include "os/store.h"
@@ -22,6 +23,7 @@ static const struct {
         [STORE_PIDFD] = { "=", "acceptd-pidfd-" },
         [STORE_IN_HAND] = { "!h", "acceptd-hand-" },
         [STORE_CALLER] = { "!c", "acceptd-caller" },
+        [STORE_CHECKED] = { "!n", "acceptd-checked" }, /* nobody of old had it */
 };
 
 /* --- Names --- */
@@ -90,12 +92,21 @@ unsigned long store_get_size(void)
         return size && getenv("NOTIFY_SOCKET") ? strtoul(size, NULL, 10) : 0;
 }
 
-void store_add(enum store_kind kind, uint64_t number, int fd)
+uint64_t store_add(enum store_kind kind, uint64_t number, int fd)
+{
+        char name[STORE_NAME_MAX];
+
+        return store_get_size() > 0 ? notify_store(store_name(name, kind, number), fd) : 0;
+}
+
+void store_give(enum store_kind kind, uint64_t number, int fd_consume)
 {
         char name[STORE_NAME_MAX];
 
         if (store_get_size() > 0)
-                notify_store(store_name(name, kind, number), fd);
+                (void)notify_give(store_name(name, kind, number), fd_consume);
+        else
+                fd_close(fd_consume);
 }
 
 void store_remove_name(const char *name)
@@ -118,7 +129,7 @@ bool store_listener(const char *name, int fd)
         if (snprintf(text, sizeof(text), STORE_LISTENER "%s", name) > STORE_FDNAME_MAX)
                 return false;
         if (store_get_size() > 0)
-                notify_store(text, fd);
+                (void)notify_store(text, fd);
         return true;
 }
 
@@ -130,14 +141,19 @@ void store_forget_listener(const char *name)
                 store_remove_name(text);
 }
 
-void store_worker(uint32_t row, int pidfd, int channel_fd, int queue_fd)
+uint64_t store_worker(uint32_t row, int pidfd, int channel_fd, int queue_fd)
 {
         STOP_POINT("stored-none");
-        store_add(STORE_PIDFD, row, pidfd);
+        (void)store_add(STORE_PIDFD, row, pidfd);
         STOP_POINT("stored-pidfd");
-        store_add(STORE_CHANNEL, row, channel_fd);
+        (void)store_add(STORE_CHANNEL, row, channel_fd);
         STOP_POINT("stored-channel");
-        store_add(STORE_QUEUE, row, queue_fd);
+        return store_add(STORE_QUEUE, row, queue_fd); /* in their order, so the last one tells */
+}
+
+bool store_is_done_with(uint64_t ticket)
+{
+        return notify_is_out(ticket) || notify_is_stuck();
 }
 
 /* In the reverse order. */

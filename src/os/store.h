@@ -29,9 +29,11 @@ enum store_kind {
         STORE_PIDFD,
 
         /* Only for the next image of this program at a reload, never in the service manager's
-         * store: a connection in hand ("!h" and its id), the caller that asked for it ("!c0"). */
+         * store: a connection in hand ("!h" and its id), the caller that asked for it ("!c0"), the
+         * settings to try ("!n0"). */
         STORE_IN_HAND,
         STORE_CALLER,
+        STORE_CHECKED,
 
         STORE_KINDS,
 };
@@ -69,7 +71,10 @@ size_t store_count_bytes(uint64_t n_workers, uint64_t n_rows);
  * the functions below do nothing. */
 unsigned long store_get_size(void);
 
-void store_add(enum store_kind kind, uint64_t number, int fd);
+/* The descriptor is lent until it is removed. Returns 0, or a ticket for store_is_done_with(): the
+ * service manager had no room for it, and gets it later. */
+uint64_t store_add(enum store_kind kind, uint64_t number, int fd);
+void store_give(enum store_kind kind, uint64_t number, int fd_consume);
 void store_remove(enum store_kind kind, uint64_t number);
 void store_remove_name(const char *name);
 
@@ -80,7 +85,12 @@ void store_remove_name(const char *name);
 bool store_listener(const char *name, int fd);
 void store_forget_listener(const char *name);
 
-void store_worker(uint32_t row, int pidfd, int channel_fd, int queue_fd);
+/* Returns as store_add() does, for all three. */
+uint64_t store_worker(uint32_t row, int pidfd, int channel_fd, int queue_fd);
+
+/* True where the service manager has it, or takes nothing at all: then nobody should wait for it,
+ * since without that one nobody starts the next dispatcher either. */
+bool store_is_done_with(uint64_t ticket);
 void store_forget_worker(uint32_t row);
 
 /* For one that came with its old names. It cannot be stored under new ones meanwhile: systemd

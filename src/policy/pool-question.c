@@ -74,6 +74,12 @@ void pool_asked(
         pool->dirty = true;
 }
 
+/* What waits in its queue is told by the number of records. */
+void pool_told(struct pool *pool, uint32_t row)
+{
+        pool->workers[row].n_asked++;
+}
+
 /* A worker that leaves no room for a question reads as little as one that does not answer. */
 void pool_not_asked(struct pool *pool, uint32_t row, usec_t now)
 {

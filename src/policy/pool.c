@@ -211,6 +211,13 @@ void pool_turned_away(struct pool *pool)
         pool->counters->refused[REFUSED_STOPPING]++;
 }
 
+bool pool_has(const struct pool *pool, uint32_t row, uint64_t id)
+{
+        const struct slot *slot = slots_get(&pool->slots, id);
+
+        return slot && slot->worker == row;
+}
+
 void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)
 {
         assert(slot->worker == SLOT_NO_WORKER);

@@ -312,6 +312,9 @@ void pool_not_sent(struct pool *pool, struct slot *slot, usec_t now);
 int pool_done(struct pool *pool, uint32_t row, uint64_t id);
 int pool_failed(struct pool *pool, uint32_t row, uint64_t id);
 
+/* Returns whether the worker has that connection. */
+bool pool_has(const struct pool *pool, uint32_t row, uint64_t id);
+
 /* The connection in hand was closed unserved. */
 void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason);
 
@@ -411,6 +414,9 @@ static inline uint32_t pool_next_question(struct pool *pool)
 void pool_asked(
         struct pool *pool, uint32_t row, enum pool_question question, uint32_t value, usec_t now);
 void pool_not_asked(struct pool *pool, uint32_t row, usec_t now);
+
+/* A record that is neither a connection nor a question was sent to the worker. */
+void pool_told(struct pool *pool, uint32_t row);
 
 /* A PING or LIST came back from its queue: it will never be answered. A DRAIN that comes back is
  * none of these, and of no consequence. */

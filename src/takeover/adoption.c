@@ -78,7 +78,7 @@ static int new_pool(struct dispatcher *d, uint64_t number)
                 return r;
 
         d->ledger.number = number;
-        store_add(STORE_LEDGER, number, d->ledger.fd);
+        (void)store_add(STORE_LEDGER, number, d->ledger.fd);
         return open_pool(d);
 }
 
@@ -98,7 +98,7 @@ static int old_pool(struct dispatcher *d, const char *name, int fd_consume, uint
         }
         if (r >= 0 && !d->pool.state->stopping) {
                 if (copied) {
-                        store_add(STORE_LEDGER, d->ledger.number, d->ledger.fd);
+                        (void)store_add(STORE_LEDGER, d->ledger.number, d->ledger.fd);
                         STOP_POINT("ledger-copied");
                         store_remove_name(name);
                 }

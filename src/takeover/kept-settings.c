@@ -148,6 +148,11 @@ static int read_settings(struct settings *s, int fd, char **ret_message)
         return settings_check(s, ret_message);
 }
 
+int kept_settings_read_checked(struct settings *s, int fd, char **ret_message)
+{
+        return read_settings(s, fd, ret_message);
+}
+
 bool kept_settings_load(struct settings *s, struct inheritance *inheritance)
 {
         struct inherited *entry = find_settings(inheritance);
@@ -201,7 +206,7 @@ int kept_settings_make(const struct settings *s)
 
 int kept_settings_store(const struct settings *s, uint32_t generation)
 {
-        _cleanup_(fd_closep) int fd = -1;
+        int fd;
 
         if (store_get_size() == 0)
                 return 0;
@@ -210,7 +215,7 @@ int kept_settings_store(const struct settings *s, uint32_t generation)
         if (fd < 0)
                 return fd;
 
-        store_add(STORE_SETTINGS, generation, fd);
+        store_give(STORE_SETTINGS, generation, fd);
         return 0;
 }
 

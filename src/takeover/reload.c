@@ -14,6 +14,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "os/journal.h"
+#include "os/notify.h"
 #include "os/store.h"
 #include "settings/settings-change.h"
 #include "takeover/kept-listeners.h"
@@ -26,6 +27,11 @@
 #define CHECK_USEC (10 * USEC_PER_SEC)
 
 #define CHECK_END_MSEC 1000
+
+/* For what the service manager is still to be told, before the next image takes over. */
+#define FLUSH_USEC (100 * USEC_PER_MSEC)
+
+static const char takes_nothing[] = "the service manager takes no messages";
 
 /* Ends the check. That takes no time, unless it sleeps where no signal reaches it; then it is left
  * behind. Nothing is served meanwhile: this is for a stop, or when the event loop fails. */
@@ -46,6 +52,7 @@ void reload_done(struct reload *reload)
         if (reload->pidfd >= 0)
                 end_check(reload);
         reload->pidfd = fd_close(reload->pidfd);
+        reload->settings_fd = fd_close(reload->settings_fd);
         reload->output_fd = fd_close(reload->output_fd);
 }
 
@@ -100,6 +107,9 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
         if (r >= 0)
                 r = inheritance_add_numbered(
                         list, settings_fd, STORE_SETTINGS, d->pool.state->generation);
+        /* Nothing is read again: files may have changed since the check, or take forever. */
+        if (r >= 0)
+                r = inheritance_add_numbered(list, reload->settings_fd, STORE_CHECKED, 0);
         if (r >= 0 && reload->control)
                 r = inheritance_add(list, control_get_fd(reload->control), STORE_CONTROL);
         if (r >= 0)
@@ -178,6 +188,10 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         if (reload->dispatcher->pool.stopping) {
                 /* asked for meanwhile: the next image would not know */
                 (void)snprintf(text, sizeof(text), "the instance is stopping");
+        } else if (end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER &&
+                   !notify_flush(FLUSH_USEC)) {
+                /* the next image would not know what it is still to be told */
+                (void)snprintf(text, sizeof(text), "%s", takes_nothing);
         } else if (end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER) {
                 int r = execute(reload);
 
@@ -220,15 +234,19 @@ static int start_check(struct reload *reload)
         struct dispatcher *d = reload->dispatcher;
         int r;
 
+        reload->settings_fd = memfd_create("acceptd-settings", MFD_CLOEXEC);
         reload->output_fd = memfd_create("acceptd-check", MFD_CLOEXEC);
-        if (reload->output_fd < 0)
+        if (reload->settings_fd < 0 || reload->output_fd < 0)
                 return -errno;
         r = sd_event_add_time_relative(d->loop.event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
                 USEC_PER_SEC, on_late, reload);
         if (r < 0)
                 return r;
-        r = process_spawn_check(&d->context.process, reload->image->check_argv, reload->output_fd,
-                d->ledger.fd, &reload->pid, &reload->pidfd);
+        r = process_spawn_check(&d->context.process, reload->image->check_argv,
+                &(struct process_check_fds){ .out = reload->settings_fd,
+                        .err = reload->output_fd,
+                        .ledger = d->ledger.fd },
+                &reload->pid, &reload->pidfd);
         if (r < 0)
                 return r;
 
@@ -258,6 +276,8 @@ static const char *find_obstacle(const struct reload *reload)
 
         if (d->pool.stopping)
                 return "the instance is stopping";
+        if (notify_is_stuck())
+                return takes_nothing;
         if (reload->is_late)
                 return "the last check has not ended yet";
         if (reload->source)

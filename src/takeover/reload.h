@@ -33,12 +33,13 @@ struct reload {
         bool is_late; /* the reload has failed, the check has not ended */
         pid_t pid;
         int pidfd;
-        int output_fd;
+        int settings_fd; /* as it read them */
+        int output_fd;   /* what it said of them */
 
         const struct settings *new; /* during a trial: what it is about */
 };
 
-#define RELOAD_NULL ((struct reload){ .pidfd = -1, .output_fd = -1 })
+#define RELOAD_NULL ((struct reload){ .pidfd = -1, .settings_fd = -1, .output_fd = -1 })
 
 /* Ends the check, too, if it runs. */
 void reload_done(struct reload *reload);

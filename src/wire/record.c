@@ -37,13 +37,14 @@ const char *record_check_to_worker(const struct record *record)
                 return check_fields(record, true);
         case RECORD_PING:
         case RECORD_LIST:
+        case RECORD_FINISHED:
                 return check_fields(record, false);
         case RECORD_DRAIN:
                 if (record->value == 0)
                         return "DRAIN for the reason 0 (allowed: 1 or more)";
                 return check_listener(record);
         default:
-                return "unknown record type (allowed: CONNECTION, PING, LIST, DRAIN)";
+                return "unknown record type (allowed: CONNECTION, PING, LIST, DRAIN, FINISHED)";
         }
 }
 

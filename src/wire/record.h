@@ -24,6 +24,7 @@ enum record_type {
         RECORD_LIST = 3,
         RECORD_DRAIN = 4, /* RECORD_FEATURE_DRAIN */
         /* 5 is reserved for RESUME: RECORD_FEATURE_PARK */
+        RECORD_FINISHED = 6, /* RECORD_FEATURE_FINISHED; with one descriptor: wire/finished.h */
 
         /* worker to dispatcher */
         RECORD_READY = 16,
@@ -40,15 +41,18 @@ enum record_type {
  * READY. Nothing of it is sent or accepted on a channel whose worker did not take it.
  */
 enum record_feature {
-        RECORD_FEATURE_FAILED = 1 << 0, /* the record FAILED */
-        RECORD_FEATURE_PAUSE = 1 << 1,  /* READY with 0, but not as the first */
-        RECORD_FEATURE_DRAIN = 1 << 2,  /* the record DRAIN before the end of file */
-        RECORD_FEATURE_TAIL = 1 << 3,   /* reserved: (type, length, value) behind a record */
-        RECORD_FEATURE_PARK = 1 << 4,   /* reserved: PARK and RESUME, with a descriptor */
+        RECORD_FEATURE_FAILED = 1 << 0,   /* the record FAILED */
+        RECORD_FEATURE_PAUSE = 1 << 1,    /* READY with 0, but not as the first */
+        RECORD_FEATURE_DRAIN = 1 << 2,    /* the record DRAIN before the end of file */
+        RECORD_FEATURE_TAIL = 1 << 3,     /* reserved: (type, length, value) behind a record */
+        RECORD_FEATURE_PARK = 1 << 4,     /* reserved: PARK and RESUME, with a descriptor */
+        RECORD_FEATURE_FINISHED = 1 << 5, /* the record FINISHED after READY, or an adoption */
 };
 
 /* All that this version has. */
-#define RECORD_FEATURES (RECORD_FEATURE_FAILED | RECORD_FEATURE_PAUSE | RECORD_FEATURE_DRAIN)
+#define RECORD_FEATURES                                                                            \
+        (RECORD_FEATURE_FAILED | RECORD_FEATURE_PAUSE | RECORD_FEATURE_DRAIN |                     \
+                RECORD_FEATURE_FINISHED)
 
 /* Why a connection FAILED. A reason that the dispatcher does not know is one, too. */
 enum record_failure {

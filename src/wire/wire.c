@@ -148,13 +148,13 @@ int wire_receive(
         if (*ret_why)
                 return WIRE_MALFORMED;
 
-        n_wanted = record.type == RECORD_CONNECTION ? 1 : 0;
+        n_wanted = record.type == RECORD_CONNECTION || record.type == RECORD_FINISHED;
         if (n_wanted == 1 && n_fds == 0 && msg.msg_flags & MSG_CTRUNC) {
                 *ret_record = record;
                 return WIRE_FD_LOST;
         }
         if (n_fds != n_wanted || msg.msg_flags & MSG_CTRUNC) {
-                *ret_why = n_wanted == 1 ? "CONNECTION without exactly one descriptor"
+                *ret_why = n_wanted == 1 ? "a record without exactly one descriptor"
                                          : "a descriptor that does not belong to this record";
                 return WIRE_MALFORMED;
         }

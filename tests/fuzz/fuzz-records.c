@@ -34,6 +34,7 @@ static int hear_record(struct pool *pool, const struct record *record, usec_t no
         case RECORD_PING:
         case RECORD_LIST:
         case RECORD_DRAIN:
+        case RECORD_FINISHED:
         default:
                 abort(); /* it goes the other way: refused before */
         }

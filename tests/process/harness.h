@@ -46,6 +46,7 @@ struct harness {
         char names[HARNESS_SOCKETS][64];
         size_t n_sockets;
         struct descriptor_store store; /* for the next dispatcher */
+        bool is_deaf;                  /* what the service manager is told stays unread */
         unsigned n_crashes;
         char *descriptors_before;
         uid_t user; /* of unprivileged dispatchers; 0: none yet */

@@ -133,6 +133,53 @@ restart_journal() {
         check "restart of journald" systemctl restart systemd-journald.service
 }
 
+# The service manager reads nothing, as while it reloads itself, or for good after a crash of its own.
+# No signal from within stops the first process of a container, but its control group does.
+freeze_manager() {
+        fault "PID 1 frozen for $1 ms"
+        echo 1 >/sys/fs/cgroup/init.scope/cgroup.freeze
+        {
+                sleep "$(seconds "$1")"
+                echo 0 >/sys/fs/cgroup/init.scope/cgroup.freeze
+        } &
+        helpers+=($!)
+}
+
+# freeze_check MILLISECONDS: a reload whose check stands still for so long, as with settings on a
+# file system that does not answer. Its outcome is the exit status of `reloading`.
+freeze_check() {
+        local check
+        fault "reload, its check stopped for $1 ms"
+        acceptctl reload echo 2>/root/reload.err &
+        reloading=$!
+        until check=$(pgrep -f 'acceptd --check'); do
+                kill -0 $reloading || return
+        done
+        # shellcheck disable=SC2086 # the program that executes it, and then it: one process
+        kill -STOP $check
+        {
+                sleep "$(seconds "$1")"
+                # shellcheck disable=SC2086
+                kill -CONT $check || true
+        } &
+        helpers+=($!)
+}
+
+# slow_program PATH MILLISECONDS: puts a copy in its place that cannot be executed for so long. The
+# kernel waits for the holder of a lease, F_SETLEASE in fcntl(2).
+slow_program() {
+        fault "the workers' program cannot be executed for $2 ms"
+        cp "$1" "$1.new"
+        # shellcheck disable=SC2016 # these are Perl's
+        perl -e '$SIG{IO} = "IGNORE"; open(my $f, "<", $ARGV[0]) or die;
+                fcntl($f, 1024, 1) or die "lease: $!"; rename($ARGV[0], $ARGV[1]) or die;
+                select(undef, undef, undef, $ARGV[2] / 1000)' "$1.new" "$1" "$2" &
+        helpers+=($!)
+        while [ -e "$1.new" ] && kill -0 $!; do
+                sleep 0.01
+        done
+}
+
 deaths_are_expected() {
         expect 'acceptd@echo.service: (Main process exited|Failed with result|.*left)'
         expect '(Found left-over process|This usually indicates)'
@@ -337,6 +384,84 @@ chaos_broken_reloads() {
         check "the same workers" equal "$(echo_workers)" "$first_workers"
         check "short failures" at_most "$(failures short /root/load.out)" 1
         stop_all
+}
+
+# Workers come and go, ten a second, and nobody is told: each one takes six messages. (These and the
+# next ones say how long clients wait, so they want a machine that does nothing else.)
+chaos_frozen_manager() {
+        expect 'service manager takes no messages'
+        settings $'[Pool]\nWorkers=4\n[Worker]\nRecycleAfter=100'
+        slow=100
+        start_load frozen_manager 40 0 1000
+        wait_until $((clock + 5000))
+        freeze_manager 20000
+        wait_until $((clock + 19000))
+        end_load
+        check "slower than 100 ms" equal "$(counted short_slow)" 0
+        check "the same main process" equal "$(main_pid)" "$first_main"
+        check "other workers" not equal "$(echo_workers)" "$first_workers"
+        stop_all
+}
+
+# Journal and service manager at once, and a reload meanwhile, which has to fail
+chaos_frozen_system() {
+        expect 'service manager takes no messages'
+        expect 'messages were dropped'
+        failed_reloads_are_expected
+        settings $'[Pool]\nWorkers=4\n[Worker]\nRecycleAfter=100'
+        slow=100
+        start_load frozen_system 40 0 1000
+        wait_until $((clock + 5000))
+        freeze_manager 20000
+        stop_journal 20000
+        wait_until $((clock + 18000))
+        check "a reload fails" not acceptctl reload echo
+        end_load
+        check "slower than 100 ms" equal "$(counted short_slow)" 0
+        check "the same main process" equal "$(main_pid)" "$first_main"
+        stop_all
+}
+
+# Settings that take long to be read: first in time, then not.
+chaos_frozen_check() {
+        failed_reloads_are_expected
+        slow=100
+        start_load frozen_check 30 20 1000
+        freeze_check 5000
+        wait_until $((clock + 6000))
+        check "the reload succeeds" wait "$reloading"
+        freeze_check 12000
+        wait_until $((clock + 11000))
+        check "the reload fails" not wait "$reloading"
+        check "and says why" grep -q 'longer than 10s' /root/reload.err
+        end_load
+        check "slower than 100 ms" equal "$(counted short_slow)" 0
+        check "the same main process" equal "$(main_pid)" "$first_main"
+        stop_all
+}
+
+# A worker dies, and the next one takes 6 s to be executed
+chaos_slow_execve() {
+        local program=/usr/local/libexec/slow/acceptd-echo
+        deaths_are_expected
+        install -D /usr/libexec/acceptd/acceptd-echo $program
+        chmod 755 $program ${program%/*}
+        settings "[Pool]
+Workers=4
+[Worker]
+Command=$program"
+        slow=50
+        start_load slow_execve 30 0 1000
+        every 10000 slow_start
+        end_load
+        check "slower than 50 ms" equal "$(counted short_slow)" 0
+        stop_all
+        rm -r ${program%/*}
+}
+
+slow_start() {
+        slow_program /usr/local/libexec/slow/acceptd-echo 6000
+        kill_worker
 }
 
 ticks() {

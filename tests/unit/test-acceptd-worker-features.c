@@ -7,9 +7,11 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "base/fd.h"
+#include "dispatcher/channel.h"
 #include "wire/wire.h"
 #include "worker-fixture.h"
 
@@ -199,6 +201,38 @@ static void test_pause_where_it_is_not_offered(void **state)
         assert_silent(f);
 }
 
+/* --- FINISHED --- */
+
+/* A worker that died with many ends to tell at once had them all counted as lost. */
+static void test_ends_are_noted_before_they_are_told(void **state)
+{
+        struct fixture *f = *state;
+        struct channel channel = { .fd = f->peer, .queue_fd = -1 };
+        const struct finished *first;
+
+        hold(f, 4);
+        assert_int_equal(channel_share_finished(&channel), 0);
+        first = TAKE(channel.finished, NULL);
+        receive_nothing(f);
+        assert_int_equal(acceptd_worker_done(f->worker, 3), 0);
+        assert_int_equal(acceptd_worker_done(f->worker, 1), 0);
+        assert_silent(f);
+        assert_int_equal(first->ids[0], 3);
+        assert_int_equal(first->ids[1], 1);
+        assert_int_equal(first->ids[2], 0);
+
+        /* another dispatcher */
+        assert_int_equal(channel_share_finished(&channel), 0);
+        receive_nothing(f);
+        assert_int_equal(acceptd_worker_failed(f->worker, 2, ACCEPTD_FAILURE_OTHER), 0);
+        assert_int_equal(acceptd_worker_done(f->worker, 4), 0);
+        assert_int_equal(channel.finished->ids[2], 4);
+        assert_int_equal(first->ids[2], 0);
+        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        assert_int_equal(munmap((void *)(uintptr_t)first, sizeof(*first)), 0);
+        assert_int_equal(munmap((void *)(uintptr_t)channel.finished, sizeof(*first)), 0);
+}
+
 /* --- DRAIN --- */
 
 static void tell_drain(const struct fixture *f, uint32_t reason, uint64_t deadline)
@@ -264,6 +298,18 @@ static void test_drain_where_it_is_not_offered(void **state)
         assert_non_null(strstr(acceptd_worker_explain(f->worker, -EPROTO), "DRAIN"));
 }
 
+static void test_finished_that_was_not_taken(void **state)
+{
+        struct fixture *f = *state;
+        struct channel channel = { .fd = f->peer, .queue_fd = -1 };
+        struct acceptd_connection c;
+
+        be_ready(f, 1);
+        assert_int_equal(channel_share_finished(&channel), 0);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c), -EPROTO);
+        assert_int_equal(munmap((void *)(uintptr_t)channel.finished, sizeof(*channel.finished)), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -276,6 +322,8 @@ int main(void)
                 WITH_MODERN_WORKER(test_lost_descriptor_is_failed),
                 WITH_MODERN_WORKER(test_pause),
                 WITH_WORKER(test_pause_where_it_is_not_offered),
+                WITH_MODERN_WORKER(test_ends_are_noted_before_they_are_told),
+                WITH_WORKER(test_finished_that_was_not_taken),
                 WITH_MODERN_WORKER(test_drain_with_reason_and_deadline),
                 WITH_MODERN_WORKER(test_wait_ends_with_drain),
                 WITH_MODERN_WORKER(test_drain_without_reason),

@@ -4,9 +4,11 @@
  * what they were given is read from /proc. */
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -313,6 +315,18 @@ static void test_no_start(void **state)
         expect_no_start(relative, -ENOENT); /* no search path */
 }
 
+/* Those that were killed end soon, and are reaped then. */
+static void await_no_child(void)
+{
+        for (int i = 0; i < 2000; i++) {
+                process_reap_left();
+                if (waitid(P_ALL, 0, &(siginfo_t){}, WEXITED | WNOHANG | WNOWAIT) < 0)
+                        return;
+                (void)poll(NULL, 0, 10);
+        }
+        fail_msg("a child is left");
+}
+
 static void test_no_descriptor_for_the_start(void **state)
 {
         struct process_template template = make_template(stay_argv);
@@ -326,6 +340,23 @@ static void test_no_descriptor_for_the_start(void **state)
         process_template_done(&template);
         fd_close(pair[0]);
         fd_close(pair[1]);
+        await_no_child();
+}
+
+/* As after a start that cannot be watched: each left a zombie for good. Most of these have not
+ * ended yet when they are looked at. */
+static void test_reaped_before_it_has_ended(void **state)
+{
+        (void)state;
+        for (int i = 0; i < 20; i++) {
+                struct started s = start(stay_argv);
+
+                process_signal(s.pidfd, SIGKILL);
+                (void)process_reap(s.pid, s.pidfd);
+                fd_close(s.pidfd);
+                fd_close(s.here);
+        }
+        await_no_child();
 }
 
 /* --- The end --- */
@@ -444,6 +475,7 @@ int main(void)
                 WITHOUT_LEAKS(test_template_of_an_empty_environment),
                 WITHOUT_LEAKS(test_no_start),
                 WITHOUT_LEAKS(test_no_descriptor_for_the_start),
+                WITHOUT_LEAKS(test_reaped_before_it_has_ended),
                 WITHOUT_LEAKS(test_exit_statuses),
                 WITHOUT_LEAKS(test_signals_end_it),
                 WITHOUT_LEAKS(test_words),

@@ -117,12 +117,13 @@ static void test_types(void **state)
                 bool to_dispatcher =
                         !check(TO_DISPATCHER, with_id) || !check(TO_DISPATCHER, without);
 
-                assert_int_equal(to_worker, type >= RECORD_CONNECTION && type <= RECORD_DRAIN);
+                assert_int_equal(to_worker, (type >= RECORD_CONNECTION && type <= RECORD_DRAIN) ||
+                                                    type == RECORD_FINISHED);
                 assert_int_equal(to_dispatcher, (type >= RECORD_READY && type <= RECORD_FAILED) ||
                                                         type == RECORD_NOT_STARTED);
                 if (!to_worker)
                         assert_string_equal(check(TO_WORKER, without),
-                                "unknown record type (allowed: CONNECTION, PING, LIST, DRAIN)");
+                                "unknown record type (allowed: CONNECTION, PING, LIST, DRAIN, FINISHED)");
                 if (!to_dispatcher)
                         assert_string_equal(check(TO_DISPATCHER, without),
                                 "unknown record type (allowed: READY, DONE, PONG, HELD, FAILED)");

@@ -48,7 +48,8 @@ static int policy_of_started(bool leave_batch, bool is_check)
         pid_t pid;
 
         template.leave_batch = leave_batch;
-        r = is_check ? process_spawn_check(&template, template.argv, fd, fd, &pid, &pidfd)
+        r = is_check ? process_spawn_check(&template, template.argv,
+                               &(struct process_check_fds){ fd, fd, fd }, &pid, &pidfd)
                      : process_spawn(&template, 1, fd, &pid, &pidfd);
         process_template_done(&template);
         fd_close(fd);

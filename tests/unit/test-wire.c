@@ -304,7 +304,7 @@ static void test_unsound_records(void **state)
 
         (void)state;
         assert_int_equal(raw_send(here, &record, sizeof(record), passed, 1), 0);
-        expect_malformed("unknown record type (allowed: CONNECTION, PING, LIST, DRAIN)");
+        expect_malformed("unknown record type (allowed: CONNECTION, PING, LIST, DRAIN, FINISHED)");
         record = raw_record(RECORD_CONNECTION, 0, 0);
         assert_int_equal(raw_send(here, &record, sizeof(record), passed, 1), 0);
         expect_malformed("connection id is 0");
@@ -320,7 +320,7 @@ static void test_descriptors_that_are_too_many(void **state)
         for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
                 assert_int_equal(
                         raw_send(here, &connection, sizeof(connection), passed, numbers[i]), 0);
-                expect_malformed("CONNECTION without exactly one descriptor");
+                expect_malformed("a record without exactly one descriptor");
                 if (numbers[i] == 0)
                         continue;
                 assert_int_equal(raw_send(here, &ping, sizeof(ping), passed, numbers[i]), 0);
@@ -365,7 +365,7 @@ static void test_malformed_at_the_limit(void **state)
         assert_int_equal(raw_send(here, &ping, sizeof(ping), passed, 1), 0);
         leave_descriptors(1); /* one of two comes */
         assert_int_equal(receive(&record, &fd, &why), WIRE_MALFORMED);
-        assert_string_equal(why, "CONNECTION without exactly one descriptor");
+        assert_string_equal(why, "a record without exactly one descriptor");
         leave_descriptors(0);
         assert_int_equal(receive(&record, &fd, &why), WIRE_MALFORMED);
         assert_string_equal(why, "a descriptor that does not belong to this record");

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "base/fd.h"
 #include "small-pool.h"
@@ -269,12 +270,13 @@ static void test_failed_start(void **state _unused_)
 /* What executes the program says so, and exits as any worker might. */
 static void test_program_that_is_not_there(void **state _unused_)
 {
-        start_one(exit_3_argv);
+        start_one(sleeper_argv);
         say(RECORD_NOT_STARTED, ENOENT, 0);
         assert_int_equal(small_pool_state(life.worker), WORKER_STARTING);
+        process_signal(life.worker->pidfd, SIGKILL);
         wait_for_end();
         assert_true(life.failed);
-        assert_string_equal(life.trouble, "cannot start /bin/sh: No such file or directory");
+        assert_string_equal(life.trouble, "cannot start /bin/sleep: No such file or directory");
 
         /* and the next one in this place has not that trouble */
         life.n_ended = 0;
@@ -316,6 +318,36 @@ static void test_death_with_a_queue(void **state _unused_)
 
 #define LIFE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
+/* It had finished one of two, and had not come to say so: that one was counted as lost, too. */
+static void test_end_that_was_not_told_is_not_lost(void **state _unused_)
+{
+        struct record record;
+        struct finished *noted;
+        const char *why;
+        uint64_t first;
+        int fd = -1;
+
+        life.pool.pool.offers = RECORD_FEATURES;
+        start_one(sleeper_argv);
+        say(RECORD_READY, 2, RECORD_FEATURE_FINISHED);
+        assert_int_equal(wire_receive(life.worker->channel.queue_fd, false, &record, &fd, &why), 0);
+        assert_int_equal(record.type, RECORD_FINISHED);
+        assert_int_equal(ftruncate(fd, 1), -1); /* reading it must not be a signal */
+        noted = mmap(NULL, sizeof(*noted), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_true(noted != MAP_FAILED);
+        fd_close(fd);
+
+        first = give_connection();
+        (void)give_connection();
+        noted->ids[7] = first;
+        noted->ids[8] = first + 1; /* whatever else is there is of no consequence */
+        process_signal(life.worker->pidfd, SIGKILL);
+        wait_for_end();
+        assert_int_equal(life.pool.pool.counters->done, 1);
+        assert_int_equal(life.pool.pool.counters->lost, 1);
+        assert_int_equal(munmap(noted, sizeof(*noted)), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -333,6 +365,7 @@ int main(void)
                 LIFE(test_failed_start),
                 LIFE(test_program_that_is_not_there),
                 LIFE(test_death_with_a_queue),
+                LIFE(test_end_that_was_not_told_is_not_lost),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
