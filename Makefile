@@ -297,7 +297,7 @@ UNREADABLE := 711
 UNITS := $(patsubst systemd/%,%,$(wildcard systemd/*.service systemd/*.socket systemd/*.target \
         systemd/*.d/*.conf))
 # What units run
-HELPERS := check-instance pace-restarts
+HELPERS := check-instance close-for-good pace-restarts
 PAGES   := $(wildcard man/*.[1-8])
 
 install: all

@@ -11,7 +11,9 @@
 #include <sysexits.h>
 
 #include "acceptd/command.h"
+#include "acceptd/orphans.h"
 #include "acceptd/start.h"
+#include "base/words.h"
 #include "control/control-methods.h"
 #include "dispatcher/dispatcher.h"
 #include "os/journal.h"
@@ -19,7 +21,9 @@
 #include "os/oom.h"
 #include "os/store.h"
 #include "takeover/adoption.h"
+#include "takeover/kept-listeners.h"
 #include "takeover/kept-settings.h"
+#include "takeover/leftovers.h"
 
 /* Descriptors of the dispatcher besides listeners and workers: standard ones, loop, journal, the
  * connection in hand, and some air. */
@@ -30,17 +34,22 @@
 /* For what the service manager has not taken, before this program ends. */
 #define LAST_WORDS_USEC USEC_PER_SEC
 
-static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGWINCH };
 
 int start_refuse(const char *message, int error)
 {
         const char *text = message ?: strerror(-error);
         bool is_scarce = error == -ENOMEM || error == -EMFILE || error == -ENFILE;
         bool is_fault = message && !is_scarce;
+        _cleanup_(freep) char *flat = NULL;
 
         journal_event(is_fault ? MESSAGE_REFUSED_TO_START : MESSAGE_FAILED, NULL,
                 is_fault ? "%s" : "Cannot start: %s", text);
-        notify_status(text);
+        flat = strdup(text);
+        if (flat) {
+                words_flatten(flat); /* a line more would be another message */
+                notify_status(flat);
+        }
         (void)notify_flush(LAST_WORDS_USEC);
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }
@@ -90,12 +99,13 @@ static int check_limit(const struct settings *s, size_t n_listeners, char **ret_
         return -ENOSPC;
 }
 
+/* Each may come twice: from its socket unit, and from the store. */
 static size_t count_bytes(const struct listener *listeners, size_t n)
 {
         size_t bytes = 0;
 
         for (size_t i = 0; i < n; i++)
-                bytes += strlen(listeners[i].name) + 1;
+                bytes += 2 * (strlen(listeners[i].name) + 1) + strlen(STORE_LISTENER);
 
         return bytes + sizeof(STORE_CONTROL);
 }
@@ -107,7 +117,7 @@ static int check_store(
         const struct settings *s, const struct listener *listeners, size_t n, char **ret_message)
 {
         uint64_t workers = 2 * (uint64_t)s->workers_max + 1;
-        uint64_t needed = STORE_OWN + STORE_PER_WORKER * workers;
+        uint64_t needed = STORE_OWN + n + STORE_PER_WORKER * workers;
         uint64_t size = store_get_size();
         size_t bytes = store_count_bytes(workers, 2 * (uint64_t)pool_rows_needed(s)) +
                        count_bytes(listeners, n);
@@ -150,6 +160,14 @@ static int check_room(
                 r = check_store(start->settings, listeners, n, ret_message);
         if (r >= 0)
                 r = adoption_check_room(start->settings, ret_message);
+        /* To end here after a crash would end all connections that workers still have. */
+        if (r < 0 && leftovers_is_after_crash(start->inheritance)) {
+                journal_event(MESSAGE_GOES_ON_WITHOUT, NULL,
+                        "What the unit allows has shrunk, and the pool goes on as it can: %s",
+                        *ret_message ?: strerror(-r));
+                free(TAKE_PTR(*ret_message));
+                return 0;
+        }
         if (r >= 0 || !start->old)
                 return r;
 
@@ -170,88 +188,6 @@ static void check_accept(struct start *start)
         start->settings = TAKE_PTR(start->old);
 }
 
-static void free_listeners(struct listener *listeners, size_t n)
-{
-        for (size_t i = 0; i < n; i++)
-                listener_done(&listeners[i]);
-        free(listeners);
-}
-
-static size_t count_names(const struct listener *listeners, size_t n)
-{
-        size_t names = 0;
-
-        for (size_t i = 0; i < n; i++) {
-                size_t k = 0;
-
-                while (k < i && !streq(listeners[k].name, listeners[i].name))
-                        k++;
-                names += k == i;
-        }
-
-        return names;
-}
-
-/* Returns what is wrong where there is no listener, or NULL without memory. `listen_pid` is for
- * whom sockets were passed, or NULL: a shell in between has another number. */
-static char *explain_no_socket(const char *listen_pid)
-{
-        char *text;
-
-        if (listen_pid && strtol(listen_pid, NULL, 10) != getpid())
-                return asprintf(&text,
-                               "No socket was passed to this process, %d, but to process %s "
-                               "($LISTEN_PID); a script that starts acceptd has to do so "
-                               "with exec",
-                               (int)getpid(), listen_pid) < 0
-                               ? NULL
-                               : text;
-
-        return strdup("No socket was passed; allowed are listening stream and seqpacket sockets "
-                      "from a .socket unit, or, in a terminal: systemd-socket-activate -l "
-                      "127.0.0.1:7777 acceptd");
-}
-
-/* Takes the listeners out of what was inherited. Returns 0 or -errno. */
-static int collect_listeners(const struct start *start, struct listener **ret_listeners,
-        size_t *ret_n, char **ret_message)
-{
-        struct listener *listeners = calloc(start->inheritance->n + 1, sizeof(*listeners));
-        size_t n = 0;
-        int r;
-
-        if (!listeners)
-                return -ENOMEM;
-
-        r = inheritance_check(start->inheritance, ret_message);
-        for (size_t i = 0; r >= 0 && i < start->inheritance->n; i++) {
-                const char *name = inheritance_get_listener(start->inheritance, i);
-
-                if (name)
-                        r = listener_init(&listeners[n++],
-                                TAKE_FD(start->inheritance->entries[i].fd), name,
-                                start->settings->accept, ret_message);
-        }
-
-        if (r >= 0 && count_names(listeners, n) > LEDGER_NAMES_MAX) {
-                *ret_message = strdup("The sockets have too many names; allowed are 64 different "
-                                      "FileDescriptorName=");
-                r = -ENOSPC;
-        }
-        if (r >= 0 && n == 0) {
-                *ret_message = explain_no_socket(start->listen_pid);
-                r = -ENOTCONN;
-        }
-        if (r < 0) {
-                free_listeners(listeners, n);
-                return r;
-        }
-
-        *ret_listeners = listeners;
-        *ret_n = n;
-        return 0;
-}
-
 /* The first signal must not end the program, whenever it comes. */
 static void block_signals(void)
 {
@@ -260,6 +196,7 @@ static void block_signals(void)
         sigemptyset(&handled);
         for (size_t i = 0; i < ELEMENTSOF(signals); i++)
                 sigaddset(&handled, signals[i]);
+        sigaddset(&handled, SIGCHLD); /* orphans.c */
         (void)sigprocmask(SIG_BLOCK, &handled, NULL);
         (void)signal(SIGXFSZ, SIG_IGN); /* beyond RLIMIT_FSIZE: an error, and no end */
         (void)signal(SIGPIPE, SIG_IGN); /* a reader of stderr that went away */
@@ -302,12 +239,19 @@ static int on_signal(
                 health_log_counters(&reload->dispatcher->pool, MESSAGE_COUNTERS);
                 return 0;
         }
+        /* From ExecStop= of the unit, before SIGTERM. By default it is ignored, so an earlier
+         * version that still runs does not die of it. */
+        if (info->ssi_signo == SIGWINCH && notify_is_service()) {
+                dispatcher_close(reload->dispatcher);
+                return dispatcher_carry_out(reload->dispatcher);
+        }
         /* In a terminal it says that the terminal is gone. */
         if (info->ssi_signo == SIGHUP && notify_is_service()) {
                 reload_run(NULL, reload);
                 return 0;
         }
 
+        kept_listeners_forget(reload->dispatcher->listeners, reload->dispatcher->n_listeners);
         return dispatcher_stop(reload->dispatcher);
 }
 
@@ -336,8 +280,10 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
 {
         int r;
 
-        d->health.is_ready = start->inheritance->from_reload; /* reload.c says so at the gate */
         r = adoption_open_pool(d, start->inheritance);
+        /* Then reload.c says so at the gate. Without any worker the first start failed. */
+        if (r >= 0 && start->inheritance->from_reload)
+                d->health.is_ready = d->pool.state->last_number == 0 || pool_was_ready(&d->pool);
         if (r >= 0)
                 r = dispatcher_set_up(d, start->settings->command ?: echo_argv, start->instance);
         if (r >= 0)
@@ -345,6 +291,9 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
         if (r < 0)
                 return log_error_errno(r, "Cannot set up the dispatcher: %m");
 
+        kept_listeners_store(d->listeners, d->n_listeners);
+        kept_listeners_tell(d->listeners, d->n_listeners, start->instance, d->health.sockets,
+                sizeof(d->health.sockets));
         return 0;
 }
 
@@ -369,6 +318,7 @@ static int run(
                 .cancel_reload = reload_cancel,
                 .userdata = reload,
         };
+        struct orphans orphans = {};
         int r;
 
         d->on_trial_end = on_trial_end;
@@ -381,10 +331,13 @@ static int run(
 
         r = watch_signals(&d->loop, reload);
         if (r >= 0)
+                r = orphans_watch(&orphans, &d->loop, reload);
+        if (r >= 0)
                 r = dispatcher_run(d);
         if (r >= 0)
                 leave(d);
 
+        orphans_done(&orphans);
         reload_done(reload);
         control_close(reload->control);
         return r;
@@ -408,11 +361,12 @@ int start_serving(struct start *start)
         process_set_batch();
         oom_open(NULL);
         check_accept(start);
-        r = collect_listeners(start, &listeners, &n, &message);
+        r = kept_listeners_collect(start->inheritance, start->listen_pid, start->settings->accept,
+                &listeners, &n, &message);
         if (r >= 0)
                 r = check_room(start, listeners, n, &message);
         if (r < 0) {
-                free_listeners(listeners, n);
+                kept_listeners_free(listeners, n);
                 return start_refuse(message, r);
         }
 
@@ -428,6 +382,6 @@ int start_serving(struct start *start)
         (void)notify_flush(LAST_WORDS_USEC);
         dispatcher_deinit(&d);
 
-        free_listeners(listeners, n);
+        kept_listeners_free(listeners, n);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

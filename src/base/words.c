@@ -207,3 +207,10 @@ void words_print_safely(const char *text, size_t max, FILE *f)
         if (text[i] != '\0')
                 fputs("...", f);
 }
+
+void words_flatten(char *text)
+{
+        for (; *text; text++)
+                if ((unsigned char)*text < ' ' || *text == 0x7f)
+                        *text = ' ';
+}

@@ -27,6 +27,9 @@ static inline void words_freep(char ***words)
 /* Writes `words` in one line from which words_split() makes the same list. */
 void words_print(char *const *words, FILE *f);
 
+/* Makes it one line: each control character becomes a space. */
+void words_flatten(char *text);
+
 /* Writes at most `max` bytes of `text`, and "..." if there are more, with all but printable ASCII
  * as escapes: for messages that must stay one line, whatever the text is. */
 void words_print_safely(const char *text, size_t max, FILE *f);

@@ -159,7 +159,7 @@ int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd, bo
                         return WIRE_EMPTY;
 
                 /* All that is in there was sent by this program, so nothing is malformed. */
-                if (r == 0 && record.type == RECORD_CONNECTION) {
+                if ((r == 0 || r == WIRE_FD_LOST) && record.type == RECORD_CONNECTION) {
                         *ret_id = record.id;
                         *ret_fd = TAKE_FD(fd);
                         return 0;

@@ -59,8 +59,8 @@ void channel_reclaim(struct channel *channel);
 /*
  * Receives one connection from the worker's queue, after channel_reclaim(). The worker may live and
  * receive at the same time: each record goes to one of the two. Returns 0 (*ret_fd is the
- * caller's), WIRE_EMPTY, or -EMFILE and the like where there is no descriptor to receive it with:
- * then it stays where it is. What else is in there is dropped; *ret_dropped: a question was,
- * whatever is returned.
+ * caller's, or -1 where the kernel destroyed the connection), WIRE_EMPTY, or -EMFILE and the like
+ * where there is no descriptor to receive it with: then it stays where it is. What else is in there
+ * is dropped; *ret_dropped: a question was, whatever is returned.
  */
 int channel_take_back(struct channel *channel, uint64_t *ret_id, int *ret_fd, bool *ret_dropped);

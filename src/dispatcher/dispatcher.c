@@ -31,6 +31,7 @@
  *   channel.c         the socket pair to one worker
  *   lending.c         listening sockets that the workers have, with Accept=no
  *   health.c          what the service manager is told
+ *   crowd.c           whether clients wait because the pool is full
  *   connection-log.c  a message for each connection
  *   ledger.c          the memory of the pool, which outlives this process
  *
@@ -58,8 +59,10 @@ static_assert(WORKER_TROUBLE_MAX == HEALTH_TROUBLE_MAX, "what worker.c says, hea
 
 static void touch(struct dispatcher *d)
 {
-        d->health.is_exhausted = d->hand.exhausted;
+        d->health.is_exhausted = hand_is_scarce(d->hand.exhausted);
+        d->health.is_forbidden = d->hand.exhausted != 0 && !d->health.is_exhausted;
         health_touch(&d->health);
+        crowd_touch(&d->crowd);
 }
 
 static void trial_ends(struct dispatcher *d, const char *trouble)
@@ -68,12 +71,15 @@ static void trial_ends(struct dispatcher *d, const char *trouble)
                 d->on_trial_end(d->userdata, trouble);
 }
 
-static void start_failed(struct dispatcher *d, bool on_trial, const char *trouble)
+static void start_failed(struct dispatcher *d, bool on_trial, const char *trouble, bool is_silent)
 {
+        char text[HEALTH_TROUBLE_MAX + sizeof(HEALTH_HINT)];
+
+        (void)snprintf(text, sizeof(text), "%s%s", trouble, is_silent ? HEALTH_HINT : "");
         if (on_trial)
-                trial_ends(d, trouble);
+                trial_ends(d, text);
         else
-                health_failing(&d->health, trouble);
+                health_failing(&d->health, trouble, is_silent);
 }
 
 /* When one could not be started, the rest of the decision is not tried either. */
@@ -91,7 +97,7 @@ static void do_spawn(void *userdata, uint32_t row, bool on_trial)
                 if (!on_trial)
                         pool_spawn_failed(&d->pool, usec_now());
                 worker_format_not_started(&d->context, on_trial, -r, trouble);
-                start_failed(d, on_trial, trouble);
+                start_failed(d, on_trial, trouble, false);
         }
 }
 
@@ -184,7 +190,7 @@ static const struct pool_deeds deeds = {
  * connection, so it is no decision, which would look at all workers. */
 static int listen_if_possible(struct dispatcher *d)
 {
-        bool on = pool_may_accept(&d->pool);
+        bool on = pool_may_accept(&d->pool) || (d->pool.stopping && d->closes);
 
         if (d->listening == on)
                 return 0;
@@ -245,7 +251,6 @@ static int decide(struct dispatcher *d)
 int dispatcher_carry_out(struct dispatcher *d)
 {
         int r = d->pool.dirty ? decide(d) : 0;
-
         return r < 0 ? r : listen_if_possible(d);
 }
 
@@ -263,13 +268,11 @@ static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32
         struct dispatcher *d = l->userdata;
         int r;
 
-        for (int i = 0; i < ACCEPT_BURST && pool_may_accept(&d->pool); i++) {
-                r = hand_accept(&d->hand, l);
-                if (r < 0)
-                        return r;
-                if (r == ACCEPT_EMPTY)
-                        break;
-        }
+        if (d->pool.stopping)
+                d->closes = hand_turn_away(&d->hand, l, ACCEPT_BURST) != ACCEPT_EXHAUSTED;
+        r = hand_accept_some(&d->hand, l, ACCEPT_BURST);
+        if (r < 0)
+                return r;
 
         touch(d);
         r = loop_go_to_the_end(&d->loop, l->source);
@@ -314,10 +317,11 @@ static int on_worker_exit(sd_event_source *source _unused_, int fd _unused_,
         struct worker *w = userdata;
         struct dispatcher *d = w->context->userdata;
         bool on_trial = pool_is_on_trial(&d->pool, w->row);
+        bool is_silent = worker_is_silent(w);
         char trouble[WORKER_TROUBLE_MAX];
 
         if (worker_end(w, d->health.trouble, trouble))
-                start_failed(d, on_trial, trouble);
+                start_failed(d, on_trial, trouble, is_silent);
 
         return dispatcher_carry_out(d);
 }
@@ -377,6 +381,8 @@ static int set_up_loop(struct dispatcher *d)
         if (r < 0)
                 return r;
         r = health_set_up(&d->health, &d->loop);
+        if (r >= 0)
+                r = crowd_set_up(&d->crowd, &d->loop);
         if (r < 0)
                 return r;
 
@@ -433,6 +439,7 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
                         .on_exit = on_worker_exit,
                         .userdata = d },
                 .health.pool = &d->pool,
+                .crowd = { .pool = &d->pool, .listeners = listeners, .n_listeners = n_listeners },
         };
 }
 
@@ -457,6 +464,7 @@ void dispatcher_deinit(struct dispatcher *d)
         for (size_t i = 0; i < d->n_listeners; i++)
                 d->listeners[i].source = sd_event_source_disable_unref(d->listeners[i].source);
         d->timer = sd_event_source_disable_unref(d->timer);
+        crowd_deinit(&d->crowd);
         health_deinit(&d->health);
         loop_deinit(&d->loop);
         hand_deinit(&d->hand);
@@ -469,11 +477,9 @@ void dispatcher_deinit(struct dispatcher *d)
 
 int dispatcher_run(struct dispatcher *d)
 {
-        struct pool_figures figures;
         int r;
 
-        pool_get_figures(&d->pool, &figures);
-        if (figures.workers > 0) /* adopted; not before the control socket is there, too */
+        if (pool_was_ready(&d->pool)) /* not before the control socket is there, too */
                 health_ready(&d->health);
         r = dispatcher_carry_out(d);
         if (r >= 0)
@@ -481,7 +487,13 @@ int dispatcher_run(struct dispatcher *d)
         if (r < 0)
                 return log_error_errno(r, "The event loop failed: %m");
 
+        hand_log_turned_away(&d->hand);
         return 0;
+}
+
+void dispatcher_close(struct dispatcher *d)
+{
+        d->closes = d->settings->accept; /* else it is the workers that accept */
 }
 
 int dispatcher_stop(struct dispatcher *d)

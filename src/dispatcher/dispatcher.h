@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dispatcher/connection-log.h"
+#include "dispatcher/crowd.h"
 #include "dispatcher/hand.h"
 #include "dispatcher/health.h"
 #include "dispatcher/ledger.h"
@@ -32,7 +33,9 @@ struct dispatcher {
 
         sd_event_source *timer; /* of pool_decide() */
         struct health health;
+        struct crowd crowd;
         bool listening; /* the listeners are in the loop */
+        bool closes;    /* after the stop, the sockets are closed: dispatcher_close() */
 };
 
 /*
@@ -55,6 +58,10 @@ int dispatcher_run(struct dispatcher *d);
 
 /* Tells it to stop. A second call waits for nobody. Returns 0 or -errno. */
 int dispatcher_stop(struct dispatcher *d);
+
+/* The sockets are to be closed as soon as the pool has stopped. So who comes while it stops is
+ * refused at once, and does not wait for that in vain. */
+void dispatcher_close(struct dispatcher *d);
 
 /* Carries out what the pool decides, if anything changed: the end of each event. Returns 0 or
  * -errno. */

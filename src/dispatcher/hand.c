@@ -13,6 +13,7 @@
 
 #include "base/stop-point.h"
 #include "dispatcher/hand.h"
+#include "dispatcher/worker-log.h"
 #include "os/journal.h"
 
 /* How long to wait when there was no descriptor or no memory for a connection. */
@@ -96,16 +97,20 @@ int hand_try_all(struct hand *h)
         return 0;
 }
 
-static void pause_for_descriptors(struct hand *h, int error)
+void hand_pause(struct hand *h, int error)
 {
-        if (!h->exhausted) {
-                errno = error;
+        const char *name = strerrorname_np(error) ?: "";
+        bool is_scarce = hand_is_scarce(error);
+
+        errno = error;
+        if (h->exhausted != error)
                 journal_event(MESSAGE_EXHAUSTED,
-                        JOURNAL_FIELDS(
-                                JOURNAL_TEXT("ACCEPTD_REASON", strerrorname_np(error) ?: "")),
-                        "New connections wait: %m. LimitNOFILE= may be too low.");
-        }
-        h->exhausted = true;
+                        JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", name)),
+                        "New connections wait: %m. %s",
+                        is_scarce ? "LimitNOFILE= may be too low."
+                                  : "Something forbids this process to accept any, "
+                                    "SystemCallFilter= perhaps.");
+        h->exhausted = error;
         pool_pause(h->pool, usec_add(usec_now(), EXHAUSTED_USEC));
 }
 
@@ -114,9 +119,9 @@ int hand_accept(struct hand *h, struct listener *l)
         int fd, r = listener_accept(l, &fd);
 
         if (r == ACCEPT_EXHAUSTED)
-                pause_for_descriptors(h, errno);
-        else
-                h->exhausted = false;
+                hand_pause(h, errno);
+        else if (r != ACCEPT_AGAIN)
+                h->exhausted = 0;
         if (r != 0)
                 return r;
 
@@ -124,6 +129,25 @@ int hand_accept(struct hand *h, struct listener *l)
         hand_put(h, fd, pool_accepted(h->pool, l->index, usec_now()));
         STOP_POINT("in-hand");
         return hand_try_all(h);
+}
+
+int hand_accept_some(struct hand *h, struct listener *l, int max)
+{
+        int n_failed = 0;
+
+        for (int i = 0; i < max && pool_may_accept(h->pool); i++) {
+                int r = hand_accept(h, l);
+
+                if (r < 0)
+                        return r;
+                if (r == ACCEPT_EMPTY)
+                        break;
+                n_failed += r == ACCEPT_AGAIN;
+        }
+        if (n_failed == max) /* whoever forbids it takes nobody out of the backlog */
+                hand_pause(h, errno);
+
+        return 0;
 }
 
 int hand_take_back(struct hand *h, struct worker *w)
@@ -148,16 +172,24 @@ int hand_take_back(struct hand *h, struct worker *w)
         if (channel_is_broken(r))
                 return worker_cannot_talk(w, r);
         if (r < 0) {
-                pause_for_descriptors(h, -r);
+                hand_pause(h, -r);
                 return 0;
         }
 
-        h->exhausted = false;
+        h->exhausted = 0;
         slot = pool_take_back(h->pool, w->row, id);
         if (channel_count_queued(&w->channel) == 0)
                 worker_queue_empty(w);
         if (!slot) { /* the worker said DONE for it without having received it */
                 fd_close(fd);
+                return 0;
+        }
+
+        /* A security module has forbidden it, or the worker, which lives, made room for something
+         * else in front of it: SO_PASSCRED. */
+        if (fd < 0) {
+                pool_lost(h->pool, slot);
+                worker_log_lost(w, 1, "had not received", "its descriptor did not come back");
                 return 0;
         }
 
@@ -187,4 +219,32 @@ void hand_log_refused(struct hand *h)
                                 JOURNAL_TEXT("ACCEPTD_REASON", why)),
                         "%" PRIu32 " connection%s closed unserved: %s.", n,
                         n == 1 ? " was" : "s were", why);
+}
+
+int hand_turn_away(struct hand *h, struct listener *l, int max)
+{
+        int r = 0;
+
+        for (int i = 0; i < max && (r == 0 || r == ACCEPT_AGAIN); i++) {
+                r = listener_refuse(l);
+                if (r == 0) {
+                        pool_turned_away(h->pool);
+                        h->n_turned_away++;
+                }
+        }
+
+        return r;
+}
+
+void hand_log_turned_away(const struct hand *h)
+{
+        if (h->n_turned_away > 0)
+                journal_event(MESSAGE_CONNECTIONS_REFUSED,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", h->n_turned_away),
+                                JOURNAL_TEXT("ACCEPTD_REASON",
+                                        "they came while the instance stopped, and its socket with "
+                                        "it")),
+                        "%" PRIu64 " connection%s closed unserved: they came while the instance "
+                        "stopped, and its socket with it.",
+                        h->n_turned_away, h->n_turned_away == 1 ? " was" : "s were");
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <errno.h>
+
 #include "dispatcher/worker.h"
 #include "os/listener.h"
 
@@ -21,8 +23,9 @@ struct hand {
         } places[POOL_HAND_MAX];
         uint32_t n;
 
-        bool exhausted;     /* there was no descriptor or memory for the last connection */
+        int exhausted; /* errno, where there was no way to get the last connection; 0: there was */
         uint32_t n_refused; /* and not told yet */
+        uint64_t n_turned_away;
 };
 
 void hand_init(struct hand *h, struct pool *pool, struct worker *workers);
@@ -40,6 +43,19 @@ int hand_try_all(struct hand *h);
  * accept_result or -errno. */
 int hand_accept(struct hand *h, struct listener *l);
 
+/* The same for up to `max`, as long as the pool takes them. Returns 0 or -errno. */
+int hand_accept_some(struct hand *h, struct listener *l, int max);
+
+/* True for what goes by itself, when descriptors or memory are free again. */
+static inline bool hand_is_scarce(int error)
+{
+        return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+               error == ETOOMANYREFS;
+}
+
+/* No connection came, as errno `error` says: tries later. */
+void hand_pause(struct hand *h, int error);
+
 /* Takes one connection back from the worker's queue, and gives it to another. Returns 0 or
  * -errno. */
 int hand_take_back(struct hand *h, struct worker *w);
@@ -47,3 +63,8 @@ int hand_take_back(struct hand *h, struct worker *w);
 /* Closes what it holds, unserved. They go through the hand two by two, and are told together. */
 void hand_refuse(struct hand *h);
 void hand_log_refused(struct hand *h);
+
+/* Accepts and resets up to `max` that come to a listener which is about to be closed. Returns 0 or
+ * enum accept_result. The other says how many there were in all. */
+int hand_turn_away(struct hand *h, struct listener *l, int max);
+void hand_log_turned_away(const struct hand *h);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <systemd/sd-daemon.h>
 
+#include "base/words.h"
 #include "dispatcher/health.h"
 #include "os/notify.h"
 
@@ -32,26 +33,31 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
         const char *trouble = "";
 
         if (health_is_degraded(h, f)) {
-                (void)snprintf(text, STATUS_MAX / 2, "; workers fail: %s",
-                        h->trouble[0] ? h->trouble : "none runs");
+                (void)snprintf(text, STATUS_MAX / 2, "; workers fail: %s%s",
+                        h->trouble[0] ? h->trouble : "none runs", h->is_silent ? HEALTH_HINT : "");
                 return;
         }
-        if (!h->pool->settings->accept)
+        if (!h->pool->settings->accept) {
+                (void)snprintf(text, STATUS_MAX / 2, "%s%s", h->sockets[0] ? "; " : "", h->sockets);
                 return;
+        }
 
-        if (h->is_exhausted)
+        if (h->is_forbidden)
+                trouble = "; accepting a connection is not permitted, new ones wait";
+        else if (h->is_exhausted)
                 trouble = "; out of descriptors or memory, new connections wait";
         else if (f->open >= h->pool->settings->max_connections)
                 trouble = "; MaxConnections= reached, new connections wait";
         else if (f->workers_ready > 0 && h->pool->n_heap == 0)
                 trouble = "; all workers are full, new connections wait";
-        (void)snprintf(text, STATUS_MAX / 2, "%s", trouble);
+        (void)snprintf(text, STATUS_MAX / 2, "%s%s", trouble[0] || !h->sockets[0] ? trouble : "; ",
+                trouble[0] ? "" : h->sockets);
 }
 
 void health_format(const struct health *h, char *text)
 {
         const struct counters *c = h->pool->counters;
-        char trouble[STATUS_MAX / 2] = "", connections[STATUS_MAX / 4] = "";
+        char trouble[STATUS_MAX / 2] = "", connections[STATUS_MAX / 4] = "", leaving[32] = "";
         struct pool_figures f;
 
         pool_get_figures(h->pool, &f);
@@ -62,9 +68,13 @@ void health_format(const struct health *h, char *text)
                         "; connections: %" PRIu32 " open, %" PRIu64 " done, %" PRIu64
                         " failed, %" PRIu64 " lost",
                         f.open, c->done, c->failed, c->lost);
-        (void)snprintf(text, STATUS_MAX, "%s%" PRIu32 "/%" PRIu32 " workers ready%s%s",
+        if (f.workers_leaving > 0)
+                (void)snprintf(
+                        leaving, sizeof(leaving), ", %" PRIu32 " draining", f.workers_leaving);
+        (void)snprintf(text, STATUS_MAX, "%s%" PRIu32 "/%" PRIu32 " workers ready%s%s%s",
                 h->pool->stopping ? "Stopping: " : "", f.workers_ready,
-                MAX(f.workers, h->pool->settings->workers), connections, trouble);
+                MAX(f.workers - f.workers_leaving, h->pool->settings->workers), leaving,
+                connections, trouble);
 }
 
 static void send_status(struct health *h)
@@ -134,15 +144,18 @@ void health_touch(struct health *h)
         arm(h, usec_add(h->status_sent_at, STATUS_INTERVAL_USEC));
 }
 
-void health_failing(struct health *h, const char *trouble)
+void health_failing(struct health *h, const char *trouble, bool is_silent)
 {
         if (!streq(trouble, h->trouble))
                 journal_event(MESSAGE_POOL_DEGRADED,
                         JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", trouble)),
-                        "Workers fail: %s. The next start waits, longer each time, up to "
+                        "Workers fail: %s%s. The next start waits, longer each time, up to "
                         "RestartMaxDelaySec=.",
-                        trouble);
+                        trouble, is_silent ? HEALTH_HINT : "");
+        h->is_silent = is_silent;
         (void)snprintf(h->trouble, sizeof(h->trouble), "%s", trouble);
+        words_flatten(
+                h->trouble); /* a path in it may have any, and a line more is another message */
         h->n_failed++;
         health_ready(h);
 }

@@ -21,10 +21,13 @@ struct health {
         usec_t status_sent_at;
         char status[STATUS_MAX]; /* as it was sent last */
         bool status_is_due;
-        bool is_ready;                    /* the service manager knows */
-        bool is_exhausted;                /* no descriptor or memory for a connection */
-        char trouble[HEALTH_TROUBLE_MAX]; /* why workers do not start; "": they do */
-        uint64_t n_failed;                /* starts, since they fail */
+        bool is_ready;                     /* the service manager knows */
+        bool is_exhausted;                 /* no descriptor or memory for a connection */
+        bool is_forbidden;                 /* to accept any */
+        char trouble[HEALTH_TROUBLE_MAX];  /* why workers do not start; "": they do */
+        uint64_t n_failed;                 /* starts, since they fail */
+        bool is_silent;                    /* those that failed last never said READY */
+        char sockets[STATUS_MAX / 2 - 56]; /* what is wrong with the sockets; "": nothing */
 };
 
 /* Adds the timers; `pool` is set, and all else zero or as it shall be. Returns 0 or -errno. */
@@ -41,8 +44,12 @@ void health_format(const struct health *h, char *text);
 /* The first worker is ready, or the first start failed: tells the service manager, once. */
 void health_ready(struct health *h);
 
-/* A start failed because of `trouble`. What is known already is not said again. */
-void health_failing(struct health *h, const char *trouble);
+/* A start failed because of `trouble`. What is known already is not said again. `is_silent`: the
+ * program never said READY, so it may be none that can. */
+#define HEALTH_HINT                                                                                \
+        "; if it speaks no acceptd-protocol(7), write Command=acceptd-inetd PROGRAM, or "          \
+        "acceptd-listen"
+void health_failing(struct health *h, const char *trouble, bool is_silent);
 
 /* Workers start and serve. Does nothing where they always did. */
 void health_recovered(struct health *h);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -17,10 +18,48 @@
 /* The number of a descriptor with one line for each entry: its number, a space, its name. */
 #define VARIABLE "ACCEPTD_ADOPT"
 
+/* True where both are the same socket. Numbers of inodes come round, cookies do not; those are
+ * unique in one network namespace: socket(7), SO_COOKIE. */
+static bool is_same_socket(int a, int b)
+{
+        uint64_t cookies[2] = {};
+        socklen_t len[2] = { sizeof(cookies[0]), sizeof(cookies[1]) };
+        struct stat st[2];
+
+        if (fstat(a, &st[0]) < 0 || fstat(b, &st[1]) < 0 || st[0].st_ino != st[1].st_ino)
+                return false;
+
+        return getsockopt(a, SOL_SOCKET, SO_COOKIE, &cookies[0], &len[0]) == 0 &&
+               getsockopt(b, SOL_SOCKET, SO_COOKIE, &cookies[1], &len[1]) == 0 &&
+               cookies[0] == cookies[1];
+}
+
+/* A listener comes from its socket unit, from the store, or from both. Of two it is that of the
+ * unit that counts, which may have got another name meanwhile. */
+static void merge_listeners(struct inheritance *inheritance)
+{
+        for (size_t i = 0; i < inheritance->n; i++) {
+                struct inherited *kept = &inheritance->entries[i];
+
+                for (size_t k = 0; kept->is_kept && kept->fd >= 0 && k < inheritance->n; k++) {
+                        const struct inherited *other = &inheritance->entries[k];
+
+                        if (k == i || !other->listens || other->fd < 0 ||
+                                !is_same_socket(kept->fd, other->fd))
+                                continue;
+                        kept->fd = fd_close(kept->fd);
+                        if (!streq(kept->name, other->name))
+                                store_forget_listener(kept->name);
+                }
+        }
+}
+
 static int append(struct inheritance *inheritance, int fd, char *name_consume)
 {
         struct inherited *entries = reallocarray(
                 inheritance->entries, inheritance->n + 1, sizeof(*inheritance->entries));
+        const char *stored = startswith(name_consume, STORE_LISTENER);
+        bool listens = listener_listens(fd);
 
         if (!entries) {
                 free(name_consume);
@@ -31,8 +70,11 @@ static int append(struct inheritance *inheritance, int fd, char *name_consume)
         entries[inheritance->n++] = (struct inherited){
                 .fd = fd,
                 .name = name_consume,
-                .listens = listener_listens(fd),
+                .listens = listens,
+                .is_kept = listens && stored,
         };
+        if (listens && stored)
+                memmove(name_consume, stored, strlen(stored) + 1);
         return 0;
 }
 
@@ -52,6 +94,7 @@ static int collect_from_manager(struct inheritance *inheritance)
                         free(names[i]);
         free(names);
 
+        merge_listeners(inheritance);
         return r;
 }
 
@@ -129,7 +172,9 @@ static int write_list(const struct inheritance *inheritance, int list_fd)
         }
 
         for (size_t i = 0; i < inheritance->n; i++)
-                fprintf(f, "%d %s\n", inheritance->entries[i].fd, inheritance->entries[i].name);
+                fprintf(f, "%d %s%s\n", inheritance->entries[i].fd,
+                        inheritance->entries[i].is_kept ? STORE_LISTENER : "",
+                        inheritance->entries[i].name);
         if (fflush(f) != 0)
                 return -errno;
 

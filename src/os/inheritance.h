@@ -13,6 +13,7 @@ struct inherited {
         int fd; /* -1: taken */
         char *name;
         bool listens; /* a socket that listens is no other's, whatever its name */
+        bool is_kept; /* a listener that only the store had: its socket unit does not pass it */
 };
 
 struct inheritance {

@@ -199,3 +199,18 @@ int listener_accept(struct listener *listener, int *ret_fd)
                 return ACCEPT_EXHAUSTED;
         }
 }
+
+int listener_refuse(struct listener *listener)
+{
+        const struct linger at_once = { .l_onoff = 1 };
+        int fd, r;
+
+        r = listener_accept(listener, &fd);
+        if (r != 0)
+                return r;
+
+        /* Not as if it had been served: TCP says RST in place of FIN then. */
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        fd_close(fd);
+        return 0;
+}

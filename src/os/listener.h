@@ -14,6 +14,7 @@
 struct listener {
         int fd;
         char *name;     /* its FileDescriptorName= */
+        bool is_kept;   /* the store had it, its socket unit has it no more */
         uint16_t index; /* of the name, in the ledger and on the wire */
         char address[LISTENER_ADDRESS_MAX];
         sd_event_source *source;
@@ -41,6 +42,9 @@ enum accept_result {
         ACCEPT_AGAIN = 2,     /* this one is gone; the next may be fine */
         ACCEPT_EXHAUSTED = 3, /* no descriptor or no memory (errno says which): later */
 };
+
+/* Accepts a connection and resets it. Returns 0 or enum accept_result. */
+int listener_refuse(struct listener *listener);
 
 /* Returns a connection (non-blocking, close-on-exec) in *ret_fd and 0, or enum accept_result. */
 int listener_accept(struct listener *listener, int *ret_fd);

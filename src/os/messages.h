@@ -11,6 +11,7 @@
 
 #define MESSAGES(X)                                                                                \
         X(STARTED, "49acceee32ac49319c4d06ddd32d9c59", LOG_INFO)                                   \
+        X(LISTENERS_KEPT, "a365d2d958d7474a94c05eae99752ea2", LOG_WARNING)                         \
         X(STOPPING, "a2327ca9166e422291a7b3d7242bb13e", LOG_INFO)                                  \
         X(STOPPED, "8beebc7b6e314cd59db5981dcec505b5", LOG_INFO)                                   \
         X(COUNTERS, "a4df0e0e43df405eb9e12bb65505e544", LOG_INFO)                                  \
@@ -33,6 +34,8 @@
         X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_DEBUG)                         \
         X(POOL_DEGRADED, "c6d2ba80d097402fa79b1cf7e275028c", LOG_WARNING)                          \
         X(POOL_RECOVERED, "c10192da810a4fb4a69e517025520033", LOG_NOTICE)                          \
+        X(POOL_FULL, "826241c02a354f88a6fe9c61e5be1f18", LOG_WARNING)                              \
+        X(POOL_HAS_ROOM, "bd621fc65c3848ca8f66e50e97d0cc38", LOG_NOTICE)                           \
         X(LISTENER_SHUT_DOWN, "6f0b1f0c6a7f4a2cb3a84f4c0f6f7b51", LOG_ERR)                         \
         X(EXHAUSTED, "704c8e38a70c4b9981eddfa75caee1d8", LOG_WARNING)                              \
         X(RELOADED, "71d00fd87f4b40aeb527b086de6f4738", LOG_INFO)                                  \

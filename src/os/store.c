@@ -122,6 +122,25 @@ void store_remove(enum store_kind kind, uint64_t number)
         store_remove_name(store_name(name, kind, number));
 }
 
+bool store_listener(const char *name, int fd)
+{
+        char text[STORE_FDNAME_MAX + 1];
+
+        if (snprintf(text, sizeof(text), STORE_LISTENER "%s", name) > STORE_FDNAME_MAX)
+                return false;
+        if (store_get_size() > 0)
+                (void)notify_store(text, fd);
+        return true;
+}
+
+void store_forget_listener(const char *name)
+{
+        char text[STORE_FDNAME_MAX + 1];
+
+        if (snprintf(text, sizeof(text), STORE_LISTENER "%s", name) <= STORE_FDNAME_MAX)
+                store_remove_name(text);
+}
+
 uint64_t store_worker(uint32_t row, int pidfd, int channel_fd, int queue_fd)
 {
         STOP_POINT("stored-none");

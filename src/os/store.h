@@ -38,6 +38,9 @@ enum store_kind {
         STORE_KINDS,
 };
 
+/* A listener lies there under this and its FileDescriptorName=. */
+#define STORE_LISTENER "!n"
+
 #define STORE_PER_WORKER 3
 #define STORE_OWN        3 /* ledger, settings, and those of a reload */
 
@@ -74,6 +77,13 @@ uint64_t store_add(enum store_kind kind, uint64_t number, int fd);
 void store_give(enum store_kind kind, uint64_t number, int fd_consume);
 void store_remove(enum store_kind kind, uint64_t number);
 void store_remove_name(const char *name);
+
+/* Of its name in the store. A longer name cannot be stored: FDNAME_MAX of systemd. */
+#define STORE_FDNAME_MAX 255
+
+/* Returns whether the name is short enough. Listeners of one name are removed together. */
+bool store_listener(const char *name, int fd);
+void store_forget_listener(const char *name);
 
 /* Returns as store_add() does, for all three. */
 uint64_t store_worker(uint32_t row, int pidfd, int channel_fd, int queue_fd);

@@ -286,3 +286,14 @@ void pool_settings_changed(struct pool *pool)
 
         pool->dirty = true;
 }
+
+/* Else all workers that were ever started are still starting. */
+bool pool_was_ready(const struct pool *pool)
+{
+        uint64_t n_starting = 0;
+
+        for (uint32_t i = 0; i < pool->n_rows; i++)
+                n_starting += pool->workers[i].record->state == WORKER_STARTING;
+
+        return pool->state->last_number > n_starting;
+}

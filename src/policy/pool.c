@@ -205,6 +205,12 @@ int pool_failed(struct pool *pool, uint32_t row, uint64_t id)
         return finish(pool, row, id, OUTCOME_FAILED);
 }
 
+void pool_turned_away(struct pool *pool)
+{
+        pool->counters->accepted++;
+        pool->counters->refused[REFUSED_STOPPING]++;
+}
+
 bool pool_has(const struct pool *pool, uint32_t row, uint64_t id)
 {
         const struct slot *slot = slots_get(&pool->slots, id);
@@ -248,6 +254,7 @@ void pool_get_figures(const struct pool *pool, struct pool_figures *ret)
 
                 ret->workers += worker_state_info(state)->alive;
                 ret->workers_ready += state == WORKER_READY;
+                ret->workers_leaving += worker_state_info(state)->alive && state > WORKER_READY;
         }
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++)
                 ret->open += pool->slots.table[i].state != SLOT_FREE;

@@ -276,6 +276,9 @@ uint32_t pool_rows_needed(const struct settings *settings);
 int pool_init(struct pool *pool, const struct settings *settings, const struct pool_memory *memory);
 void pool_deinit(struct pool *pool);
 
+/* True where a process before this one had a worker that was ready, or one that failed. */
+bool pool_was_ready(const struct pool *pool);
+
 /* The worker in this row was found, with its channel. */
 void pool_adopted(struct pool *pool, uint32_t row);
 
@@ -315,6 +318,9 @@ bool pool_has(const struct pool *pool, uint32_t row, uint64_t id);
 /* The connection in hand was closed unserved. */
 void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason);
 
+/* A connection was accepted only to be closed: the instance stops, and so does its socket. */
+void pool_turned_away(struct pool *pool);
+
 /* Returns the slot of the k-th connection that is with no worker, or NULL. */
 struct slot *pool_get_in_hand(struct pool *pool, uint32_t k);
 
@@ -327,8 +333,9 @@ void pool_pause(struct pool *pool, usec_t until);
 struct pool_figures {
         uint32_t workers; /* that run */
         uint32_t workers_ready;
-        uint32_t open;    /* slots in use, counted */
-        uint64_t refused; /* for whatever reason */
+        uint32_t workers_leaving; /* that are to end, and run: they drain, most of them */
+        uint32_t open;            /* slots in use, counted */
+        uint64_t refused;         /* for whatever reason */
 };
 
 void pool_get_figures(const struct pool *pool, struct pool_figures *ret);

@@ -16,8 +16,6 @@
 #include "base/fd.h"
 #include "settings/settings-file.h"
 
-#define FILE_SIZE_MAX (1024 * 1024) /* a larger one is not a settings file */
-
 static const char *const not_understood =
         "not understood (allowed: [Section], Key=Value, and comments that start with # or ;)";
 
@@ -216,7 +214,7 @@ static int parse(struct settings *s, FILE *file, const char *path, char **ret_me
         ini_stop_on_first_error = true;
         ini_use_stack = false;
         ini_allow_realloc = true;
-        ini_max_line = FILE_SIZE_MAX + 2;
+        ini_max_line = (int)SETTINGS_SIZE_MAX + 2;
 
         r = ini_parse_stream(on_read, &reader, on_value, &reader);
         if (r > 0)
@@ -245,7 +243,7 @@ static int read_file(struct settings *s, const char *path, char **ret_message)
                         ret_message, -EISDIR, "%s is a directory, not a settings file", path);
         if (!S_ISREG(st.st_mode))
                 return complain(ret_message, -EINVAL, "%s is not a regular file", path);
-        if (st.st_size > FILE_SIZE_MAX)
+        if (st.st_size > (off_t)SETTINGS_SIZE_MAX)
                 return complain(ret_message, -EFBIG,
                         "%s is larger than 1 MiB: this is not a settings file", path);
 

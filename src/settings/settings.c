@@ -318,6 +318,27 @@ static int complain_of_pair(
         return message_end(&m, ret_message);
 }
 
+/* They are kept and read again as they are printed, and that is longer than what was written. */
+static int check_size(const struct settings *s, char **ret_message)
+{
+        _cleanup_(freep) char *text = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&text, &size);
+        int r;
+
+        if (!f)
+                return -ENOMEM;
+        r = settings_print(s, f);
+        if (fclose(f) != 0 || r < 0)
+                return -ENOMEM;
+        if (size <= SETTINGS_SIZE_MAX)
+                return 0;
+
+        *ret_message = strdup("The settings are too long: with what has to be written as an "
+                              "escape, they are more than 1 MiB");
+        return -E2BIG;
+}
+
 /* Set, and without a meaning where workers accept. WorkersMax= may say what it would be anyway: it
  * is always there in settings that are kept. */
 static bool is_in_vain(const struct settings *s, size_t i)
@@ -378,7 +399,7 @@ int settings_check(const struct settings *s, char **ret_message)
                 return complain_of_pair(
                         s, SETTING_RESTART_MAX_DELAY, "shorter", SETTING_RESTART, ret_message);
 
-        return 0;
+        return check_size(s, ret_message);
 }
 
 int settings_print(const struct settings *s, FILE *f)

@@ -107,6 +107,9 @@ int settings_set_command(
  * default. */
 void settings_resolve(struct settings *s, uint32_t n_cpus);
 
+/* Of a file with them. */
+#define SETTINGS_SIZE_MAX ((size_t)1024 * 1024)
+
 /* Looks for values that are good alone and bad together. Call it when all are set. */
 int settings_check(const struct settings *s, char **ret_message);
 

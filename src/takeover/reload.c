@@ -17,6 +17,7 @@
 #include "os/notify.h"
 #include "os/store.h"
 #include "settings/settings-change.h"
+#include "takeover/kept-listeners.h"
 #include "takeover/kept-settings.h"
 #include "takeover/reload.h"
 #include "varlink/interfaces.h"
@@ -111,8 +112,8 @@ static int make_list(struct reload *reload, struct inheritance *list, int settin
                 r = inheritance_add_numbered(list, reload->settings_fd, STORE_CHECKED, 0);
         if (r >= 0 && reload->control)
                 r = inheritance_add(list, control_get_fd(reload->control), STORE_CONTROL);
-        for (size_t i = 0; r >= 0 && i < d->n_listeners; i++)
-                r = inheritance_add(list, d->listeners[i].fd, d->listeners[i].name);
+        if (r >= 0)
+                r = kept_listeners_add(list, d->listeners, d->n_listeners);
         for (uint32_t i = 0; r >= 0 && i < d->pool.n_rows; i++)
                 if (d->pool.workers[i].record->state != WORKER_NONE)
                         r = add_worker(list, &d->workers[i]);
@@ -262,7 +263,7 @@ static const char *check_store(const struct dispatcher *d, const struct settings
 
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
                 workers += d->pool.workers[i].record->state != WORKER_NONE;
-        if (size == 0 || STORE_OWN + STORE_PER_WORKER * workers <= size)
+        if (size == 0 || STORE_OWN + d->n_listeners + STORE_PER_WORKER * workers <= size)
                 return NULL;
 
         return "workers of earlier generations, which still have connections, fill the descriptor "

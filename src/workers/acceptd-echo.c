@@ -5,6 +5,7 @@
  */
 
 #include <getopt.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -239,6 +240,10 @@ int main(int argc, char **argv)
 
         /* One that a client took over must not read or write the others' memory: prctl(2) */
         (void)prctl(PR_SET_DUMPABLE, 0);
+
+        /* Meant for the dispatcher, and by default `systemctl kill` sends to all processes. */
+        (void)signal(SIGHUP, SIG_IGN);
+        (void)signal(SIGUSR1, SIG_IGN);
 
         r = parse_options(&worker, argc, argv);
         if (r <= 0)

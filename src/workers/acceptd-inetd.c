@@ -345,6 +345,8 @@ static int open_signals(struct inetd *w)
         (void)sigaddset(&read, SIGTERM);
         blocked = read;
         (void)sigaddset(&blocked, SIGPIPE);
+        (void)sigaddset(&blocked, SIGHUP); /* these two are meant for the dispatcher */
+        (void)sigaddset(&blocked, SIGUSR1);
         if (sigprocmask(SIG_SETMASK, &blocked, NULL) < 0)
                 return -errno;
 

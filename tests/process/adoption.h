@@ -7,7 +7,7 @@
 
 #define ADOPTION_STORE     64
 #define ADOPTION_PER_STORE 3 /* descriptors of a worker */
-#define ADOPTION_OWN_STORE 2 /* ledger and settings */
+#define ADOPTION_OWN_STORE 3 /* ledger, settings and the listener */
 
 /* A dispatcher with these options, whose workers do what their clients say. */
 #define adoption_start(h, ...)                                                                     \

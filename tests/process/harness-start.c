@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -187,6 +188,8 @@ static void run_dispatcher(const struct harness *h, const struct harness_config 
                 (void)setrlimit(RLIMIT_NOFILE,
                         &(struct rlimit){ .rlim_cur = config->nofile, .rlim_max = config->nofile });
 
+        if (config->subreaper)
+                (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         if (config->unprivileged && geteuid() == 0 && become(h->user) < 0)
                 _exit(126);
 

@@ -63,6 +63,7 @@ struct harness_config {
         usec_t watchdog;                /* $WATCHDOG_USEC; 0: none */
         size_t store;                   /* $FDSTORE, and so many are kept; 0: none */
         const char *program;            /* absolute or in this folder, in place of acceptd */
+        bool subreaper;                 /* as number 1 of a container, it gets orphans */
         bool unprivileged;              /* as another user, where the test is root */
         bool readable;                  /* whose program that user can read */
         bool unconfined;                /* and without acceptd-confine */

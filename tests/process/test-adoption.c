@@ -244,6 +244,30 @@ static void test_store_is_full(void **state)
         harness_stop(h);
 }
 
+/* REVIEW 2.1: a limit of the unit was lowered, and then the dispatcher died: status 78, it was not
+ * started again, and its workers were killed with all that they had. */
+static void test_less_room_than_before_the_crash(void **state)
+{
+        struct harness *h = *state;
+        struct client held[2], client;
+
+        adoption_begin(h);
+        client_open_at_each(h, held, 0);
+        harness_crash(h);
+        harness_start(h, .options = WORDS("Workers=2"),
+                .stub = WORDS("--serve=obey", "--capacity=4"), .store = 10);
+        harness_await_ready(h);
+        harness_await_line(h, "the pool goes on as it can", "FDSTORE is 10");
+        harness_await_line(h, "Took over 2 workers with 2 open connections");
+        for (size_t i = 0; i < 2; i++) {
+                client_exchange(h, &held[i]);
+                client_finish(h, &held[i]);
+        }
+        client_open_served(h, &client, 0);
+        client_finish(h, &client);
+        harness_stop(h);
+}
+
 /* --- Sets that are not whole --- */
 
 /* Worker 1 is stopped, with one connection that it had received and one in its queue. */
@@ -341,6 +365,7 @@ int main(void)
                 HARNESS_TEST(test_order_of_messages),
                 HARNESS_TEST(test_queue_of_a_dead_worker_is_stored),
                 HARNESS_TEST(test_store_is_full),
+                HARNESS_TEST(test_less_room_than_before_the_crash),
                 HARNESS_TEST(test_without_channel),
                 HARNESS_TEST(test_without_queue),
                 HARNESS_TEST(test_without_pidfd),

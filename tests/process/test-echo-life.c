@@ -51,6 +51,22 @@ static void test_instance_gone(void **state)
         echo_expect_exit(f, 0);
 }
 
+/* REPORTS U1: `systemctl kill -s USR1` asks for the counters, and reaches the workers, too. */
+static void test_signals_that_are_meant_for_the_dispatcher(void **state)
+{
+        struct fixture *f = *state;
+        int fd = echo_connect(f, ECHO_STREAM);
+
+        assert_int_equal(kill(f->pid, SIGHUP), 0);
+        assert_int_equal(kill(f->pid, SIGUSR1), 0);
+        say(fd, "a", 1);
+        expect_bytes(fd, "a", 1);
+        fd_close(fd);
+        echo_expect_done(f, 1);
+        assert_int_equal(shutdown(f->channel, SHUT_WR), 0);
+        echo_expect_exit(f, 0);
+}
+
 static void test_drain_at_once(void **state)
 {
         struct fixture *f = *state;
@@ -215,6 +231,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 WORKER(test_drain),
                 WORKER(test_instance_gone),
+                WORKER(test_signals_that_are_meant_for_the_dispatcher),
                 WORKER(test_drain_at_once),
                 WORKER(test_sigterm),
                 WORKER(test_garbage_on_channel),

@@ -440,7 +440,7 @@ static void test_no_room_in_the_store(void **state)
         client_open_served(h, &client, 0);
 
         write_settings(&ctl, "Workers=20", "--serve=hold --capacity=8");
-        expect_failure(h, &ctl, "Workers=20 need room for 126 descriptors");
+        expect_failure(h, &ctl, "Workers=20 need room for 127 descriptors");
         assert_true(client_waits(h, &client));
         assert_int_equal(get_number(h, &ctl, "mainPID"), h->pid);
 

@@ -158,8 +158,8 @@ static void test_connections_are_not_logged(void **state)
         assert_int_equal(harness_count_lines(h, "of main: "), 0);
 }
 
-/* Two generations of three descriptors each, one more worker, the ledger, the settings
- * in force and those of a reload */
+/* Two generations of three descriptors each, one more worker, the listener, the ledger, the
+ * settings in force and those of a reload */
 static void test_workers_that_do_not_fit_the_store(void **state)
 {
         struct harness *h = *state;
@@ -169,7 +169,7 @@ static void test_workers_that_do_not_fit_the_store(void **state)
                 .environment = WORDS("FDSTORE=64"));
         harness_expect_exit(h, 78);
         assert_int_equal(
-                harness_count_lines(h, "WorkersMax=10 ", " 66 ", "FileDescriptorStoreMax=", "64"),
+                harness_count_lines(h, "WorkersMax=10 ", " 67 ", "FileDescriptorStoreMax=", "64"),
                 1);
 }
 

@@ -112,8 +112,8 @@ static void expect(struct scene *s, uint64_t n_more)
         assert_int_equal(c.refused, s->ends.refused);
         for (size_t i = 0; i < s->n_held; i++)
                 client_exchange(s->h, &s->held[i]);
-        /* ledger, settings, three for each worker */
-        assert_int_equal(s->h->store.n, 2 + 3 * WORKERS);
+        /* ledger, settings, the listener, three for each worker */
+        assert_int_equal(s->h->store.n, 3 + 3 * WORKERS);
 }
 
 /* The dispatcher has no more descriptors than in the round before. */
@@ -425,7 +425,7 @@ static void die_at(struct harness *h, const char *point, unsigned worker)
         assert_int_equal(client.worker, worker);
         client_finish(h, &client);
         (void)harness_await_counter(h, done, 1);
-        assert_int_equal(h->store.n, 2 + 3);
+        assert_int_equal(h->store.n, 3 + 3);
         harness_stop(h);
 }
 

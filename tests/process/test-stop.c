@@ -38,6 +38,37 @@ static void test_idle(void **state)
         assert_int_equal(harness_count_lines(h, "SIGKILL"), 0);
 }
 
+/* REPORTS R6: its socket is to be stopped, too, so whoever comes would wait for nothing. */
+static void test_clients_are_refused_while_the_socket_stops(void **state)
+{
+        struct harness *h = *state;
+        struct client held, waiting, late;
+        struct counters c;
+
+        (void)listener_add(h, LISTENER_TCP4, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .stub = WORDS("--serve=echo"));
+        harness_await_workers(h, 1);
+        client_open_served(h, &held, 0);
+        client_open(h, &waiting, 0);
+        assert_int_equal(kill(h->pid, SIGWINCH), 0);
+        (void)harness_counters(h);
+        assert_true(client_waits(h, &waiting)); /* it is for the stop */
+        terminate(h);
+        assert_int_equal(client_await_end(h, &waiting), CLIENT_END_RESET);
+        for (int i = 0; i < 3; i++) {
+                client_open(h, &late, 0);
+                assert_int_equal(client_await_end(h, &late), CLIENT_END_RESET);
+        }
+        c = harness_counters(h);
+        assert_int_equal(c.accepted, 5);
+        assert_int_equal(c.refused, 4);
+        client_send(&held, "still there?\n");
+        assert_string_equal(client_await_line(h, &held), "still there?");
+        assert_int_equal(client_await_end(h, &held), CLIENT_END_CLEAN);
+        harness_await_line(h, "4 connections were closed unserved", "socket");
+        harness_expect_exit(h, 0);
+}
+
 static void test_interrupt_from_a_terminal(void **state)
 {
         struct harness *h = *state;
@@ -263,6 +294,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_idle),
+                HARNESS_TEST(test_clients_are_refused_while_the_socket_stops),
                 HARNESS_TEST(test_interrupt_from_a_terminal),
                 HARNESS_TEST(test_clients_finish),
                 HARNESS_TEST(test_queue_is_served),

@@ -204,7 +204,7 @@ static void test_crash_of_an_earlier_revision(void **state)
                 (void)harness_counters(h);
                 assert_int_equal(descriptor_store_count(&h->store, "acceptd-ledger"), 0);
                 assert_int_equal(descriptor_store_count(&h->store, "acceptd-settings"), 0);
-                assert_int_equal(h->store.n, 8);
+                assert_int_equal(h->store.n, 9);
         }
         assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
         harness_await_line(h, "Generation 2 ", "is starting");

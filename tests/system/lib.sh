@@ -178,7 +178,7 @@ run_test() {
         systemctl disable acceptd@echo.socket
         systemctl stop 'acceptd@*.socket' 'acceptd@*.service'
         systemctl reset-failed "${units[@]}"
-        rm -rf /etc/acceptd/echo.conf.d /run/systemd/system/acceptd@echo.service.d
+        rm -rf /etc/acceptd/echo.conf.d /run/systemd/system/acceptd@echo.{service,socket}.d
         systemctl daemon-reload
 
         eventually 5 not processes || trouble="${trouble:-processes are left:

@@ -4,9 +4,31 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 
 #include "base/fd.h"
 #include "worker-fixture.h"
+
+/* REPORTS U1: they are meant for the dispatcher, and what a program does with them stays so. */
+static void test_signals_do_not_end_it(void **state)
+{
+        struct fixture *f = *state;
+        struct acceptd_connection c;
+        struct sigaction action;
+
+        (void)signal(SIGHUP, SIG_DFL);
+        (void)signal(SIGUSR1, SIG_IGN);
+        be_ready(f, 1);
+        hand_over(f, 3);
+        assert_int_equal(acceptd_worker_wait(f->worker, &c), ACCEPTD_CONNECTION);
+        assert_int_equal(raise(SIGHUP), 0);
+        assert_int_equal(sigaction(SIGUSR1, NULL, &action), 0);
+        assert_true(action.sa_handler == SIG_IGN);
+        (void)signal(SIGHUP, SIG_DFL);
+        (void)signal(SIGUSR1, SIG_DFL);
+        fd_close(c.fd);
+        finish_range(f, 3, 3);
+}
 
 static void test_wait(void **state)
 {
@@ -104,6 +126,7 @@ static void test_wait_on_nonblocking_channel(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                WITH_WORKER(test_signals_do_not_end_it),
                 WITH_WORKER(test_wait),
                 WITH_WORKER(test_wait_violation),
                 WITH_WORKER(test_wait_with_full_channel),

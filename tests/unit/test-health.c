@@ -55,13 +55,39 @@ static void test_line(void **state _unused_)
         expect("Stopping: 1/1 workers ready; connections: 1 open, 0 done, 0 failed, 0 lost");
 }
 
+/* REPORTS R11: "2/62 workers ready" looked like an outage. */
+static void test_draining_workers_are_not_missing(void **state _unused_)
+{
+        (void)small_pool_add_worker(&small, 0, 1);
+        (void)small_pool_add_worker(&small, 1, 1);
+        pool_drained(&small.pool, 1, false, usec_now());
+        expect("1/1 workers ready, 1 draining; connections: 0 open, 0 done, 0 failed, 0 lost");
+}
+
+static void test_trouble_with_the_sockets(void **state _unused_)
+{
+        (void)small_pool_add_worker(&small, 0, 1);
+        (void)snprintf(health.sockets, sizeof(health.sockets), "nobody listens");
+        expect("1/1 workers ready; connections: 0 open, 0 done, 0 failed, 0 lost; nobody listens");
+}
+
+/* git-daemon, cat, a script: it starts and ends, and nothing says why that is no worker. */
+static void test_a_program_that_is_no_worker(void **state _unused_)
+{
+        char text[STATUS_MAX];
+
+        health_failing(&health, "the last one exited with status 0 before it had served", true);
+        health_format(&health, text);
+        assert_non_null(strstr(text, "Command=acceptd-inetd PROGRAM, or acceptd-listen"));
+}
+
 static void test_failing_and_recovered(void **state _unused_)
 {
         pool_spawned(&small.pool, 0, 4711, false, usec_now());
         assert_false(is_degraded());
         health_recovered(&health); /* it always was */
-        health_failing(&health, "no program");
-        health_failing(&health, "no program");
+        health_failing(&health, "no program", false);
+        health_failing(&health, "no program", false);
         assert_int_equal(health.n_failed, 2);
         assert_true(is_degraded());
         expect("0/1 workers ready; connections: 0 open, 0 done, 0 failed, 0 lost; workers fail: no program");
@@ -69,6 +95,13 @@ static void test_failing_and_recovered(void **state _unused_)
         health_recovered(&health);
         assert_int_equal(health.n_failed, 0);
         assert_false(is_degraded());
+}
+
+/* REVIEW 2.7: an escape in Command= is a line more for the service manager. */
+static void test_trouble_stays_one_line(void **state _unused_)
+{
+        health_failing(&health, "cannot start /x\nMAINPID=1\n: No such file", false);
+        assert_string_equal(health.trouble, "cannot start /x MAINPID=1 : No such file");
 }
 
 /* It called itself ready, although nobody served and nobody would. */
@@ -86,7 +119,7 @@ static void test_degraded_without_any_worker(void **state _unused_)
 static void test_not_degraded_with_all_workers(void **state _unused_)
 {
         (void)small_pool_add_worker(&small, 0, 1);
-        health_failing(&health, "no program");
+        health_failing(&health, "no program", false);
         assert_false(is_degraded());
 }
 
@@ -96,7 +129,7 @@ static void test_long_trouble_is_cut(void **state _unused_)
 
         memset(trouble, 'x', sizeof(trouble) - 1);
         trouble[sizeof(trouble) - 1] = '\0';
-        health_failing(&health, trouble);
+        health_failing(&health, trouble, false);
         assert_int_equal(strlen(health.trouble), HEALTH_TROUBLE_MAX - 1);
 }
 
@@ -104,7 +137,7 @@ static void test_long_trouble_is_cut(void **state _unused_)
 static void test_ready_once(void **state _unused_)
 {
         assert_false(health.is_ready);
-        health_failing(&health, "no program");
+        health_failing(&health, "no program", false);
         assert_true(health.is_ready);
 }
 
@@ -134,6 +167,10 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 HEALTH(test_line),
+                HEALTH(test_draining_workers_are_not_missing),
+                HEALTH(test_trouble_with_the_sockets),
+                HEALTH(test_a_program_that_is_no_worker),
+                HEALTH(test_trouble_stays_one_line),
                 HEALTH(test_failing_and_recovered),
                 HEALTH(test_degraded_without_any_worker),
                 HEALTH(test_not_degraded_with_all_workers),
