@@ -145,30 +145,10 @@ freeze_manager() {
         helpers+=($!)
 }
 
-# freeze_check MILLISECONDS: a reload whose check stands still for so long, as with settings on a
-# file system that does not answer. Its outcome is the exit status of `reloading`.
-freeze_check() {
-        local check
-        fault "reload, its check stopped for $1 ms"
-        acceptctl reload echo 2>/root/reload.err &
-        reloading=$!
-        until check=$(pgrep -f 'acceptd --check'); do
-                kill -0 $reloading || return
-        done
-        # shellcheck disable=SC2086 # the program that executes it, and then it: one process
-        kill -STOP $check
-        {
-                sleep "$(seconds "$1")"
-                # shellcheck disable=SC2086
-                kill -CONT $check || true
-        } &
-        helpers+=($!)
-}
-
 # slow_program PATH MILLISECONDS: puts a copy in its place that cannot be executed for so long. The
 # kernel waits for the holder of a lease, F_SETLEASE in fcntl(2).
 slow_program() {
-        fault "the workers' program cannot be executed for $2 ms"
+        fault "$1 cannot be executed for $2 ms"
         cp "$1" "$1.new"
         # shellcheck disable=SC2016 # these are Perl's
         perl -e '$SIG{IO} = "IGNORE"; open(my $f, "<", $ARGV[0]) or die;
@@ -422,16 +402,25 @@ chaos_frozen_system() {
         stop_all
 }
 
-# Settings that take long to be read: first in time, then not.
-chaos_frozen_check() {
+# slow_check MILLISECONDS: a reload whose check takes so long. Its outcome is that of `reloading`.
+slow_check() {
+        slow_program /usr/sbin/acceptd "$1"
+        fault "reload"
+        acceptctl reload echo 2>/root/reload.err &
+        reloading=$!
+}
+
+# A check that takes long, as with settings on a file system that does not answer: first it comes to
+# its end in time, then not.
+chaos_slow_check() {
         failed_reloads_are_expected
         slow=100
-        start_load frozen_check 30 20 1000
-        freeze_check 5000
+        start_load slow_check 30 20 1000
+        slow_check 5000
         wait_until $((clock + 6000))
         check "the reload succeeds" wait "$reloading"
-        freeze_check 12000
-        wait_until $((clock + 11000))
+        slow_check 12000
+        wait_until $((clock + 13000))
         check "the reload fails" not wait "$reloading"
         check "and says why" grep -q 'longer than 10s' /root/reload.err
         end_load
