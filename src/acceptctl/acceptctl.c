@@ -190,15 +190,6 @@ static int print_json(const json_t *json)
 
 /* --- list --- */
 
-static const char *name_error(int error)
-{
-        return error == INSTANCE_STOPPED ? "stopped"
-               : error == -EACCES        ? "running" /* all that others than root can know */
-               : error == -ETIMEDOUT     ? "no answer"
-               : error == INSTANCE_DEAF  ? "unreachable"
-                                         : "unknown";
-}
-
 static int print_lines_as_json(const struct show_line *lines, size_t n)
 {
         json_auto_t *list = json_array();
@@ -256,7 +247,8 @@ static int do_list(const struct arguments *a, char **names _unused_)
                 r = get_status(a, all[i], &status);
                 lines[i] = (struct show_line){
                         .name = all[i],
-                        .state = r == INSTANCE_STOPPED && !seen ? "unknown" : name_error(r),
+                        .state =
+                                r == INSTANCE_STOPPED && !seen ? "unknown" : instance_name_error(r),
                         .status = status,
                         .configured = instance_is_configured(&a->places, all[i]),
                 };
@@ -388,7 +380,6 @@ static int do_reload(const struct arguments *a, char **names)
         }
         if (r < 0)
                 return explain_reload(a, name, r);
-
         if (a->json)
                 return print_json(parameters);
         printf("Generation %" JSON_INTEGER_FORMAT " of the workers is starting.\n",

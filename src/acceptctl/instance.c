@@ -257,3 +257,12 @@ int instance_call(const struct places *places, const char *name, const char *met
         /* The dispatcher hangs up on all but root. */
         return r == -ECONNRESET && geteuid() != 0 ? -EACCES : r;
 }
+
+const char *instance_name_error(int error)
+{
+        return error == INSTANCE_STOPPED ? "stopped"
+               : error == -EACCES        ? "running" /* all that others than root can know */
+               : error == -ETIMEDOUT     ? "no answer"
+               : error == INSTANCE_DEAF  ? "unreachable"
+                                         : "unknown";
+}

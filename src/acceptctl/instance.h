@@ -38,3 +38,6 @@ bool instance_can_be_seen(const struct places *places);
 #define INSTANCE_DEAF    (-ENOTCONN)
 int instance_call(const struct places *places, const char *name, const char *method, usec_t timeout,
         json_t **ret_reply);
+
+/* Returns a word for what is known of an instance without a status: `error` is why. */
+const char *instance_name_error(int error);

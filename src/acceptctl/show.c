@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What is printed of a status. The members are those of
- * varlink/interfaces.c.
+ * What is printed of a status. The members are those of varlink/interfaces.c.
  */
 
 #include "acceptctl/show.h"

@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "base/stop-point.h"
+#include "dispatcher/finished.h"
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
 #include "os/oom.h"
@@ -45,14 +46,6 @@ void worker_init(struct worker *w, struct worker_context *context, uint32_t row)
                 .pidfd = -1,
                 .channel = CHANNEL_NULL,
         };
-}
-
-/* Without it, what the worker has finished and not told counts as lost when it dies. */
-static void share_finished(struct worker *w)
-{
-        if (row_of(w)->features & RECORD_FEATURE_FINISHED &&
-                channel_share_finished(&w->channel) == 0)
-                pool_told(pool_of(w), w->row);
 }
 
 void worker_deinit(struct worker *w)
@@ -176,7 +169,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 why = hear_ready(w, record);
                 if (!why && was_starting) {
                         worker_log_ready(w);
-                        share_finished(w);
+                        finished_share(pool_of(w), w->row, &w->channel);
                 }
                 return why;
 
@@ -278,17 +271,6 @@ int worker_hear(struct worker *w)
 
 /* --- Its end --- */
 
-/* It is dead, and what it said is heard. It tells several ends at once, but notes each. */
-static void hear_finished(struct worker *w)
-{
-        for (size_t i = 0; w->channel.finished && i < FINISHED_MAX; i++) {
-                uint64_t id = w->channel.finished->ids[i];
-
-                if (pool_has(pool_of(w), w->row, id))
-                        (void)pool_done(pool_of(w), w->row, id);
-        }
-}
-
 /* Returns how many connections it has received and not finished: what is queued goes to others
  * unharmed. */
 static uint32_t count_received(struct worker *w)
@@ -358,7 +340,7 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
                 (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
                         pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
                         words);
-        hear_finished(w);
+        finished_hear(pool_of(w), w->row, &w->channel);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
         was_starting = before == WORKER_STARTING || row_of(w)->capacity == 0;
@@ -429,7 +411,7 @@ int worker_adopt(struct worker *w, struct channel *channel_consume, int pidfd_co
         if (state_of(w) == WORKER_DEAD)
                 return 0;
         if (state_of(w) == WORKER_READY)
-                share_finished(w);
+                finished_share(pool_of(w), w->row, &w->channel);
 
         return watch(w);
 }

@@ -1,14 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * How many workers there are of each kind. Each worker notes in which kinds it is counted, so
- * counting it again, whatever has changed, is a comparison; decisions and the way of a connection
- * read the sums.
+ * Of which generation a worker is, and how many workers there are of each kind. Each worker notes
+ * in which kinds it is counted, so counting it again, whatever has changed, is a comparison;
+ * decisions and the way of a connection read the sums.
  */
 
 #include <assert.h>
 
 #include "policy/pool-inside.h"
+
+/* --- Generations --- */
+
+bool pool_is_on_trial(const struct pool *pool, uint32_t row)
+{
+        return pool->state->trial != 0 &&
+               pool->workers[row].record->generation == pool->state->trial;
+}
+
+enum pool_age pool_age(const struct pool *pool, uint32_t row)
+{
+        uint32_t generation = pool->workers[row].record->generation;
+
+        if (generation == pool->state->generation)
+                return POOL_CURRENT;
+        if (pool_is_on_trial(pool, row))
+                return POOL_ON_TRIAL;
+
+        return generation > pool->state->generation ? POOL_ABANDONED : POOL_OLD;
+}
+
+const struct settings *pool_settings_of(const struct pool *pool, uint32_t row)
+{
+        return pool_is_on_trial(pool, row) ? pool->trial_settings : pool->settings;
+}
+
+/* --- Kinds --- */
 
 /* True if the worker has a free place, or (adopted, has not answered LIST yet) may turn out to have
  * one. Not if the ledger says that it is full: a worker that serves one connection at a time

@@ -50,29 +50,6 @@ void pool_abandon(struct pool *pool)
         pool->dirty = true;
 }
 
-bool pool_is_on_trial(const struct pool *pool, uint32_t row)
-{
-        return pool->state->trial != 0 &&
-               pool->workers[row].record->generation == pool->state->trial;
-}
-
-enum pool_age pool_age(const struct pool *pool, uint32_t row)
-{
-        uint32_t generation = pool->workers[row].record->generation;
-
-        if (generation == pool->state->generation)
-                return POOL_CURRENT;
-        if (pool_is_on_trial(pool, row))
-                return POOL_ON_TRIAL;
-
-        return generation > pool->state->generation ? POOL_ABANDONED : POOL_OLD;
-}
-
-const struct settings *pool_settings_of(const struct pool *pool, uint32_t row)
-{
-        return pool_is_on_trial(pool, row) ? pool->trial_settings : pool->settings;
-}
-
 uint32_t pool_count_due(const struct pool *pool)
 {
         uint32_t before = MIN(pool->state->before_reload, pool->settings->workers_max);

@@ -126,7 +126,7 @@ static void test_environment(void **state)
         assert_true(has_line(report, "env EMPTY="));
         assert_true(has_line(report, "env INVOCATION_ID=0123456789"));
         assert_true(has_line(report, "env ACCEPTD_WORKER=1"));
-        assert_true(has_line(report, "env ACCEPTD_FEATURES=7"));
+        assert_true(has_line(report, "env ACCEPTD_FEATURES=39"));
         assert_true(has_line(report, "env ACCEPTD_LISTENERS=main:second"));
         assert_non_null(find_line(report, "env ACCEPTD_INSTANCE="));
         harness_stop(h);

@@ -141,6 +141,9 @@ static void try_tree(int parent, const char *name, const char *path, int depth)
                 if (snprintf(below, sizeof(below), "%s/%s", streq(path, "/") ? "" : path,
                             entry->d_name) >= (int)sizeof(below))
                         continue;
+                /* systemd hands it to each service, to be told of its own shortage: since 254 */
+                if (streq(entry->d_name, "memory.pressure"))
+                        continue;
                 if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                         continue;
                 if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))

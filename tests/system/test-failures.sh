@@ -146,11 +146,11 @@ test_folder_that_is_missing_is_refused_by_the_socket() {
 test_program_that_is_missing_is_refused_by_the_socket() {
         systemctl stop acceptd@echo.socket
         settings $'[Worker]\nCommand=/usr/local/sbin/typo --fast'
-        refused echo 'test.conf:2: Command= cannot start /usr/local/sbin/typo: No such file'
+        refused echo 'test.conf:2: Command=/usr/local/sbin/typo: No such file'
         # and what only root may execute
         install -m 700 /usr/libexec/acceptd/acceptd-echo /usr/local/libexec/private
         settings $'[Worker]\nCommand=/usr/local/libexec/private'
-        refused echo 'Command= cannot start /usr/local/libexec/private: Permission denied'
+        refused echo 'Command=/usr/local/libexec/private: Permission denied'
         rm /usr/local/libexec/private
 }
 

@@ -9,7 +9,8 @@
 # attacker N: a client of worker N, which races as long as the client holds the connection
 attacker() {
         mkfifo "/root/hold$1"
-        socat -t 60 - UNIX-CONNECT:/run/acceptd/echo.sock <"/root/hold$1" >"/root/race$1" &
+        # without the other one's end, which would outlive this shell's
+        socat -t 60 - UNIX-CONNECT:/run/acceptd/echo.sock <"/root/hold$1" >"/root/race$1" 5>&- &
         eval "exec $((4 + $1))>/root/hold$1"
         eventually 10 grep -q '^worker=' "/root/race$1"
 }

@@ -188,9 +188,8 @@ static void check_growth(struct world *w)
 {
         uint32_t starting = 0, running = 0, most = w->settings.workers_max;
 
-        if (w->pool.dirty || w->pool.stopping ||
-                backoff_is_failing(&w->pool.backoff) || w->pool.paused_until != 0 ||
-                w->pool.slots.n_used >= w->settings.max_connections ||
+        if (w->pool.dirty || w->pool.stopping || backoff_is_failing(&w->pool.backoff) ||
+                w->pool.paused_until != 0 || w->pool.slots.n_used >= w->settings.max_connections ||
                 world_count(w, WORKER_NONE) == 0 || world_count(w, WORKER_READY) == 0)
                 return;
 
