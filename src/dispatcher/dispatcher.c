@@ -43,6 +43,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/lending.h"
+#include "dispatcher/worker-log.h"
 #include "os/journal.h"
 #include "os/notify.h"
 #include "os/store.h"
@@ -375,18 +376,14 @@ static int set_up_loop(struct dispatcher *d)
         int r;
 
         r = loop_init(&d->loop, d->n_listeners > 1);
-        if (r < 0)
-                return r;
-        r = loop_add_timer(&d->loop, &d->timer, on_timer, d);
-        if (r < 0)
-                return r;
-        r = health_set_up(&d->health, &d->loop);
+        if (r >= 0)
+                r = loop_add_timer(&d->loop, &d->timer, on_timer, d);
         if (r >= 0)
                 r = crowd_set_up(&d->crowd, &d->loop);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = health_set_up(&d->health, &d->loop);
 
-        return add_listeners(d);
+        return r < 0 ? r : add_listeners(d);
 }
 
 static int set_up_workers(struct dispatcher *d, char **argv, const char *instance)
@@ -491,19 +488,9 @@ int dispatcher_run(struct dispatcher *d)
         return 0;
 }
 
-void dispatcher_close(struct dispatcher *d)
-{
-        d->closes = d->settings->accept; /* else it is the workers that accept */
-}
-
 int dispatcher_stop(struct dispatcher *d)
 {
-        if (d->settings->accept)
-                journal_event(MESSAGE_STOPPING,
-                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", d->pool.slots.n_used)),
-                        "Stopping, with %" PRIu32 " open connections.", d->pool.slots.n_used);
-        else
-                journal_event(MESSAGE_STOPPING, NULL, "Stopping.");
+        health_log_stopping(&d->pool);
         trial_ends(d, "the instance is stopping");
         pool_stop(&d->pool, usec_now());
         health_stopping(&d->health);

@@ -61,7 +61,10 @@ int dispatcher_stop(struct dispatcher *d);
 
 /* The sockets are to be closed as soon as the pool has stopped. So who comes while it stops is
  * refused at once, and does not wait for that in vain. */
-void dispatcher_close(struct dispatcher *d);
+static inline void dispatcher_close(struct dispatcher *d)
+{
+        d->closes = d->settings->accept; /* else it is the workers that accept */
+}
 
 /* Carries out what the pool decides, if anything changed: the end of each event. Returns 0 or
  * -errno. */

@@ -202,6 +202,16 @@ void health_log_counters(const struct pool *pool, enum message message)
                 c->failed, c->lost, f.refused, c->taken_back);
 }
 
+void health_log_stopping(const struct pool *pool)
+{
+        if (pool->settings->accept)
+                journal_event(MESSAGE_STOPPING,
+                        JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_OPEN", pool->slots.n_used)),
+                        "Stopping, with %" PRIu32 " open connections.", pool->slots.n_used);
+        else
+                journal_event(MESSAGE_STOPPING, NULL, "Stopping.");
+}
+
 /* --- Timers --- */
 
 static int on_watchdog(sd_event_source *source, uint64_t usec _unused_, void *userdata)

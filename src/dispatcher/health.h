@@ -66,3 +66,6 @@ void health_touch(struct health *h);
 
 /* Logs all counters, as `key=value` and as fields of `message`. */
 void health_log_counters(const struct pool *pool, enum message message);
+
+/* Logs that it stops. */
+void health_log_stopping(const struct pool *pool);

@@ -136,3 +136,11 @@ void worker_log_end(const struct worker *w, const struct process_end *end, const
                 "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
+
+bool worker_is_silent(const struct worker *w)
+{
+        const char *path = w->context->process.argv[0], *slash = strrchr(path, '/');
+
+        return w->context->pool->workers[w->row].record->capacity == 0 &&
+               !startswith(slash ? slash + 1 : path, "acceptd-");
+}

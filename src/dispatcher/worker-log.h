@@ -29,3 +29,7 @@ void worker_log_killed(const struct worker *w);
 /* It ended as `words` say, with `had` connections; its state was `before`. */
 void worker_log_end(const struct worker *w, const struct process_end *end, const char *words,
         enum worker_state before, uint32_t had);
+
+/* It never said READY, and is none of the bundled workers: perhaps it does not speak the protocol.
+ */
+bool worker_is_silent(const struct worker *w);

@@ -306,14 +306,6 @@ void worker_format_not_started(
                 choose_program(context, on_trial).argv[0], strerror(error));
 }
 
-bool worker_is_silent(const struct worker *w)
-{
-        const char *path = w->context->process.argv[0], *slash = strrchr(path, '/');
-
-        return w->context->pool->workers[w->row].record->capacity == 0 &&
-               !startswith(slash ? slash + 1 : path, "acceptd-");
-}
-
 bool worker_end(struct worker *w, const char *told, char *ret_trouble)
 {
         struct process_end end = process_reap(w->pid, w->pidfd);

@@ -71,10 +71,6 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble);
 void worker_format_not_started(
         const struct worker_context *context, bool on_trial, int error, char *text);
 
-/* It never said READY, and is none of the bundled workers: perhaps it does not speak the protocol.
- */
-bool worker_is_silent(const struct worker *w);
-
 /* Returns 0 or -errno. */
 int worker_ask(struct worker *w, enum pool_question question);
 void worker_sample(struct worker *w);

@@ -11,7 +11,6 @@
  */
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 
 #include "base/fd.h"
@@ -21,6 +20,7 @@
 #include "libacceptd/explain.h"
 #include "libacceptd/held.h"
 #include "libacceptd/noted.h"
+#include "libacceptd/signals.h"
 #include "wire/wire.h"
 
 /* The most records that one call of acceptd_worker_receive() takes in, so that questions do not
@@ -60,7 +60,7 @@ struct acceptd_worker {
         uint64_t drain_deadline; /* 0: none */
         bool drained;            /* nothing will come */
         bool gone;               /* nobody reads */
-        bool outlives_signals;   /* outlive_signals() was called */
+        bool outlives_signals;   /* signals_outlive() was called */
 };
 
 int acceptd_worker_open(struct acceptd_worker **ret)
@@ -373,32 +373,10 @@ static int set_blocking(int fd)
         return ioctl(fd, FIONBIO, &off) < 0 ? -errno : 0;
 }
 
-static void on_signal_of_the_dispatcher(int signal)
-{
-        (void)signal;
-}
-
-/* SIGHUP and SIGUSR1 are meant for the dispatcher, and `systemctl kill` sends them to all processes
- * unless it is told otherwise: they would end a worker that has no handler. One that does nothing,
- * and not SIG_IGN, which programs that it executes would inherit. */
-static void outlive_signals(void)
-{
-        static const int signals[] = { SIGHUP, SIGUSR1 };
-        struct sigaction nothing = { .sa_handler = on_signal_of_the_dispatcher,
-                .sa_flags = SA_RESTART };
-
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
-                struct sigaction now;
-
-                if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
-                        (void)sigaction(signals[i], &nothing, NULL);
-        }
-}
-
 int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection *ret)
 {
         if (!worker->outlives_signals)
-                outlive_signals();
+                signals_outlive();
         worker->outlives_signals = true;
 
         for (;;) {

@@ -43,8 +43,9 @@ static void test_ends_of_workers_are_known(void **state)
         struct client client;
 
         (void)listener_add(h, LISTENER_UNIX, "main");
-        harness_start(
-                h, .options = WORDS("Workers=2"), .stub = WORDS("--serve=obey"), .subreaper = true);
+        harness_start(h,
+                .options = WORDS("Workers=2", "RestartSec=10ms", "RestartMaxDelaySec=20ms"),
+                .stub = WORDS("--serve=obey"), .subreaper = true);
         harness_await_workers(h, 2);
         for (unsigned i = 0; i < 20; i++) {
                 client_open_served(h, &client, 0);
