@@ -165,6 +165,60 @@ static bool send_entry(enum message message, const struct journal_field *fields,
         return false;
 }
 
+static bool has_room(void)
+{
+        struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+        return poll(&p, 1, 0) == 1 && p.revents & POLLOUT;
+}
+
+/* Workers write to the same pipe: it may be full again. Linux before 6.4, and a terminal, cannot
+ * say so. Where there is room all the same, somebody else was just writing or reading, and is done
+ * in a moment. */
+static ssize_t write_now(const char *line, size_t n)
+{
+        struct iovec iov = { .iov_base = (char *)(uintptr_t)line, .iov_len = n };
+        ssize_t written = pwritev2(STDERR_FILENO, &iov, 1, -1, RWF_NOWAIT);
+
+        if (written < 0 && (errno != EAGAIN || has_room()))
+                return write(STDERR_FILENO, line, n);
+
+        return written;
+}
+
+/* Returns false where it would have to wait. */
+static bool send_entry(enum message message, const struct journal_field *fields, const char *text)
+{
+        struct entry e = {};
+
+        append(&e, "MESSAGE", text);
+        append(&e, "MESSAGE_ID", infos[message].id);
+        append_number(&e, "PRIORITY", (uint64_t)infos[message].priority);
+        append(&e, "SYSLOG_IDENTIFIER", "acceptd");
+        if (journal.instance)
+                append(&e, "ACCEPTD_INSTANCE", journal.instance);
+        for (; fields && fields->name; fields++)
+                if (fields->text)
+                        append(&e, fields->name, fields->text);
+                else
+                        append_number(&e, fields->name, fields->number);
+
+        if (send(journal.fd, e.data, e.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+                return true;
+
+        if (errno == ECONNREFUSED || errno == ECONNRESET || errno == ENOTCONN) {
+                int fd = connect_journal();
+
+                if (fd >= 0) {
+                        fd_close(journal.fd);
+                        journal.fd = fd;
+                        return send(fd, e.data, e.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+                }
+        }
+
+        return false;
+}
+
 /* Workers write to the same pipe: it may be full again. Linux before 6.4, and a terminal, cannot
  * say so. */
 static ssize_t write_now(const char *line, size_t n)
@@ -178,11 +232,10 @@ static ssize_t write_now(const char *line, size_t n)
 /* Returns false where it would have to wait. */
 static bool write_line(enum message message, const char *text)
 {
-        struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
         char line[TEXT_SIZE + 32];
         int n;
 
-        if (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+        if (!has_room())
                 return false;
 
         n = journal.begin_line
