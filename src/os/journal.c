@@ -173,8 +173,7 @@ static bool has_room(void)
 }
 
 /* Workers write to the same pipe: it may be full again. Linux before 6.4, and a terminal, cannot
- * say so. Where there is room all the same, somebody else was just writing or reading, and is done
- * in a moment. */
+ * say so. */
 static ssize_t write_now(const char *line, size_t n)
 {
         struct iovec iov = { .iov_base = (char *)(uintptr_t)line, .iov_len = n };
@@ -184,49 +183,6 @@ static ssize_t write_now(const char *line, size_t n)
                 return write(STDERR_FILENO, line, n);
 
         return written;
-}
-
-/* Returns false where it would have to wait. */
-static bool send_entry(enum message message, const struct journal_field *fields, const char *text)
-{
-        struct entry e = {};
-
-        append(&e, "MESSAGE", text);
-        append(&e, "MESSAGE_ID", infos[message].id);
-        append_number(&e, "PRIORITY", (uint64_t)infos[message].priority);
-        append(&e, "SYSLOG_IDENTIFIER", "acceptd");
-        if (journal.instance)
-                append(&e, "ACCEPTD_INSTANCE", journal.instance);
-        for (; fields && fields->name; fields++)
-                if (fields->text)
-                        append(&e, fields->name, fields->text);
-                else
-                        append_number(&e, fields->name, fields->number);
-
-        if (send(journal.fd, e.data, e.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-                return true;
-
-        if (errno == ECONNREFUSED || errno == ECONNRESET || errno == ENOTCONN) {
-                int fd = connect_journal();
-
-                if (fd >= 0) {
-                        fd_close(journal.fd);
-                        journal.fd = fd;
-                        return send(fd, e.data, e.len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
-                }
-        }
-
-        return false;
-}
-
-/* Workers write to the same pipe: it may be full again. Linux before 6.4, and a terminal, cannot
- * say so. */
-static ssize_t write_now(const char *line, size_t n)
-{
-        struct iovec iov = { .iov_base = (char *)(uintptr_t)line, .iov_len = n };
-        ssize_t written = pwritev2(STDERR_FILENO, &iov, 1, -1, RWF_NOWAIT);
-
-        return written < 0 && errno != EAGAIN ? write(STDERR_FILENO, line, n) : written;
 }
 
 /* Returns false where it would have to wait. */
