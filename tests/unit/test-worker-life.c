@@ -280,6 +280,7 @@ static void test_program_that_is_not_there(void **state _unused_)
 
         /* and the next one in this place has not that trouble */
         life.n_ended = 0;
+        process_template_done(&life.pool.context.process);
         start_one(exit_3_argv);
         wait_for_end();
         assert_string_equal(life.trouble, "the last one exited with status 3 before it had served");
