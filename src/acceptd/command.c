@@ -68,8 +68,8 @@ int command_check(const struct settings *s, char **ret_message)
 {
         int r = s->command ? executable_check(s->command[0]) : 0;
 
-        if (r < 0 && asprintf(ret_message, "%s: Command= cannot start %s: %s",
-                             s->sources[SETTING_COMMAND], s->command[0], strerror(-r)) < 0)
+        if (r < 0 && asprintf(ret_message, "%s: Command=%s: %s", s->sources[SETTING_COMMAND],
+                             s->command[0], strerror(-r)) < 0)
                 return -ENOMEM;
 
         return r;
