@@ -99,11 +99,12 @@ test_messages_of_errors() {
         systemctl daemon-reload
 
         # less than the table of connections needs
-        unit_settings $'[Service]\nLimitAS=100M\nRestart=no'
-        expect 'Cannot set up the dispatcher|acceptd@echo.service: (Main process|Failed)'
+        settings $'[Pool]\nMaxConnections=16777215'
+        unit_settings $'[Service]\nLimitAS=300M\nRestart=no'
+        expect 'MaxConnections=|acceptd@echo.service: (Main process|Failed)'
         expect 'Failed to start acceptd@echo'
         not systemctl start acceptd@echo.service
-        said FAILED ACCEPTD_INSTANCE=echo PRIORITY=3
+        said REFUSED_TO_START ACCEPTD_INSTANCE=echo PRIORITY=3
 }
 
 test_message_of_a_violation() {
