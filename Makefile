@@ -258,7 +258,7 @@ check: tests
 	        $(MAKE) --no-print-directory SAN=$(SANITIZE) tests; r=$$?; wait; exit $$r
 	$(Q)tests/run $(TESTS) $(SAN_TESTS) \
 	        $(call REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)) \
-	        --timeout=1500 'tests/system/run $(subst $(space),$(comma),$(RELEASES))'
+	        --timeout=2700 'tests/system/run $(subst $(space),$(comma),$(RELEASES))'
 
 # Faults under load in the container, at random, or one kind of them: SCENARIO=kill_workers and so
 # on, see tests/system/test-chaos.sh
@@ -276,7 +276,7 @@ chaos:
 RACE_SECONDS ?= 30
 
 race: tests
-	$(Q)ACCEPTD_RACE_SECONDS=$(RACE_SECONDS) tests/run --timeout=1500 \
+	$(Q)ACCEPTD_RACE_SECONDS=$(RACE_SECONDS) tests/run --timeout=2700 \
 	        $(O)/tests/process/test-race \
 	        'tests/system/run $(subst $(space),$(comma),$(RELEASES)) race_long race_long:generic'
 
