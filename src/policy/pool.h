@@ -2,7 +2,6 @@
 #pragma once
 
 #include <assert.h>
-
 #include "policy/backoff.h"
 #include "policy/slots.h"
 #include "policy/worker-state.h"
