@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <assert.h>
 #include "policy/backoff.h"
 #include "policy/slots.h"
 #include "policy/worker-state.h"
 #include "settings/settings.h"
+#include <assert.h>
 
 /*
  * The pool: which worker gets a connection, and what is to be done with the workers.
