@@ -71,22 +71,38 @@ static uint32_t find_kinds(const struct pool *pool, uint32_t row)
                (uint32_t)has_room(w) << KIND_WITH_ROOM;
 }
 
+/* The worker becomes one of this kind, or is one no more. */
+static void change(struct pool *pool, struct pool_worker *w, size_t kind)
+{
+        w->kinds ^= UINT32_C(1) << kind;
+        if (w->kinds >> kind & 1) {
+                pool->census[kind]++;
+        } else {
+                assert(pool->census[kind] > 0);
+                pool->census[kind]--;
+        }
+}
+
 void pool_count(struct pool *pool, uint32_t row)
 {
         struct pool_worker *w = &pool->workers[row];
-        uint32_t kinds = find_kinds(pool, row), changed = kinds ^ w->kinds;
+        uint32_t changed = find_kinds(pool, row) ^ w->kinds;
 
-        w->kinds = kinds;
-        for (size_t k = 0; changed >> k != 0; k++) {
-                if (!(changed >> k & 1))
-                        continue;
-                if (kinds >> k & 1) {
-                        pool->census[k]++;
-                } else {
-                        assert(pool->census[k] > 0);
-                        pool->census[k]--;
-                }
-        }
+        for (size_t kind = 0; changed >> kind != 0; kind++)
+                if (changed >> kind & 1)
+                        change(pool, w, kind);
+}
+
+/* A ready worker that stays ready differs in nothing else: connections come and go this way. */
+void pool_count_room(struct pool *pool, uint32_t row)
+{
+        struct pool_worker *w = &pool->workers[row];
+        bool was_ready = w->kinds >> KIND_READY & 1, had_room = w->kinds >> KIND_WITH_ROOM & 1;
+
+        if (!was_ready || w->record->state != WORKER_READY)
+                pool_count(pool, row);
+        else if (has_room(w) != had_room)
+                change(pool, w, KIND_WITH_ROOM);
 }
 
 void pool_count_all(struct pool *pool)

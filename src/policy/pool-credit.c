@@ -110,7 +110,7 @@ void pool_update_credit(struct pool *pool, uint32_t row)
 
         update_idle(pool, &pool->workers[row]);
         update_heap(pool, row);
-        pool_count(pool, row);
+        pool_count_room(pool, row);
         has = pool->n_heap > 0;
         if (has == had_credit)
                 return;

@@ -28,6 +28,9 @@ uint32_t pool_count_surplus(const struct pool *pool, uint32_t n_new, uint32_t n_
 /* Counts the worker again: its kinds may have changed. pool_update_credit() does that, too. */
 void pool_count(struct pool *pool, uint32_t row);
 
+/* The same where, of a ready worker, only its credit can have changed. */
+void pool_count_room(struct pool *pool, uint32_t row);
+
 /* The same of all workers, where generations change. */
 void pool_count_all(struct pool *pool);
 
