@@ -294,20 +294,38 @@ static bool is_second_control(const struct inheritance *inheritance, size_t i)
         return n > 1;
 }
 
+bool inheritance_is_after_another(const struct inheritance *inheritance)
+{
+        for (size_t i = 0; i < inheritance->n; i++)
+                if (inheritance_read_name(&inheritance->entries[i]).kind != STORE_NOTHING)
+                        return true;
+
+        return inheritance->from_reload;
+}
+
+/* At a fresh start there is no kept listener: somebody has called one of his so. */
+static bool has_wrong_name(const struct inheritance *inheritance, size_t i)
+{
+        const struct inherited *entry = &inheritance->entries[i];
+
+        return is_reserved(entry->name) ||
+               (entry->is_kept && !inheritance_is_after_another(inheritance)) ||
+               is_second_control(inheritance, i);
+}
+
 int inheritance_check(const struct inheritance *inheritance, char **ret_message)
 {
         for (size_t i = 0; i < inheritance->n; i++) {
                 const struct inherited *entry = &inheritance->entries[i];
 
-                if (entry->fd < 0 || !entry->listens ||
-                        (!is_reserved(entry->name) && !is_second_control(inheritance, i)))
+                if (entry->fd < 0 || !entry->listens || !has_wrong_name(inheritance, i))
                         continue;
                 if (asprintf(ret_message,
-                            "Descriptor %d is a listening socket with the name \"%s\", which is "
+                            "Descriptor %d is a listening socket with the name \"%s%s\", which is "
                             "none for a listener; write FileDescriptorName= into its .socket "
                             "unit: allowed is any that does not begin with %% + = or !, and is "
                             "not " STORE_CONTROL,
-                            entry->fd, entry->name) < 0)
+                            entry->fd, entry->is_kept ? STORE_LISTENER : "", entry->name) < 0)
                         return -ENOMEM;
                 return -EINVAL;
         }

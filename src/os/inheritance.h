@@ -58,6 +58,9 @@ struct store_entry inheritance_read_name(const struct inherited *entry);
  * listens is one, whatever its name, but for the control socket. */
 const char *inheritance_get_listener(const struct inheritance *inheritance, size_t i);
 
+/* Returns true where another dispatcher left something to this one. */
+bool inheritance_is_after_another(const struct inheritance *inheritance);
+
 /* Looks for listening sockets whose names are this program's own: it could not tell what they are.
  * Returns 0, -ENOMEM, or -EINVAL with one line that says what to write, for the caller to free. */
 int inheritance_check(const struct inheritance *inheritance, char **ret_message);

@@ -23,7 +23,7 @@ static const struct {
         [STORE_PIDFD] = { "=", "acceptd-pidfd-" },
         [STORE_IN_HAND] = { "!h", "acceptd-hand-" },
         [STORE_CALLER] = { "!c", "acceptd-caller" },
-        [STORE_CHECKED] = { "!n", "acceptd-checked" }, /* nobody of old had it */
+        [STORE_CHECKED] = { "!k", "acceptd-checked" }, /* nobody of old had it */
 };
 
 /* --- Names --- */

@@ -30,7 +30,7 @@ enum store_kind {
 
         /* Only for the next image of this program at a reload, never in the service manager's
          * store: a connection in hand ("!h" and its id), the caller that asked for it ("!c0"), the
-         * settings to try ("!n0"). */
+         * settings to try ("!k0"). */
         STORE_IN_HAND,
         STORE_CALLER,
         STORE_CHECKED,

@@ -179,14 +179,8 @@ static bool collect_workers(
 /* In a terminal the control group is the user's whole session. */
 bool leftovers_is_after_crash(const struct inheritance *inheritance)
 {
-        if (inheritance->from_reload || !notify_is_service())
-                return false;
-
-        for (size_t i = 0; i < inheritance->n; i++)
-                if (inheritance_read_name(&inheritance->entries[i]).kind != STORE_NOTHING)
-                        return true;
-
-        return false;
+        return !inheritance->from_reload && notify_is_service() &&
+               inheritance_is_after_another(inheritance);
 }
 
 void leftovers_end(const struct dispatcher *d, const struct inheritance *inheritance)
