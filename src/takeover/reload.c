@@ -290,16 +290,9 @@ void reload_run(struct control_call *call, void *userdata)
 {
         struct reload *reload = userdata;
         struct dispatcher *d = reload->dispatcher;
-        const char *obstacle;
+        const char *obstacle = find_obstacle(reload);
         int r;
 
-        /* It may take forever, perhaps because of what is mended now. */
-        if (d->pool.state->trial) {
-                reload_failed(reload, "another reload took its place");
-                dispatcher_wake(d);
-        }
-
-        obstacle = find_obstacle(reload);
         if (obstacle && !call) {
                 log_failure(obstacle);
                 return;
@@ -307,6 +300,12 @@ void reload_run(struct control_call *call, void *userdata)
         if (obstacle) {
                 control_fail(call, VARLINK_RELOAD_FAILED, json_pack("{s:s}", "reason", obstacle));
                 return;
+        }
+
+        /* It may take forever, perhaps because of what is mended now. */
+        if (d->pool.state->trial) {
+                reload_failed(reload, "another reload took its place");
+                dispatcher_wake(d);
         }
 
         reload->call = call;
