@@ -323,11 +323,16 @@ static void leave(pid_t pid)
                 left.pids[left.n++] = pid;
 }
 
-/* Opens a pidfd for a child. Where that fails, the child is ended. Returns it, or -errno. */
-static int open_pidfd(pid_t pid)
+/* Gives a child away, with a pidfd. Where there is none, the child is ended. `pid` may be -errno.
+ * Returns 0 or -errno. */
+static int give(pid_t pid, pid_t *ret_pid, int *ret_pidfd)
 {
-        int pidfd = pidfd_open(pid, 0);
+        int pidfd;
 
+        if (pid < 0)
+                return pid;
+
+        pidfd = pidfd_open(pid, 0);
         if (pidfd < 0) {
                 int r = -errno;
 
@@ -337,14 +342,15 @@ static int open_pidfd(pid_t pid)
                 return r;
         }
 
-        return pidfd;
+        *ret_pid = pid;
+        *ret_pidfd = pidfd;
+        return 0;
 }
 
 int process_spawn(const struct process_template *template, uint64_t number, int channel_fd,
         pid_t *ret_pid, int *ret_pidfd)
 {
         char worker[sizeof("ACCEPTD_WORKER=18446744073709551615")];
-        int pidfd;
         pid_t pid;
 
         process_reap_left();
@@ -352,16 +358,8 @@ int process_spawn(const struct process_template *template, uint64_t number, int 
         template->environment[template->worker_at] = worker;
         pid = spawn_with_lower_limit(template, channel_fd);
         template->environment[template->worker_at] = NULL;
-        if (pid < 0)
-                return pid;
 
-        pidfd = open_pidfd(pid);
-        if (pidfd < 0)
-                return pidfd;
-
-        *ret_pid = pid;
-        *ret_pidfd = pidfd;
-        return 0;
+        return give(pid, ret_pid, ret_pidfd);
 }
 
 int process_spawn_check(const struct process_template *template, char **argv,
@@ -369,21 +367,13 @@ int process_spawn_check(const struct process_template *template, char **argv,
 {
         const int numbers[] = { fds->out, fds->err, fds->ledger };
         char ledger[] = PROCESS_CHECK_LEDGER "=3";
-        int pidfd;
         pid_t pid;
 
         template->environment[template->worker_at] = ledger;
         pid = spawn(template, argv, set_descriptors_of_check, numbers);
         template->environment[template->worker_at] = NULL;
-        if (pid < 0)
-                return pid;
-        pidfd = open_pidfd(pid);
-        if (pidfd < 0)
-                return pidfd;
 
-        *ret_pid = pid;
-        *ret_pidfd = pidfd;
-        return 0;
+        return give(pid, ret_pid, ret_pidfd);
 }
 
 pid_t process_get_pid(int pidfd)
