@@ -208,6 +208,20 @@ void words_print_safely(const char *text, size_t max, FILE *f)
                 fputs("...", f);
 }
 
+bool words_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
+{
+        char *end;
+        unsigned long long n;
+
+        errno = 0;
+        n = strtoull(text, &end, 10);
+        if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || n < min || n > max)
+                return false;
+
+        *ret = n;
+        return true;
+}
+
 void words_flatten(char *text)
 {
         for (; *text; text++)

@@ -27,6 +27,10 @@ static inline void words_freep(char ***words)
 /* Writes `words` in one line from which words_split() makes the same list. */
 void words_print(char *const *words, FILE *f);
 
+/* Reads a decimal number without sign. Returns false where it is none, or not from `min` to `max`.
+ */
+bool words_parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+
 /* Makes it one line: each control character becomes a space. */
 void words_flatten(char *text);
 

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
+#include "base/words.h"
 #include "libacceptd/acceptd.h"
 #include "workers/echo.h"
 
@@ -172,20 +173,6 @@ static int worker_run(struct echo_worker *w)
         return r;
 }
 
-static bool parse_capacity(const char *text, unsigned *ret)
-{
-        char *end;
-        unsigned long n;
-
-        errno = 0;
-        n = strtoul(text, &end, 10);
-        if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || n < 1 || n > CAPACITY_MAX)
-                return false;
-
-        *ret = (unsigned)n;
-        return true;
-}
-
 static int complain(const char *what, const char *value, const char *allowed)
 {
         fprintf(stderr, "acceptd-echo: %s%s: allowed: %s\n", what, value, allowed);
@@ -202,15 +189,17 @@ static int parse_options(struct echo_worker *w, int argc, char **argv)
                 { "version", no_argument, NULL, 'v' },
                 { 0 },
         };
+        uint64_t capacity;
         int c;
 
         opterr = 0;
         while ((c = getopt_long(argc, argv, ":", options, NULL)) >= 0)
                 switch (c) {
                 case 'c':
-                        if (!parse_capacity(optarg, &w->capacity))
+                        if (!words_parse_number(optarg, 1, CAPACITY_MAX, &capacity))
                                 return complain(
                                         "--capacity=", optarg, "a number from 1 to 1000000");
+                        w->capacity = (unsigned)capacity;
                         break;
                 case 'i':
                         if (usec_parse(optarg, &w->idle_timeout) < 0 || w->idle_timeout == 0)

@@ -6,6 +6,7 @@
 
 #include <getopt.h>
 
+#include "base/words.h"
 #include "workers/inetd-options.h"
 
 #define CAPACITY_MAX 10000
@@ -35,28 +36,16 @@ static int complain(const char *what, const char *value, const char *allowed)
         return -EINVAL;
 }
 
-static bool parse_capacity(const char *text, unsigned *ret)
-{
-        char *end;
-        unsigned long n;
-
-        errno = 0;
-        n = strtoul(text, &end, 10);
-        if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || n < 1 || n > CAPACITY_MAX)
-                return false;
-
-        *ret = (unsigned)n;
-        return true;
-}
-
 static int parse_option(struct inetd_options *o, int option, const char *value)
 {
         static const char times[] = "a time above 0, as 5s, 2min, 500ms; infinity";
+        uint64_t capacity;
 
         switch (option) {
         case 'c':
-                if (!parse_capacity(value, &o->capacity))
+                if (!words_parse_number(value, 1, CAPACITY_MAX, &capacity))
                         return complain("--capacity=", value, "a number from 1 to 10000");
+                o->capacity = (unsigned)capacity;
                 return 0;
         case 'r':
                 if (usec_parse(value, &o->runtime_max) < 0 || o->runtime_max == 0)

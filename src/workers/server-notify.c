@@ -30,20 +30,6 @@ static bool is_first(struct server *server, uint64_t bit)
         return first;
 }
 
-static bool parse_number(const char *text, uint64_t max, uint64_t *ret)
-{
-        char *end;
-        unsigned long long n;
-
-        errno = 0;
-        n = strtoull(text, &end, 10);
-        if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || n > max)
-                return false;
-
-        *ret = n;
-        return true;
-}
-
 static void on_ready(struct server *server, const char *value)
 {
         if (streq(value, "1"))
@@ -79,7 +65,7 @@ static void on_watchdog_usec(struct server *server, const char *value)
 {
         uint64_t usec;
 
-        if (!parse_number(value, USEC_INFINITY, &usec))
+        if (!words_parse_number(value, 0, USEC_INFINITY, &usec))
                 return;
 
         server->watchdog = usec == 0 ? USEC_INFINITY : usec;
@@ -91,7 +77,7 @@ static void on_extend(struct server *server, const char *value)
 {
         uint64_t usec;
 
-        if (!parse_number(value, USEC_INFINITY, &usec))
+        if (!words_parse_number(value, 0, USEC_INFINITY, &usec))
                 return;
         if (server->ready && !server->leaving)
                 server_feed_watchdog(server, usec);
@@ -116,7 +102,7 @@ static void on_main_pid(struct server *server, const char *value)
         _cleanup_(fd_closep) int pidfd = -1;
         uint64_t pid;
 
-        if (!parse_number(value, INT32_MAX, &pid) || (pid_t)pid == server->pid)
+        if (!words_parse_number(value, 0, INT32_MAX, &pid) || (pid_t)pid == server->pid)
                 return;
 
         /* opened first: then it is the one that is looked at */

@@ -15,6 +15,7 @@
 
 #include "base/executable.h"
 #include "base/fd.h"
+#include "base/words.h"
 #include "workers/family.h"
 #include "workers/program.h"
 #include "workers/server.h"
@@ -117,22 +118,20 @@ static int environment_init(struct environment *environment, const struct server
 static int count_listeners(bool on_stdin)
 {
         const char *text = getenv("ACCEPTD_LISTEN_FDS");
-        char *end;
-        unsigned long n;
+        uint64_t n;
 
         if (!text) {
                 server_say("no listening sockets were passed on: Accept=no belongs into [Pool]");
                 return -EX_CONFIG;
         }
 
-        n = strtoul(text, &end, 10);
-        if (*end != '\0' || n < 1 || n > LISTENERS_MAX) {
+        if (!words_parse_number(text, 1, LISTENERS_MAX, &n)) {
                 server_say("$ACCEPTD_LISTEN_FDS is %s", text);
                 return -EX_USAGE;
         }
         if (on_stdin && n != 1) {
-                server_say("--stdin: the instance has %lu listening sockets, descriptor 0 can be "
-                           "only one",
+                server_say("--stdin: the instance has %" PRIu64 " listening sockets, descriptor 0 "
+                           "can be only one",
                         n);
                 return -EX_CONFIG;
         }

@@ -136,6 +136,21 @@ static void messages_stay_one_short_line(void **state)
         assert_string_equal(text, "abc|abc...|a\\x0a\\x1b\\x7f\\xc3");
 }
 
+static void test_numbers(void **state _unused_)
+{
+        static const char *const wrong[] = { "", " 1", "+1", "-1", "1 ", "1x", "0x1", "11", "0",
+                "99999999999999999999999" };
+        uint64_t n = 7;
+
+        for (size_t i = 0; i < ELEMENTSOF(wrong); i++)
+                assert_false(words_parse_number(wrong[i], 1, 10, &n));
+        assert_int_equal(n, 7);
+        assert_true(words_parse_number("10", 1, 10, &n));
+        assert_int_equal(n, 10);
+        assert_true(words_parse_number("18446744073709551615", 0, UINT64_MAX, &n));
+        assert_true(n == UINT64_MAX);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -143,6 +158,7 @@ int main(void)
                 cmocka_unit_test(refuses_open_quotes_and_unknown_escapes),
                 cmocka_unit_test(printed_words_split_into_the_same),
                 cmocka_unit_test(messages_stay_one_short_line),
+                cmocka_unit_test(test_numbers),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
