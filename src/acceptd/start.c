@@ -13,7 +13,6 @@
 #include "acceptd/command.h"
 #include "acceptd/orphans.h"
 #include "acceptd/start.h"
-#include "base/words.h"
 #include "control/control-methods.h"
 #include "dispatcher/dispatcher.h"
 #include "os/journal.h"
@@ -41,15 +40,10 @@ int start_refuse(const char *message, int error)
         const char *text = message ?: strerror(-error);
         bool is_scarce = error == -ENOMEM || error == -EMFILE || error == -ENFILE;
         bool is_fault = message && !is_scarce;
-        _cleanup_(freep) char *flat = NULL;
 
         journal_event(is_fault ? MESSAGE_REFUSED_TO_START : MESSAGE_FAILED, NULL,
                 is_fault ? "%s" : "Cannot start: %s", text);
-        flat = strdup(text);
-        if (flat) {
-                words_flatten(flat); /* a line more would be another message */
-                notify_status(flat);
-        }
+        notify_status(text);
         (void)notify_flush(LAST_WORDS_USEC);
         return is_fault ? EX_CONFIG : EXIT_FAILURE;
 }

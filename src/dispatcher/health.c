@@ -154,8 +154,7 @@ void health_failing(struct health *h, const char *trouble, bool is_silent)
                         trouble, is_silent ? HEALTH_HINT : "");
         h->is_silent = is_silent;
         (void)snprintf(h->trouble, sizeof(h->trouble), "%s", trouble);
-        words_flatten(
-                h->trouble); /* a path in it may have any, and a line more is another message */
+        words_flatten(h->trouble); /* it is shown in a line, and a path in it may have any */
         h->n_failed++;
         health_ready(h);
 }

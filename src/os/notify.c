@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/words.h"
 #include "os/journal.h"
 #include "os/manager-socket.h"
 #include "os/notify.h"
@@ -207,12 +208,8 @@ static struct pending *new_pending(const char *text, int fd, bool is_own)
 /* A newline would end the status, and begin something else. */
 static void put_status(char *text, const char *prefix, const char *status)
 {
-        size_t n = (size_t)snprintf(text, TEXT_SIZE, "%sSTATUS=%s", prefix, status);
-
-        n = MIN(n, (size_t)TEXT_SIZE - 1);
-        for (size_t i = strlen(prefix); i < n; i++)
-                if (text[i] == '\n')
-                        text[i] = ' ';
+        (void)snprintf(text, TEXT_SIZE, "%sSTATUS=%s", prefix, status);
+        words_flatten(text + strlen(prefix));
 }
 
 static struct pending *last_state(void)
