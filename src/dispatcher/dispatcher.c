@@ -47,6 +47,7 @@
 #include "os/journal.h"
 #include "os/notify.h"
 #include "os/store.h"
+#include "policy/pool-deeds.h"
 
 /* Connections that one listener may bring in before the loop looks at everything else again. */
 #define ACCEPT_BURST 16

@@ -4,7 +4,7 @@
  * From a decision to deeds: one call for each action. What the deeds are is their owner's matter.
  */
 
-#include "policy/pool.h"
+#include "policy/pool-deeds.h"
 
 static int carry_out(
         const struct pool_action *action, const struct pool_deeds *deeds, void *userdata)

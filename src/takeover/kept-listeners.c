@@ -7,11 +7,11 @@
  * know of connections.
  */
 
-#include "takeover/kept-listeners.h"
 #include <unistd.h>
 
 #include "dispatcher/ledger.h"
 #include "os/journal.h"
+#include "takeover/kept-listeners.h"
 #include "takeover/leftovers.h"
 
 void kept_listeners_free(struct listener *listeners, size_t n)

@@ -3,6 +3,7 @@
 /* A pool's life as the input says: what is decided happens at once, and always succeeds. */
 
 #include "life.h"
+#include "policy/pool-deeds.h"
 
 void life_settings(struct settings *s)
 {

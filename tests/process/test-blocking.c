@@ -83,8 +83,8 @@ static void test_workers_come_and_go_while_nothing_is_read(void **state)
         h->log.cursor = 0; /* it was said in between, or is so in a moment */
         harness_await_line(h, "service manager takes no messages");
 
-        /* Afterwards it knows what there is, and nothing else. The status goes after all that waits,
-         * and says that the last successor is there, too. */
+        /* Afterwards it knows what there is, and nothing else. The status goes after all that
+         * waits, and says that the last successor is there, too. */
         h->is_deaf = false;
         harness_await_notify(h, "STATUS=2/2 workers ready; connections: 1 open", "12 lost");
         await_stored(h, 2);

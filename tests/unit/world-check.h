@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "policy/pool-deeds.h"
 #include "world.h"
 
 /* Between the files of the world. */
