@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Finding instances by their files and sockets. Only the control socket is
- * ever connected to: the listening sockets would start the instance.
+ * Finding instances by their files and sockets. Only the control socket is ever connected to: the
+ * listening sockets would start the instance.
  */
 
 #include <dirent.h>

@@ -193,7 +193,7 @@ static char **make_check_argv(int argc, char **argv)
 static int load_new_settings(
         struct settings *s, int checked_fd, const struct arguments *a, char **ret_message)
 {
-        return checked_fd >= 0 ? kept_settings_read_checked(s, checked_fd, ret_message)
+        return checked_fd >= 0 ? kept_settings_read(s, checked_fd, ret_message)
                                : load_settings(s, a, ret_message);
 }
 

@@ -11,8 +11,6 @@
 
 #include "dispatcher/ledger-layout.h"
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-
 /* What the first program of this version had; no later one has less, and none is that large. */
 #define HEADER_FIRST (offsetof(struct ledger_header, pool) + offsetof(struct pool_state, reserved))
 #define ROW_FIRST    (offsetof(struct worker_row, unused) + sizeof(uint32_t))
@@ -91,12 +89,12 @@ const char *ledger_layout_read(int fd, struct ledger_layout *layout, struct ledg
         ssize_t n;
 
         *header = (struct ledger_header){};
-        if (seals < 0 || (seals & SEALS) != SEALS)
+        if (seals < 0 || (seals & LEDGER_SEALS) != LEDGER_SEALS)
                 return "it is not sealed";
         n = pread(fd, header, sizeof(*header), 0);
         if (n < (ssize_t)offsetof(struct ledger_header, names))
                 return "it is too short";
-        if (memcmp(header->magic, "acceptd", sizeof(header->magic)) != 0)
+        if (memcmp(header->magic, LEDGER_MAGIC, sizeof(LEDGER_MAGIC)) != 0)
                 return "it does not begin like one";
 
         if (header->version == LEDGER_V2)

@@ -7,6 +7,9 @@
  * How a ledger lies in its file, whichever program made it.
  */
 
+#define LEDGER_MAGIC "acceptd"
+#define LEDGER_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
 struct ledger_layout {
         uint32_t version;
         size_t header_size, row_size, slot_size;

@@ -13,10 +13,6 @@
 #include "base/fd.h"
 #include "dispatcher/ledger-layout.h"
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-
-static const char magic[8] = "acceptd";
-
 static struct ledger_layout lay_out(uint32_t n_rows, uint32_t n_slots)
 {
         struct ledger_layout layout = {
@@ -58,7 +54,7 @@ static int make_memfd(size_t size)
         if (ftruncate(fd, (off_t)size) < 0)
                 return -errno;
         /* Whoever maps it later can rely on its size. */
-        if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+        if (fcntl(fd, F_ADD_SEALS, LEDGER_SEALS) < 0)
                 return -errno;
 
         return TAKE_FD(fd);
@@ -94,7 +90,7 @@ static int create(struct ledger *ledger, const struct ledger_layout *layout)
         if (r < 0)
                 return r;
 
-        memcpy(ledger->header->magic, magic, sizeof(magic));
+        memcpy(ledger->header->magic, LEDGER_MAGIC, sizeof(LEDGER_MAGIC));
         ledger->header->version = LEDGER_VERSION;
         ledger->header->header_size = (uint32_t)layout->header_size;
         ledger->header->row_size = (uint32_t)layout->row_size;

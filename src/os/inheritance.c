@@ -262,6 +262,25 @@ struct store_entry inheritance_read_name(const struct inherited *entry)
         return entry->listens ? (struct store_entry){} : store_read_name(entry->name);
 }
 
+struct inherited *inheritance_find_latest(
+        struct inheritance *inheritance, enum store_kind kind, uint64_t *ret_number)
+{
+        struct inherited *found = NULL;
+
+        *ret_number = 0;
+        for (size_t i = 0; i < inheritance->n; i++) {
+                struct inherited *entry = &inheritance->entries[i];
+                struct store_entry e = inheritance_read_name(entry);
+
+                if (e.kind != kind || entry->fd < 0 || (found && e.number < *ret_number))
+                        continue;
+                found = entry;
+                *ret_number = e.number;
+        }
+
+        return found;
+}
+
 const char *inheritance_get_listener(const struct inheritance *inheritance, size_t i)
 {
         const struct inherited *entry = &inheritance->entries[i];

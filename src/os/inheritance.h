@@ -54,6 +54,11 @@ int inheritance_take_old(struct inheritance *inheritance, enum store_kind kind, 
 /* Returns what the name of an entry says: nothing where it is a listener's. */
 struct store_entry inheritance_read_name(const struct inherited *entry);
 
+/* Returns the entry of this kind that was not taken and has the highest number, or NULL: after a
+ * crash between adding the next one and removing the last there are two. */
+struct inherited *inheritance_find_latest(
+        struct inheritance *inheritance, enum store_kind kind, uint64_t *ret_number);
+
 /* Returns the entry's name where it is a listener's, and nobody took it; else NULL. A socket that
  * listens is one, whatever its name, but for the control socket. */
 const char *inheritance_get_listener(const struct inheritance *inheritance, size_t i);

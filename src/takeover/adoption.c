@@ -121,29 +121,10 @@ static int old_pool(struct dispatcher *d, const char *name, int fd_consume, uint
         return 0;
 }
 
-/* After a crash while it was copied there are two: the higher number counts. */
-static struct inherited *find_ledger(struct inheritance *inheritance, uint64_t *ret_number)
-{
-        struct inherited *found = NULL;
-
-        *ret_number = 0;
-        for (size_t i = 0; i < inheritance->n; i++) {
-                struct inherited *entry = &inheritance->entries[i];
-                struct store_entry e = inheritance_read_name(entry);
-
-                if (e.kind != STORE_LEDGER || entry->fd < 0 || (found && e.number < *ret_number))
-                        continue;
-                found = entry;
-                *ret_number = e.number;
-        }
-
-        return found;
-}
-
 int adoption_open_pool(struct dispatcher *d, struct inheritance *inheritance)
 {
         uint64_t number;
-        struct inherited *entry = find_ledger(inheritance, &number);
+        struct inherited *entry = inheritance_find_latest(inheritance, STORE_LEDGER, &number);
 
         if (entry) {
                 int r = old_pool(d, entry->name, TAKE_FD(entry->fd), number);

@@ -35,48 +35,24 @@ static FILE *open_writer(int fd)
 
 /* --- Reading --- */
 
-/* Returns the generation in force by the ledger, of two by the newer, or 0. */
-static uint64_t find_generation(const struct inheritance *inheritance)
-{
-        uint64_t generation = 0, latest = 0;
-        bool found = false;
-
-        for (size_t i = 0; i < inheritance->n; i++) {
-                const struct inherited *entry = &inheritance->entries[i];
-                struct store_entry e = inheritance_read_name(entry);
-
-                if (e.kind != STORE_LEDGER || entry->fd < 0 || (found && e.number < latest))
-                        continue;
-                found = true;
-                latest = e.number;
-                generation = ledger_read_generation(entry->fd);
-        }
-
-        return generation;
-}
-
 /* After a crash in the middle of a reload there may be two, and the ledger says which one counts.
  * Where it cannot be asked it is the latest. */
-static struct inherited *find_settings(const struct inheritance *inheritance)
+static struct inherited *find_settings(struct inheritance *inheritance)
 {
-        uint64_t generation = find_generation(inheritance), latest = 0;
-        struct inherited *found = NULL;
+        uint64_t number;
+        const struct inherited *ledger =
+                inheritance_find_latest(inheritance, STORE_LEDGER, &number);
+        uint64_t generation = ledger ? ledger_read_generation(ledger->fd) : 0;
 
         for (size_t i = 0; i < inheritance->n; i++) {
                 struct inherited *entry = &inheritance->entries[i];
                 struct store_entry e = inheritance_read_name(entry);
 
-                if (e.kind != STORE_SETTINGS || entry->fd < 0)
-                        continue;
-                if (e.number == generation)
+                if (e.kind == STORE_SETTINGS && entry->fd >= 0 && e.number == generation)
                         return entry;
-                if (!found || e.number > latest) {
-                        found = entry;
-                        latest = e.number;
-                }
         }
 
-        return found;
+        return inheritance_find_latest(inheritance, STORE_SETTINGS, &number);
 }
 
 /* Returns true for an assignment to a key that this version does not have. */
@@ -126,7 +102,7 @@ static int leave_out_unknown(int fd)
         return TAKE_FD(copy);
 }
 
-static int read_settings(struct settings *s, int fd, char **ret_message)
+int kept_settings_read(struct settings *s, int fd, char **ret_message)
 {
         _cleanup_(fd_closep) int copy = leave_out_unknown(fd);
         char path[PATH_SIZE];
@@ -148,11 +124,6 @@ static int read_settings(struct settings *s, int fd, char **ret_message)
         return settings_check(s, ret_message);
 }
 
-int kept_settings_read_checked(struct settings *s, int fd, char **ret_message)
-{
-        return read_settings(s, fd, ret_message);
-}
-
 bool kept_settings_load(struct settings *s, struct inheritance *inheritance)
 {
         struct inherited *entry = find_settings(inheritance);
@@ -163,7 +134,7 @@ bool kept_settings_load(struct settings *s, struct inheritance *inheritance)
         if (!entry)
                 return false;
 
-        r = read_settings(s, entry->fd, &message);
+        r = kept_settings_read(s, entry->fd, &message);
         if (r >= 0)
                 return true;
 

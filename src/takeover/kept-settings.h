@@ -13,9 +13,10 @@
  * are none that can be used, and `s` is as before. */
 bool kept_settings_load(struct settings *s, struct inheritance *inheritance);
 
-/* After a reload: reads what its check printed, which is the caller's still, into `s`, which is
- * settings_init()ed. Returns 0, or -errno with one line for the caller to free, or without. */
-int kept_settings_read_checked(struct settings *s, int fd, char **ret_message);
+/* Reads such a file, as the check of a reload prints one, too, into `s`, which is
+ * settings_init()ed; `fd` stays the caller's. Returns 0, or -errno with one line for the caller to
+ * free, or without. */
+int kept_settings_read(struct settings *s, int fd, char **ret_message);
 
 /* Returns a sealed memfd with these settings, for the caller to close, or -errno. */
 int kept_settings_make(const struct settings *s);
