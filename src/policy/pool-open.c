@@ -14,13 +14,13 @@
  *   descriptor came along; after a crash the kernel closed it, and it is lost.
  * - A slot that is RESERVED and names a worker: it was about to be sent, or was sent and not noted.
  *   The worker knows.
- * - A slot that is SENT, and the worker has finished with it: its DONE was read from the channel and
- *   not noted. The worker knows that, too: it does not hold it.
+ * - A slot that is SENT, and finished by its worker: DONE was read from the channel and not noted.
+ *   The worker knows that, too: it does not hold it.
  * - A slot that is SENT, and whose connection was being taken out of the worker's queue: the row's
  *   `in_transit` says so, and `vanished` counts these over any number of crashes.
  * - A row that is STARTING and has a capacity: READY was being noted.
- * - A row with ROW_DRAIN_TOLD that is still READY: the DRAIN record was sent, the step not noted. It
- *   will be drained again.
+ * - A row with ROW_DRAIN_TOLD that is still READY: DRAIN was sent, and the step not noted. It will
+ *   be drained again.
  * - A row for a process that is gone, or whose descriptors were not stored yet: the caller finds
  *   out, and says pool_exited().
  *
