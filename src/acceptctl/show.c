@@ -139,12 +139,17 @@ static int show_workers(const json_t *workers)
 
 static void show_counters(const json_t *counters, const json_t *status)
 {
+        long long idle = number_of(counters, "lostIdle");
+        char of_these[48] = "";
+
+        if (idle > 0)
+                (void)snprintf(of_these, sizeof(of_these), " (%lld idle)", idle);
         printf("  Connections: %lld open of at most %lld\n", number_of(counters, "open"),
                 number_of(status, "maxConnections"));
-        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost, %lld refused, "
+        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost%s, %lld refused, "
                "%lld taken back\n",
                 number_of(counters, "accepted"), number_of(counters, "done"),
-                number_of(counters, "failed"), number_of(counters, "lost"),
+                number_of(counters, "failed"), number_of(counters, "lost"), of_these,
                 number_of(counters, "refused"), number_of(counters, "takenBack"));
 }
 

@@ -105,11 +105,11 @@ static json_t *make_counters(const struct pool *pool, const struct pool_figures 
                 (void)json_object_set_new(
                         by_reason, refusals[i], json_integer(INTEGER(c->refused[i])));
 
-        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted",
+        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted",
                 INTEGER(c->accepted), "open", INTEGER(figures->open), "done", INTEGER(c->done),
-                "failed", INTEGER(c->failed), "lost", INTEGER(c->lost), "refused",
-                INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
-                INTEGER(c->taken_back));
+                "failed", INTEGER(c->failed), "lost", INTEGER(c->lost), "lostIdle",
+                INTEGER(pool->state->lost_idle), "refused", INTEGER(figures->refused), "refusedBy",
+                by_reason, "takenBack", INTEGER(c->taken_back));
 }
 
 static const char *name_state(const struct dispatcher *d, const struct pool_figures *figures)

@@ -189,7 +189,7 @@ int hand_take_back(struct hand *h, struct worker *w)
          * else in front of it: SO_PASSCRED. */
         if (fd < 0) {
                 pool_lost(h->pool, slot);
-                worker_log_lost(w, 1, "had not received", "its descriptor did not come back");
+                worker_log_lost(w, 1, 0, "had not received", "its descriptor did not come back");
                 return 0;
         }
 

@@ -244,7 +244,8 @@ struct pool_state {
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
         uint32_t noted;           /* bool: what follows is */
         uint64_t nonblocking;     /* listeners that workers have left so, by their index */
-        uint64_t reserved[7];     /* zeros, for later versions */
+        uint64_t lost_idle;       /* of those lost: the worker said that they were idle */
+        uint64_t reserved[6];     /* zeros, for later versions */
 #ifdef LEDGER_TEST_GROWN
         uint64_t grown[5];
 #endif
@@ -399,6 +400,9 @@ bool pool_exited(struct pool *pool, uint32_t row, usec_t now);
 /* No connection is left in the queue of a dead worker, and its row is free. Returns how many
  * connections it had received and not finished: they are lost. */
 uint32_t pool_emptied(struct pool *pool, uint32_t row);
+
+/* So many of these were idle. */
+void pool_lost_were_idle(struct pool *pool, uint32_t n);
 
 /* --- pool-question.c: questions and answers --- */
 

@@ -39,6 +39,8 @@ static const char pool_text[] =
         "\tfailed: int,\n"
         "\t# that a worker held when it died, or on the way to one when the dispatcher crashed\n"
         "\tlost: int,\n"
+        "\t# of those lost: the worker had answered all that it had read of them\n"
+        "\tlostIdle: int,\n"
         "\t# closed by the dispatcher without being served, and by reason:\n"
         "\t# stopping: no worker was left to take them when the instance stopped\n"
         "\t# stranded: workers died so fast that no other could take their queues\n"
