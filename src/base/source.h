@@ -36,6 +36,8 @@ struct source_prefixes {
         uint8_t ipv4, ipv6;
 };
 
+#define SOURCE_WHOLE ((struct source_prefixes){ 32, 128 })
+
 /* One of a user or of a virtual machine. */
 struct source source_make(enum source_kind kind, uint32_t number);
 

@@ -12,14 +12,6 @@
 
 #define TELL_INTERVAL (10 * USEC_PER_SEC)
 
-static struct source get_source(const struct slot *slot)
-{
-        struct source source = { .kind = slot->source_kind };
-
-        memcpy(source.bytes, slot->source, sizeof(source.bytes));
-        return source;
-}
-
 /* The kind is what a later reader of the ledger goes by. */
 static void set_source(struct slot *slot, const struct source *source)
 {
@@ -66,7 +58,7 @@ bool pool_admit(
 
 void pool_source_left(struct pool *pool, const struct slot *slot)
 {
-        struct source source = get_source(slot);
+        struct source source = slot_get_source(slot);
 
         sources_remove(&pool->sources, &source);
 }
@@ -90,7 +82,7 @@ void pool_recount_sources(struct pool *pool)
         sources_reset(&pool->sources, pool->settings->source_prefixes);
         for (uint32_t i = 0; i < pool->slots.head->n_touched; i++) {
                 struct slot *slot = &pool->slots.table[i];
-                struct source source = get_source(slot);
+                struct source source = slot_get_source(slot);
 
                 if (slot->state == SLOT_FREE)
                         continue;

@@ -207,9 +207,13 @@ int pool_failed(struct pool *pool, uint32_t row, uint64_t id)
         return finish(pool, row, id, OUTCOME_FAILED);
 }
 
+/* Without a slot. `ending` comes first: after a crash in between, accepted is one too many. */
 void pool_turned_away(struct pool *pool)
 {
+        __atomic_store_n(
+                &pool->state->ending, OUTCOME_REFUSED + REFUSED_STOPPING, __ATOMIC_RELEASE);
         pool->counters->accepted++;
+        __atomic_thread_fence(__ATOMIC_RELEASE);
         pool->counters->refused[REFUSED_STOPPING]++;
 }
 

@@ -149,6 +149,14 @@ struct slot *slots_get(const struct slots *slots, uint64_t id);
 
 void slots_release(struct slots *slots, struct slot *slot);
 
+static inline struct source slot_get_source(const struct slot *slot)
+{
+        struct source source = { .kind = slot->source_kind };
+
+        memcpy(source.bytes, slot->source, sizeof(source.bytes));
+        return source;
+}
+
 /* The state is what a later reader of the table goes by, so it is written after all else. */
 static inline void slot_set_state(struct slot *slot, enum slot_state state)
 {

@@ -210,8 +210,8 @@ static ssize_t receive(struct harness *h, struct client *client)
         assert_true(room > 0);
         (void)harness_wait(h, client->fd, POLLIN);
         n = recv(client->fd, client->text + client->size, room, MSG_DONTWAIT);
-        if (n < 0)
-                return -errno;
+        if (n < 0) /* connect() may have been told of the reset */
+                return errno == ENOTCONN ? -ECONNRESET : -errno;
         client->size += (size_t)n;
 
         return n;

@@ -42,10 +42,12 @@ static void test_who_has_too_many_is_refused_at_once(void **state)
         struct harness *h = *state;
         struct client clients[3], refused;
 
-        begin(h, LISTENER_TCP4, WORDS("Workers=1", "MaxConnectionsPerSource=2"));
+        begin(h, LISTENER_TCP4,
+                WORDS("Workers=1", "MaxConnectionsPerSource=2", "LogConnections=yes"));
         assert_true(is_served_from(h, &clients[0], 2));
         assert_true(is_served_from(h, &clients[1], 2));
         assert_false(is_served_from(h, &refused, 2));
+        harness_await_line(h, "Connection ", " of main: refused (source) after ");
         harness_await_line(h, "1 connection from 127.0.0.2 ", reached);
         assert_true(is_served_from(h, &clients[2], 3));
         for (int i = 0; i < 10; i++)
@@ -211,7 +213,8 @@ static void test_reload_of_the_limits(void **state)
         client_close(&clients[1]);
         (void)harness_await_counter(h, done, 1);
         assert_true(is_served_from(h, &clients[1], 0x501));
-        assert_int_equal(harness_counters(h).refused, 3);
+        assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+        assert_non_null(strstr(ctl_out, " 3 refused, 0 taken back\n      Refused: 3 source\n"));
         reload(h, &ctl, "Workers=1");
         assert_true(is_served_from(h, &refused, 0x501));
         client_close(&refused);
