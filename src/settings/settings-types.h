@@ -35,9 +35,11 @@ struct settings_row {
         bool needs_accept;        /* it is about connections, which Accept=no hides */
 };
 
-/* By the type of the field: uint32_t, usec_t, an enum from 0 on, bool, char **. */
+/* By the type of the field: uint32_t, usec_t, uint64_t (bytes), an enum from 0 on, bool, char **.
+ */
 extern const struct settings_type settings_type_number;
 extern const struct settings_type settings_type_time;
+extern const struct settings_type settings_type_size;
 extern const struct settings_type settings_type_choice;
 extern const struct settings_type settings_type_boolean;
 extern const struct settings_type settings_type_command;

@@ -37,6 +37,7 @@ enum setting {
         SETTING_WORKERS_MAX,
         SETTING_WORKER_IDLE_TIMEOUT,
         SETTING_ACCEPT,
+        SETTING_EXIT_IDLE_TIME,
         SETTING_MAX_CONNECTIONS,
         SETTING_MAX_CONNECTIONS_PER_SOURCE,
         SETTING_SOURCE_PREFIX_LENGTH,
@@ -52,6 +53,8 @@ enum setting {
         SETTING_RELOAD_DRAIN_TIMEOUT,
         SETTING_TIMEOUT_STOP,
         SETTING_RECYCLE_AFTER,
+        SETTING_RECYCLE_AGE,
+        SETTING_RECYCLE_MEMORY,
         SETTING_RESTART,
         SETTING_RESTART_MAX_DELAY,
         SETTING_SCHEDULING_POLICY,
@@ -65,6 +68,7 @@ struct settings {
         uint32_t workers_max;       /* UINT32_MAX: as `workers`, until settings_resolve() */
         usec_t worker_idle_timeout; /* USEC_INFINITY: extra workers stay */
         bool accept;                /* the dispatcher does; else the workers do */
+        usec_t exit_idle_time;      /* USEC_INFINITY: never */
         uint32_t max_connections;
         uint32_t max_per_source; /* 0: no limit */
         struct source_prefixes source_prefixes;
@@ -81,7 +85,9 @@ struct settings {
         usec_t drain_timeout;            /* 0: SIGTERM at once; USEC_INFINITY: no limit */
         usec_t reload_drain_timeout;     /* the same */
         usec_t timeout_stop;
-        uint32_t recycle_after; /* 0: never */
+        uint32_t recycle_after;  /* 0: never */
+        usec_t recycle_age;      /* USEC_INFINITY: never */
+        uint64_t recycle_memory; /* bytes; UINT64_MAX: never */
         usec_t restart;
         usec_t restart_max_delay;
         enum scheduling_policy scheduling_policy;

@@ -65,6 +65,9 @@ void world_check_may_accept(struct world *w);
 void world_check_may_retire(struct world *w, uint32_t row);
 void world_check_may_recycle(struct world *w, uint32_t row);
 
+/* Nobody was there for as long as it takes. */
+void world_check_may_rest(struct world *w);
+
 /* The chosen worker has credit, and it is its turn. */
 void world_check_choice(struct world *w, uint32_t row);
 
