@@ -19,26 +19,32 @@ recipe_text() {
                 literal { gsub(/\\e/, "\\"); sub(/^\\&/, ""); print item "\t" $0 }'
 }
 
-# recipe_commands SECTION ITEM: the item is run as it stands
+# recipe_commands SECTION ITEM [SED-SCRIPT]: the item is run as it stands
 recipe_commands() {
         local text
-        text=$(recipe_text "$1" | sed -n "s/^$2\\t//p")
+        text=$(recipe_text "$1" | sed -n "s/^$2\\t//p" | sed "${3-}")
         [ -n "$text" ]
         bash -eux -c "$text"
 }
 
-# recipe SECTION [SED-SCRIPT]: writes the files of a recipe, runs its commands, and tries it
-recipe() {
+# recipe_install SECTION [SED-SCRIPT]: writes the files of a recipe, and runs its commands
+recipe_install() {
         local item line
+        declare -A files=()
         while IFS=$'\t' read -r item line; do
-                case $item in
-                'Pa '*)
-                        mkdir -p "$(dirname "${item#Pa }")"
-                        printf '%s\n' "$line" >>"${item#Pa }"
-                        ;;
-                esac
-        done < <(recipe_text "$1")
-        recipe_commands "$1" 'As root'
+                [[ $item == 'Pa '* ]] || continue
+                item=${item#Pa }
+                mkdir -p "$(dirname "$item")"
+                [ -n "${files[$item]-}" ] || : >"$item"
+                files[$item]=1
+                printf '%s\n' "$line" >>"$item"
+        done < <(recipe_text "$1" | sed "${2-}")
+        recipe_commands "$1" 'As root' "${2-}"
+}
+
+# recipe SECTION: and tries it
+recipe() {
+        recipe_install "$1"
         recipe_commands "$1" 'To try it'
 }
 
@@ -62,10 +68,10 @@ many_clients() {
         clients 200 50 "$1"
 }
 
-# during_load AT_A_TIME CLIENT COMMAND...: runs COMMAND while clients come without an end, of which
-# none may fail
-during_load() {
-        local load failed
+# under_load AT_A_TIME CLIENT COMMAND...: runs COMMAND while clients come without an end. Sets `failed`
+# to the number of those that did.
+under_load() {
+        local load status
         rm -rf /root/loading
         mkdir /root/loading
         touch /root/loading/{on,served,failed}
@@ -79,14 +85,25 @@ during_load() {
                         fi
                 done" sh &
         load=$!
-        "${@:3}" || touch /root/loading/broken
+        set +e # not in a condition, where -e would not hold
+        (
+                set -e
+                "${@:3}"
+        )
+        status=$?
+        set -e
         rm /root/loading/on
         wait $load
         failed=$(grep -c '^client failed' /root/loading/failed || true)
         figure "meanwhile ${*:3}: $(served) clients, $1 at a time: $failed failed"
         head -n 40 /root/loading/failed
+        return $status
+}
+
+# during_load: the same, and none may fail
+during_load() {
+        under_load "$@"
         [ "$failed" = 0 ]
-        [ ! -e /root/loading/broken ]
 }
 
 served() {
@@ -106,7 +123,8 @@ more_served() {
 reloads() {
         local i
         for ((i = 0; i < $2; i++)); do
-                more_served 10 && systemctl reload "acceptd@$1.service" || return
+                more_served 10
+                systemctl reload "acceptd@$1.service"
         done
         more_served 10
 }
