@@ -52,12 +52,13 @@ static json_t *make_listener(const struct listener *l)
         return json;
 }
 
-static json_t *make_listeners(const struct dispatcher *d)
+static json_t *make_listeners(const struct dispatcher *d, const char *name)
 {
         json_t *list = json_array();
 
         for (size_t i = 0; list && i < d->n_listeners; i++)
-                (void)json_array_append_new(list, make_listener(&d->listeners[i]));
+                if (!name || streq(name, d->listeners[i].name))
+                        (void)json_array_append_new(list, make_listener(&d->listeners[i]));
 
         return list;
 }
@@ -80,13 +81,16 @@ static json_t *make_worker(const struct pool *pool, const struct pool_worker *w)
                 INTEGER(row->started_at));
 }
 
-static json_t *make_workers(const struct pool *pool)
+static json_t *make_workers(const struct pool *pool, json_int_t number)
 {
         json_t *list = json_array();
 
-        for (uint32_t i = 0; list && i < pool->n_rows; i++)
-                if (pool->workers[i].record->state != WORKER_NONE)
+        for (uint32_t i = 0; list && i < pool->n_rows; i++) {
+                const struct worker_row *row = pool->workers[i].record;
+
+                if (row->state != WORKER_NONE && (number == 0 || INTEGER(row->number) == number))
                         (void)json_array_append_new(list, make_worker(pool, &pool->workers[i]));
+        }
 
         return list;
 }
@@ -122,7 +126,8 @@ static const char *name_state(const struct dispatcher *d, const struct pool_figu
         return d->health.is_ready ? "ready" : "starting";
 }
 
-json_t *control_make_status(struct dispatcher *d, const char *instance)
+json_t *control_make_status(
+        struct dispatcher *d, const char *instance, const struct control_filter *filter)
 {
         char text[STATUS_MAX];
         struct pool_figures figures;
@@ -130,13 +135,14 @@ json_t *control_make_status(struct dispatcher *d, const char *instance)
         pool_get_figures(&d->pool, &figures);
         health_format(&d->health, text);
 
-        return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:o?, s:o?, s:o, s:o}",
+        return json_pack("{s:o, s:s, s:I, s:s, s:o, s:I, s:I, s:I, s:o?, s:o?, s:o, s:o, s:b}",
                 "instance", varlink_make_text(instance), "version", ACCEPTD_VERSION, "mainPID",
                 INTEGER(getpid()), "state", name_state(d, &figures), "statusText",
                 varlink_make_text(text), "generation", INTEGER(d->pool.state->generation),
                 "workersReady", INTEGER(figures.workers_ready), "workersWanted",
                 INTEGER(d->settings->workers), "maxConnections",
                 make_figure(&d->pool, d->settings->max_connections), "counters",
-                make_counters(&d->pool, &figures), "listeners", make_listeners(d), "workers",
-                make_workers(&d->pool));
+                make_counters(&d->pool, &figures), "listeners", make_listeners(d, filter->listener),
+                "workers", make_workers(&d->pool, filter->worker), "paused",
+                pool_is_held(&d->pool));
 }

@@ -49,6 +49,9 @@ static const char *name_reason(const struct pool *pool)
         if (pool->slots.n_used >= pool->settings->max_connections)
                 return "MaxConnections= is reached";
 
+        if (pool_is_held(pool))
+                return "accepting is paused";
+
         return pool->paused_until ? "connections cannot be accepted" : "all workers are full";
 }
 

@@ -32,16 +32,18 @@
 #define BURST_INTERVAL (10 * USEC_PER_SEC)
 
 static const struct {
-        const char *id;
+        const char *name, *id;
         int priority;
 } infos[MESSAGE_COUNT] = {
-#define MESSAGE_INFO(name, id, priority) [MESSAGE_##name] = { id, priority },
+#define MESSAGE_INFO(name, id, priority) [MESSAGE_##name] = { #name, id, priority },
         MESSAGES(MESSAGE_INFO)
 #undef MESSAGE_INFO
 };
 
 static struct {
         const char *instance;
+        journal_listener_t listener;
+        void *userdata;         /* of the listener */
         int fd;                 /* connected to journald; -1: lines on stderr */
         bool lines;             /* on stderr, whoever reads there */
         const char *begin_line; /* NULL: <N>, the priority */
@@ -303,9 +305,34 @@ void journal_event(
         (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
 
-        /* A gap is told where it is: before what comes after it. */
-        if (!suppress(message) && !(report_dropped() && deliver(message, fields, text)))
-                journal.n_dropped++;
+        if (!suppress(message)) {
+                if (journal.listener)
+                        journal.listener(journal.userdata, message, fields, text);
+                /* A gap is told where it is: before what comes after it. */
+                if (!(report_dropped() && deliver(message, fields, text)))
+                        journal.n_dropped++;
+        }
 
         errno = saved;
+}
+
+void journal_listen(journal_listener_t listener, void *userdata)
+{
+        journal.listener = listener;
+        journal.userdata = userdata;
+}
+
+const char *journal_get_name(enum message message)
+{
+        return infos[message].name;
+}
+
+const char *journal_get_id(enum message message)
+{
+        return infos[message].id;
+}
+
+int journal_get_priority(enum message message)
+{
+        return infos[message].priority;
 }

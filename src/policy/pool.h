@@ -224,6 +224,7 @@ struct pool {
         usec_t sample_at;        /* when queues are looked at again; 0: none is in doubt */
         uint32_t n_in_hand;      /* accepted or taken back, and given to no worker */
         bool hand_waited;        /* some were in hand at the last decision */
+        bool accepts;            /* Accept=yes, and not held */
         usec_t paused_until;     /* no new descriptor before; 0: not paused */
         usec_t stop_deadline;    /* of waiting for credits when stopping */
         bool stopping;
@@ -244,7 +245,8 @@ struct pool_state {
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
         uint32_t noted;           /* bool: what follows is */
         uint64_t nonblocking;     /* listeners that workers have left so, by their index */
-        uint64_t reserved[7];     /* zeros, for later versions */
+        uint64_t reserved[6];     /* zeros, for later versions */
+        uint64_t is_held;         /* bool: pool_hold() */
 #ifdef LEDGER_TEST_GROWN
         uint64_t grown[5];
 #endif
@@ -291,6 +293,15 @@ void pool_settings_changed(struct pool *pool);
 /* True while a new connection may be accepted: there is a credit, and nothing older waits. The
  * listeners are to be watched as long as this is true, and not else. */
 bool pool_may_accept(const struct pool *pool);
+
+/* Nothing new is accepted until it is held no more, whoever comes waits in the kernel. That
+ * outlives a crash and a reload. */
+void pool_hold(struct pool *pool, bool on);
+
+static inline bool pool_is_held(const struct pool *pool)
+{
+        return pool->state->is_held;
+}
 
 /* A connection was accepted: it is in hand now. Only after pool_may_accept(). */
 struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now);
