@@ -5,6 +5,7 @@
  */
 
 #include "acceptctl/show.h"
+#include "acceptctl/ask.h"
 #include "acceptctl/table.h"
 #include "base/time.h"
 #include "base/words.h"
@@ -83,7 +84,7 @@ int show_list(const struct show_line *lines, size_t n)
                                 number_of(line->status, "workersWanted"));
 
                 table_add(&table, line->name);
-                table_add(&table, line->status ? text_of(line->status, "state") : line->state);
+                table_add_state(&table, line->status ? ask_name_state(line->status) : line->state);
                 table_add(&table, workers);
                 add_number(&table, json_object_get(line->status, "counters"), "open");
                 add_waiting(&table, line->status);
@@ -125,7 +126,7 @@ static int show_workers(const json_t *workers)
         json_array_foreach (workers, i, worker) {
                 add_number(&table, worker, "number");
                 add_number(&table, worker, "pid");
-                table_add(&table, text_of(worker, "state"));
+                table_add_state(&table, text_of(worker, "state"));
                 add_number(&table, worker, "generation");
                 add_number(&table, worker, "open");
                 add_number(&table, worker, "capacity");
@@ -151,10 +152,14 @@ static void show_counters(const json_t *counters, const json_t *status)
 int show_status(const char *name, const json_t *status)
 {
         const json_t *counters = json_object_get(status, "counters");
+        const char *state = ask_name_state(status);
         int r;
 
+        fputs(say_colour(SAY_BOLD), stdout);
         fputs(name, stdout);
-        print_text(" is ", text_of(status, "state"));
+        printf("%s is %s", say_colour(SAY_NORMAL), say_colour(say_colour_of(state)));
+        words_print_safely(state, 32, stdout);
+        printf("%s\n", say_colour(SAY_NORMAL));
         print_text("       Status: ", text_of(status, "statusText"));
         printf("     Main PID: %lld (acceptd ", number_of(status, "mainPID"));
         words_print_safely(text_of(status, "version"), 32, stdout);
@@ -167,6 +172,27 @@ int show_status(const char *name, const json_t *status)
                 return r;
 
         return show_workers(json_object_get(status, "workers"));
+}
+
+int show_connections(const json_t *connections)
+{
+        _cleanup_(table_done) struct table table;
+        const json_t *c;
+        size_t i;
+
+        table_init(&table, (const char *const[]){ ">ID", "LISTENER", ">WORKER", ">AGE", "STATE",
+                                   ">ATTEMPT", "SOURCE", NULL });
+        json_array_foreach (connections, i, c) {
+                table_add(&table, text_of(c, "id"));
+                table_add(&table, text_of(c, "listener"));
+                add_number(&table, c, "worker");
+                add_age(&table, c, "acceptedAt");
+                table_add(&table, text_of(c, "state"));
+                add_number(&table, c, "attempt");
+                table_add(&table, text_of(c, "source"));
+        }
+
+        return table_print(&table, "");
 }
 
 void show_keys(const char *introduction, const json_t *keys)

@@ -18,9 +18,10 @@ struct show_line {
         bool configured;
 };
 
-/* Both return 0 or -ENOMEM. */
+/* All return 0 or -ENOMEM. */
 int show_list(const struct show_line *lines, size_t n);
 int show_status(const char *name, const json_t *status);
+int show_connections(const json_t *connections);
 
 /* Prints the texts of a list behind `introduction`, if there are any. */
 void show_keys(const char *introduction, const json_t *keys);

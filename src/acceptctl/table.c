@@ -7,10 +7,10 @@
 #include "acceptctl/table.h"
 #include "base/words.h"
 
-static void add(struct table *t, const char *text)
+static void add(struct table *t, enum say_colour colour, const char *text)
 {
         size_t column = t->n_cells % t->n_columns, size = 0;
-        char **larger = realloc(t->cells, (t->n_cells + 1) * sizeof(*t->cells));
+        struct table_cell *larger = realloc(t->cells, (t->n_cells + 1) * sizeof(*t->cells));
         char *cell = NULL;
         FILE *f;
 
@@ -32,7 +32,7 @@ static void add(struct table *t, const char *text)
                 return;
         }
 
-        t->cells[t->n_cells++] = cell;
+        t->cells[t->n_cells++] = (struct table_cell){ cell, colour };
         t->widths[column] = MAX(t->widths[column], size);
 }
 
@@ -44,22 +44,32 @@ void table_init(struct table *t, const char *const *columns)
                 t->n_columns++;
         for (size_t i = 0; i < t->n_columns; i++) {
                 t->right[i] = columns[i][0] == '>';
-                add(t, columns[i] + t->right[i]);
+                add(t, SAY_BOLD, columns[i] + t->right[i]);
         }
 }
 
 void table_done(struct table *t)
 {
         for (size_t i = 0; i < t->n_cells; i++)
-                free(t->cells[i]);
+                free(t->cells[i].text);
         free(t->cells);
         *t = (struct table){};
 }
 
-void table_add(struct table *t, const char *text)
+void table_add_coloured(struct table *t, enum say_colour colour, const char *text)
 {
         if (!t->failed) /* or the rows would shift */
-                add(t, text);
+                add(t, colour, text);
+}
+
+void table_add(struct table *t, const char *text)
+{
+        table_add_coloured(t, SAY_NORMAL, text);
+}
+
+void table_add_state(struct table *t, const char *state)
+{
+        table_add_coloured(t, say_colour_of(state), state);
 }
 
 void table_add_number(struct table *t, long long number)
@@ -70,23 +80,35 @@ void table_add_number(struct table *t, long long number)
         table_add(t, text);
 }
 
+/* The padding is outside of the colour. */
+static void print_cell(const struct table *t, size_t i)
+{
+        const struct table_cell *cell = &t->cells[i];
+        size_t column = i % t->n_columns;
+        bool last = column + 1 == t->n_columns;
+        int padding = (int)(t->widths[column] - strlen(cell->text));
+
+        if (t->right[column])
+                printf("%*s", padding, "");
+        if (cell->colour != SAY_NORMAL)
+                fputs(say_colour(cell->colour), stdout);
+        fputs(cell->text, stdout);
+        if (cell->colour != SAY_NORMAL)
+                fputs(say_colour(SAY_NORMAL), stdout);
+        if (!t->right[column] && !last)
+                printf("%*s", padding, "");
+        fputs(last ? "\n" : "  ", stdout);
+}
+
 int table_print(const struct table *t, const char *indent)
 {
         if (t->failed)
                 return -ENOMEM;
 
-        for (size_t i = 0; i < t->n_cells; i++) {
-                size_t column = i % t->n_columns;
-                bool last = column + 1 == t->n_columns;
-                int width = (int)t->widths[column];
-
-                if (column == 0)
+        for (size_t i = say.no_legend ? t->n_columns : 0; i < t->n_cells; i++) {
+                if (i % t->n_columns == 0 && !say.plain)
                         fputs(indent, stdout);
-                if (t->right[column])
-                        printf("%*s", width, t->cells[i]);
-                else
-                        printf("%-*s", last ? 0 : width, t->cells[i]);
-                fputs(last ? "\n" : "  ", stdout);
+                print_cell(t, i);
         }
 
         return 0;
