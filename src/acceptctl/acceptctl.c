@@ -11,6 +11,7 @@
 #include "base/words.h"
 
 #define LINES_DEFAULT 10
+#define INTERVAL_MIN  (100 * USEC_PER_MSEC)
 
 static void print_help(void)
 {
@@ -22,6 +23,8 @@ static void print_help(void)
                "  list [NAME...]       all instances, a line each\n"
                "  status [NAME...]     one or all that run, with listeners, workers and counters\n"
                "  connections NAME     the open connections\n"
+               "  monitor [NAME...]    what happens, as it happens, a line each\n"
+               "  top [NAME...]        rates a second, and what workers use, live\n"
                "  is-ready NAME...     exit status 0 where it is ready\n"
                "  wait NAME...         until it is --ready, --idle, --no-old, of --generation=N\n"
                "\n"
@@ -36,6 +39,9 @@ static void print_help(void)
                "                       with status and connections: only those\n"
                "  -n, --lines=N        with status: so many lines of the journal (10)\n"
                "  --timeout=TIME       with wait: give up then\n"
+               "  --interval=TIME --sort=rate|open|cpu|memory|age\n"
+               "                       with top: look so often (1s), sort workers by this\n"
+               "  --iterations=N       with top and monitor: end after so many pictures, or events\n"
                "  --json[=pretty|short|off], -j\n"
                "                       print JSON, errors too\n"
                "  --no-legend --plain --no-pager\n"
@@ -55,7 +61,9 @@ enum {
         FILTERS = 1 << 2,
         WAITS = 1 << 3,
         LINES = 1 << 4,
-        WORKER = 1 << 5, /* its last argument is the number of a worker */
+        REPEATS = 1 << 5,
+        SORTS = 1 << 6,
+        WORKER = 1 << 7, /* its last argument is the number of a worker */
 };
 
 static const struct command {
@@ -69,6 +77,8 @@ static const struct command {
         { "connections", 1, 1, LOOKS | FILTERS, command_connections },
         { "is-ready", 1, SIZE_MAX, LOOKS, command_is_ready },
         { "wait", 1, SIZE_MAX, LOOKS | WAITS, command_wait },
+        { "monitor", 0, SIZE_MAX, LOOKS | REPEATS, command_monitor },
+        { "top", 0, SIZE_MAX, LOOKS | REPEATS | SORTS, command_top },
         { "reload", 1, SIZE_MAX, CANCELS, command_reload },
         { "drain", 1, 1, WORKER, command_drain },
         { "pause", 1, SIZE_MAX, 0, command_pause },
@@ -181,6 +191,9 @@ enum {
         OPTION_NO_OLD,
         OPTION_GENERATION,
         OPTION_TIMEOUT,
+        OPTION_ITERATIONS,
+        OPTION_INTERVAL,
+        OPTION_SORT,
 };
 
 /* clang-format off */
@@ -201,6 +214,9 @@ static const struct option options[] = {
         { "no-old", no_argument, NULL, OPTION_NO_OLD },
         { "generation", required_argument, NULL, OPTION_GENERATION },
         { "timeout", required_argument, NULL, OPTION_TIMEOUT },
+        { "iterations", required_argument, NULL, OPTION_ITERATIONS },
+        { "interval", required_argument, NULL, OPTION_INTERVAL },
+        { "sort", required_argument, NULL, OPTION_SORT },
         {},
 };
 /* clang-format on */
@@ -222,6 +238,11 @@ static unsigned get_use(int option)
         case OPTION_GENERATION:
         case OPTION_TIMEOUT:
                 return WAITS;
+        case OPTION_ITERATIONS:
+                return REPEATS;
+        case OPTION_INTERVAL:
+        case OPTION_SORT:
+                return SORTS;
         default:
                 return 0;
         }
@@ -298,6 +319,16 @@ static bool parse_option(struct arguments *a, int option)
                 return parse_number("--generation", 1, &a->generation);
         case OPTION_TIMEOUT:
                 return parse_time("--timeout", &a->timeout);
+        case OPTION_ITERATIONS:
+                return parse_number("--iterations", 1, &a->iterations);
+        case OPTION_INTERVAL:
+                if (!parse_time("--interval", &a->interval))
+                        return false;
+                a->interval = MAX(a->interval, INTERVAL_MIN);
+                return true;
+        case OPTION_SORT:
+                a->sort = optarg;
+                return true;
         default:
                 fprintf(stderr, "Try acceptctl --help.\n");
                 return false;
@@ -320,6 +351,7 @@ int main(int argc, char **argv)
                 .deadline = usec_add(usec_now(), ASK_TIMEOUT),
                 .lines = LINES_DEFAULT,
                 .timeout = USEC_INFINITY,
+                .interval = USEC_PER_SEC,
         };
         const struct command *command;
         unsigned used = 0;

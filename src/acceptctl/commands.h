@@ -21,7 +21,7 @@ struct arguments {
         uint64_t generation; /* 0: any */
         usec_t timeout;      /* USEC_INFINITY: none */
 
-        /* top */
+        /* top; monitor has iterations, too */
         usec_t interval;
         uint64_t iterations; /* 0: until it is ended */
         const char *sort;    /* name of a column, or NULL */

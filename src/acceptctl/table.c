@@ -80,35 +80,53 @@ void table_add_number(struct table *t, long long number)
         table_add(t, text);
 }
 
+/* Prints so much of it as there is room for. */
+static void print_part(const char *text, size_t width, size_t *left)
+{
+        size_t n = MIN(width, *left);
+
+        printf("%*.*s", (int)n, (int)n, text);
+        *left -= n;
+}
+
 /* The padding is outside of the colour. */
-static void print_cell(const struct table *t, size_t i)
+static void print_cell(const struct table *t, size_t i, size_t *left)
 {
         const struct table_cell *cell = &t->cells[i];
-        size_t column = i % t->n_columns;
+        size_t column = i % t->n_columns, width = strlen(cell->text);
+        size_t padding = t->widths[column] - width;
         bool last = column + 1 == t->n_columns;
-        int padding = (int)(t->widths[column] - strlen(cell->text));
 
         if (t->right[column])
-                printf("%*s", padding, "");
+                print_part("", padding, left);
         if (cell->colour != SAY_NORMAL)
                 fputs(say_colour(cell->colour), stdout);
-        fputs(cell->text, stdout);
+        print_part(cell->text, width, left);
         if (cell->colour != SAY_NORMAL)
                 fputs(say_colour(SAY_NORMAL), stdout);
         if (!t->right[column] && !last)
-                printf("%*s", padding, "");
-        fputs(last ? "\n" : "  ", stdout);
+                print_part("", padding, left);
+        if (!last)
+                print_part("", 2, left);
 }
 
 int table_print(const struct table *t, const char *indent)
 {
+        size_t rows = t->n_cells / t->n_columns, first = say.no_legend ? 1 : 0;
+
         if (t->failed)
                 return -ENOMEM;
 
-        for (size_t i = say.no_legend ? t->n_columns : 0; i < t->n_cells; i++) {
-                if (i % t->n_columns == 0 && !say.plain)
-                        fputs(indent, stdout);
-                print_cell(t, i);
+        if (t->rows_max > 0)
+                rows = MIN(rows, t->rows_max + first);
+        for (size_t row = first; row < rows; row++) {
+                size_t left = t->width_max > 0 ? t->width_max : SIZE_MAX;
+
+                if (!say.plain)
+                        print_part(indent, strlen(indent), &left);
+                for (size_t i = 0; i < t->n_columns; i++)
+                        print_cell(t, row * t->n_columns + i, &left);
+                fputc('\n', stdout);
         }
 
         return 0;

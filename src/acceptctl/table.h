@@ -21,7 +21,9 @@ struct table {
         size_t widths[TABLE_COLUMNS_MAX];
         struct table_cell *cells; /* the first row is the head */
         size_t n_cells;
-        bool failed; /* no memory for a cell */
+        bool failed;      /* no memory for a cell */
+        size_t width_max; /* a line is cut there; 0: nowhere */
+        size_t rows_max;  /* with the head; 0: all */
 };
 
 /* Starts a table whose columns have these names (NULL-terminated); one that starts with `>` is
