@@ -118,7 +118,7 @@ static int show_one(const struct arguments *a, const char *name, bool only_runni
 
         if (json_array_size(list) > 1)
                 fputc('\n', stdout);
-        if (show_status(name, status) < 0)
+        if (show_status(&a->places, name, status) < 0)
                 return say_out_of_memory();
         if (a->places.root[0] == '\0' && a->lines > 0)
                 journal_lines_show(name, a->lines);

@@ -28,7 +28,7 @@ struct watch {
         struct varlink_stream stream; /* fd is -1: there is none now */
         usec_t try_at;
         bool has_answered; /* since it was connected to */
-        int error; /* why not, as it was said */
+        int error;         /* why not, as it was said */
 };
 
 struct monitor {

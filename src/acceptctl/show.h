@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "base/base.h"
+#include "acceptctl/instance.h"
 
 /*
  * Statuses for people, on standard output. They come from a running instance, which may not be what
@@ -20,7 +20,7 @@ struct show_line {
 
 /* All return 0 or -ENOMEM. */
 int show_list(const struct show_line *lines, size_t n);
-int show_status(const char *name, const json_t *status);
+int show_status(const struct places *places, const char *name, const json_t *status);
 int show_connections(const json_t *connections);
 
 /* Prints the texts of a list behind `introduction`, if there are any. */

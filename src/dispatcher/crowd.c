@@ -100,6 +100,7 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
                 else if (!c->is_told)
                         tell_begin(c);
                 c->until = now;
+                c->total += LOOK_USEC;
         } else if (c->since != 0 && (!c->is_told || now - c->until >= END_USEC)) {
                 tell_end(c);
         }

@@ -42,6 +42,7 @@ static const struct {
 
 static struct {
         const char *instance;
+        struct journal_last lasts[MESSAGE_COUNT];
         journal_listener_t listener;
         void *userdata;         /* of the listener */
         int fd;                 /* connected to journald; -1: lines on stderr */
@@ -294,6 +295,24 @@ void journal_flush(void)
                 (void)report_suppressed(m);
 }
 
+/* What comes with each connection is too much to be kept, and nobody asks for the last one. */
+static void keep(enum message message, const char *text)
+{
+        struct journal_last *last = &journal.lasts[message];
+
+        if (message == MESSAGE_CONNECTION_ENDED)
+                return;
+
+        last->n++;
+        last->at = usec_now();
+        (void)snprintf(last->text, sizeof(last->text), "%s", text);
+}
+
+const struct journal_last *journal_get_last(enum message message)
+{
+        return &journal.lasts[message];
+}
+
 void journal_event(
         enum message message, const struct journal_field *fields, const char *format, ...)
 {
@@ -305,6 +324,7 @@ void journal_event(
         (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
 
+        keep(message, text);
         if (!suppress(message)) {
                 if (journal.listener)
                         journal.listener(journal.userdata, message, fields, text);
