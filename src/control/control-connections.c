@@ -35,6 +35,17 @@ static bool is_wanted(const struct dispatcher *d, const struct slot *slot,
         return !filter->listener || streq(filter->listener, name_listener(d, slot->listener));
 }
 
+static json_t *make_source(const struct slot *slot)
+{
+        struct source source = slot_get_source(slot);
+        char text[SOURCE_FORMAT_SIZE];
+
+        if (source.kind == SOURCE_UNKNOWN || source.kind >= SOURCE_KINDS)
+                return NULL;
+
+        return json_string(source_format_short(&source, SOURCE_WHOLE, text));
+}
+
 /* An id has 64 bits, and a number of JSON is sure to have 53. */
 static json_t *make_connection(
         const struct dispatcher *d, const struct slot *slot, const struct worker_row *row)
@@ -42,12 +53,12 @@ static json_t *make_connection(
         char id[24];
 
         (void)snprintf(id, sizeof(id), "%" PRIu64, slot->id);
-        return json_pack("{s:s, s:o, s:s, s:o?, s:o?, s:I, s:I, s:n}", "id", id, "listener",
+        return json_pack("{s:s, s:o, s:s, s:o?, s:o?, s:I, s:I, s:o?}", "id", id, "listener",
                 varlink_make_text(name_listener(d, slot->listener)), "state",
                 row ? "assigned" : "waiting", "worker",
                 row ? json_integer(INTEGER(row->number)) : NULL, "workerPID",
                 row ? json_integer(row->pid) : NULL, "acceptedAt", INTEGER(slot->accepted_at),
-                "attempt", INTEGER(slot->attempt), "source");
+                "attempt", INTEGER(slot->attempt), "source", make_source(slot));
 }
 
 json_t *control_make_connections(

@@ -32,6 +32,7 @@
         X(QUEUE_TAKEN, "e67feab7dbc74bc4b4b95072e3aece18", LOG_WARNING)                            \
         X(CONNECTIONS_LOST, "bad2abeb4bf440c8b3bf478010a7cfc2", LOG_WARNING)                       \
         X(CONNECTIONS_REFUSED, "3e0528184b5a4ae49b1fa8cd021e553e", LOG_WARNING)                    \
+        X(SOURCE_REFUSED, "61e429c88d7140b19b98986cfe58d648", LOG_WARNING)                         \
         X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_DEBUG)                         \
         X(POOL_DEGRADED, "c6d2ba80d097402fa79b1cf7e275028c", LOG_WARNING)                          \
         X(POOL_RECOVERED, "c10192da810a4fb4a69e517025520033", LOG_NOTICE)                          \

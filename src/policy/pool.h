@@ -5,6 +5,7 @@
 
 #include "policy/backoff.h"
 #include "policy/slots.h"
+#include "policy/sources.h"
 #include "policy/worker-state.h"
 #include "settings/settings.h"
 
@@ -200,6 +201,8 @@ struct pool {
         struct counters *counters; /* in the state */
         struct slots slots;
         struct slot_link *links; /* one for each slot, where a worker has it */
+        struct sources sources;  /* of the connections that were asked for it */
+        bool asks_source;        /* of new ones: there is a limit */
 
         struct pool_worker *workers; /* one for each row */
         uint32_t n_rows;
@@ -245,7 +248,8 @@ struct pool_state {
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
         uint32_t noted;           /* bool: what follows is */
         uint64_t nonblocking;     /* listeners that workers have left so, by their index */
-        uint64_t reserved[6];     /* zeros, for later versions */
+        uint64_t lost_idle;       /* of those lost: the worker said that they were idle */
+        uint64_t reserved[5];     /* zeros, for later versions */
         uint64_t is_held;         /* bool: pool_hold() */
 #ifdef LEDGER_TEST_GROWN
         uint64_t grown[5];
@@ -259,6 +263,7 @@ struct pool_memory {
         uint32_t n_rows;
         struct slot *slots;
         uint32_t n_slots;
+        uint64_t seed; /* random: sources_init() */
 };
 
 /* --- pool-open.c: a new pool, or the next process' on the same memory --- */
@@ -351,6 +356,21 @@ struct pool_figures {
 
 void pool_get_figures(const struct pool *pool, struct pool_figures *ret);
 
+/* --- pool-limit.c: whom a connection comes from --- */
+
+/*
+ * The connection in `slot`, just accepted while `asks_source` was set, comes from `source`. Returns
+ * whether it may be served; else it is to be closed, and pool_refused() with *ret_reason.
+ *
+ * What was accepted while no limit was set counts for nobody, since nobody had asked.
+ */
+bool pool_admit(struct pool *pool, struct slot *slot, const struct source *source,
+        enum refusal *ret_reason);
+
+/* Returns how many refused connections of this source are to be told now, or 0: once in 10 seconds,
+ * what came since. */
+uint64_t pool_take_untold(struct pool *pool, const struct source *source, usec_t now);
+
 /* --- pool-credit.c: who can take another connection --- */
 
 /* The worker's channel was full: it gets nothing for a while, or until it says something. */
@@ -410,6 +430,9 @@ bool pool_exited(struct pool *pool, uint32_t row, usec_t now);
 /* No connection is left in the queue of a dead worker, and its row is free. Returns how many
  * connections it had received and not finished: they are lost. */
 uint32_t pool_emptied(struct pool *pool, uint32_t row);
+
+/* So many of these were idle. */
+void pool_lost_were_idle(struct pool *pool, uint32_t n);
 
 /* --- pool-question.c: questions and answers --- */
 

@@ -42,5 +42,10 @@ extern const struct settings_type settings_type_choice;
 extern const struct settings_type settings_type_boolean;
 extern const struct settings_type settings_type_command;
 
+/* settings-sources.c: struct source_prefixes (by default 256 times IPv4's, plus IPv6's), struct
+ * source_range * */
+extern const struct settings_type settings_type_prefixes;
+extern const struct settings_type settings_type_sources;
+
 /* Replaces the list `*field` by `words_consume`, if it can be a command. Returns as parse(). */
 int settings_types_take_command(char **words_consume, char ***field, const char **ret_problem);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "base/source.h"
 #include "base/time.h"
 
 /*
@@ -37,6 +38,9 @@ enum setting {
         SETTING_WORKER_IDLE_TIMEOUT,
         SETTING_ACCEPT,
         SETTING_MAX_CONNECTIONS,
+        SETTING_MAX_CONNECTIONS_PER_SOURCE,
+        SETTING_SOURCE_PREFIX_LENGTH,
+        SETTING_SOURCE_EXEMPT,
         SETTING_DISTRIBUTE,
         SETTING_LOG_CONNECTIONS,
         SETTING_COMMAND,
@@ -62,6 +66,9 @@ struct settings {
         usec_t worker_idle_timeout; /* USEC_INFINITY: extra workers stay */
         bool accept;                /* the dispatcher does; else the workers do */
         uint32_t max_connections;
+        uint32_t max_per_source; /* 0: no limit */
+        struct source_prefixes source_prefixes;
+        struct source_range *source_exempt; /* SOURCE_UNKNOWN ends it; NULL: none */
         enum distribute distribute;
         bool log_connections;
 

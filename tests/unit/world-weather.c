@@ -52,6 +52,7 @@ void weather_make_settings(struct world *w)
                 w->settings.workers_spare = world_random(w, 1 + w->settings.workers_max);
         if (world_chance(w, 128))
                 w->settings.recycle_after = 1 + world_random(w, 12);
+        world_change_limits(w);
 }
 
 enum event {

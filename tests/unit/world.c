@@ -33,6 +33,7 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
                 .worker_idle_timeout = 60 * USEC_PER_SEC,
                 .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
+                .source_prefixes = { 32, 64 },
                 .distribute = DISTRIBUTE_LEAST_CONNECTIONS,
                 .connections_per_worker = connections,
                 .timeout_start = 30 * USEC_PER_SEC,
@@ -123,7 +124,10 @@ uint32_t world_accept(struct world *w, uint32_t burst)
                 w->n_taken++;
                 w->hand[w->n_hand++] = pool_accepted(&w->pool, 3, w->now);
                 w->expected.accepted++;
-                world_hand_over(w);
+                if (world_admit(w, w->hand[w->n_hand - 1]))
+                        world_hand_over(w);
+                else
+                        world_refuse_last(w, REFUSED_SOURCE);
         }
 
         world_settle(w);
@@ -310,6 +314,7 @@ void world_change_settings(struct world *w)
         s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
         s->worker_idle_timeout = 1000 + world_random(w, 1000000);
         s->reload_drain_timeout = world_chance(w, 128) ? USEC_INFINITY : world_random(w, 1000000);
+        world_change_limits(w);
         pool_settings_changed(&w->pool);
         world_settle(w);
 }
