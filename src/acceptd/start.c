@@ -322,6 +322,7 @@ static int run(
         reload->image = start->image;
         reload->control =
                 control_open(&context, inheritance_take(start->inheritance, STORE_CONTROL));
+        control_monitor_begin(reload->control);
         resume(reload, start, echo_argv);
 
         r = watch_signals(&d->loop, reload);
@@ -334,6 +335,7 @@ static int run(
 
         orphans_done(&orphans);
         reload_done(reload);
+        control_monitor_end();
         control_close(reload->control);
         return r;
 }
