@@ -5,10 +5,12 @@
  */
 
 #include <inttypes.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
+#include "os/oom.h"
 
 /* The fields of a message about a worker. */
 #define ABOUT(w)                                                                                   \
@@ -135,6 +137,22 @@ void worker_log_end(const struct worker *w, const struct process_end *end, const
                         JOURNAL_NUMBER("ACCEPTD_END_STATUS", end->status)),
                 "Worker %" PRIu64 " (PID %d) %s%s%s.", w->number, w->pid, words,
                 before == WORKER_STARTING ? " before it was ready" : "", with);
+}
+
+void worker_format_end(const struct process_end *end, enum worker_state before, char *text)
+{
+        process_end_format(end, text);
+        if (end->code == CLD_KILLED && end->status == SIGKILL && before != WORKER_KILLED &&
+                oom_has_killed())
+                (void)snprintf(
+                        text + strlen(text), WORKER_END_MAX - strlen(text), " (out of memory)");
+}
+
+void worker_format_trouble(const struct worker *w, const char *words, char *text)
+{
+        (void)snprintf(text, WORKER_TROUBLE_MAX, "%s %s%s%s",
+                pool_is_on_trial(w->context->pool, w->row) ? "a new worker" : "the last one", words,
+                w->fault ? ": " : " before it had served", w->fault ?: "");
 }
 
 bool worker_is_silent(const struct worker *w)

@@ -176,6 +176,8 @@ static void test_start_timeout(void **state)
         late = harness_await_stub(h, "misbehaves");
         harness_await_death(h, late.pid);
         harness_await_line(h, "orker 1 ", "not", "ready", "SIGTERM");
+        harness_await_line(
+                h, "Workers fail", "was ended by SIGTERM: not ready within TimeoutStartSec=");
         harness_await_ready(h);
         client_open_served(h, &client, 0);
         assert_int_equal(client.worker, 2);
