@@ -159,6 +159,6 @@ bool worker_is_silent(const struct worker *w)
 {
         const char *path = w->context->process.argv[0], *slash = strrchr(path, '/');
 
-        return w->context->pool->workers[w->row].record->capacity == 0 &&
+        return w->start_error == 0 && row_of(w)->capacity == 0 &&
                !startswith(slash ? slash + 1 : path, "acceptd-");
 }

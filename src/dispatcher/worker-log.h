@@ -37,6 +37,6 @@ void worker_log_end(const struct worker *w, const struct process_end *end, const
 /* Writes why it is a failed start, with room for WORKER_TROUBLE_MAX; it ended as `words` say. */
 void worker_format_trouble(const struct worker *w, const char *words, char *text);
 
-/* It never said READY, and is none of the bundled workers: perhaps it does not speak the protocol.
- */
+/* It was executed, never said READY, and is none of the bundled workers: perhaps it does not speak
+ * the protocol. */
 bool worker_is_silent(const struct worker *w);

@@ -10,6 +10,7 @@
 #include <signal.h>
 
 #include "base/stop-point.h"
+#include "base/words.h"
 #include "dispatcher/finished.h"
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
@@ -304,6 +305,7 @@ void worker_format_not_started(
 {
         (void)snprintf(text, WORKER_TROUBLE_MAX, "cannot start %s: %s",
                 choose_program(context, on_trial).argv[0], strerror(error));
+        words_flatten(text);
 }
 
 bool worker_end(struct worker *w, const char *told, char *ret_trouble)
