@@ -137,15 +137,38 @@ static int show_workers(const json_t *workers)
         return table_print(&table, "  ");
 }
 
+/* Only where there are any, and of what they are. */
+static void show_refused(const json_t *counters)
+{
+        const json_t *by_reason = json_object_get(counters, "refusedBy"), *number;
+        const char *reason, *before = "      Refused: ";
+
+        json_object_foreach ((json_t *)(uintptr_t)by_reason, reason, number) {
+                if (json_integer_value(number) == 0)
+                        continue;
+                printf("%s%lld ", before, (long long)json_integer_value(number));
+                words_print_safely(reason, 32, stdout);
+                before = ", ";
+        }
+        if (before[0] == ',')
+                fputc('\n', stdout);
+}
+
 static void show_counters(const json_t *counters, const json_t *status)
 {
+        long long idle = number_of(counters, "lostIdle");
+        char of_these[48] = "";
+
+        if (idle > 0)
+                (void)snprintf(of_these, sizeof(of_these), " (%lld idle)", idle);
         printf("  Connections: %lld open of at most %lld\n", number_of(counters, "open"),
                 number_of(status, "maxConnections"));
-        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost, %lld refused, "
+        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost%s, %lld refused, "
                "%lld taken back\n",
                 number_of(counters, "accepted"), number_of(counters, "done"),
-                number_of(counters, "failed"), number_of(counters, "lost"),
+                number_of(counters, "failed"), number_of(counters, "lost"), of_these,
                 number_of(counters, "refused"), number_of(counters, "takenBack"));
+        show_refused(counters);
 }
 
 int show_status(const char *name, const json_t *status)

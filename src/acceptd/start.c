@@ -295,6 +295,7 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
 static void leave(const struct dispatcher *d)
 {
         kept_settings_forget(d->pool.state->generation);
+        kept_listeners_forget(d->listeners, d->n_listeners);
         adoption_forget_ledger(d);
         journal_flush();
         health_log_counters(&d->pool, MESSAGE_STOPPED);

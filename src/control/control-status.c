@@ -15,11 +15,6 @@
 
 #define INTEGER(number) ((json_int_t)(number))
 
-static const char *const refusals[REFUSALS] = {
-        [REFUSED_STOPPING] = "stopping",
-        [REFUSED_STRANDED] = "stranded",
-};
-
 static int get_option(int fd, int option)
 {
         int value = -1;
@@ -103,13 +98,13 @@ static json_t *make_counters(const struct pool *pool, const struct pool_figures 
 
         for (size_t i = 0; by_reason && i < REFUSALS; i++)
                 (void)json_object_set_new(
-                        by_reason, refusals[i], json_integer(INTEGER(c->refused[i])));
+                        by_reason, refusal_name(i), json_integer(INTEGER(c->refused[i])));
 
-        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted",
+        return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted",
                 INTEGER(c->accepted), "open", INTEGER(figures->open), "done", INTEGER(c->done),
-                "failed", INTEGER(c->failed), "lost", INTEGER(c->lost), "refused",
-                INTEGER(figures->refused), "refusedBy", by_reason, "takenBack",
-                INTEGER(c->taken_back));
+                "failed", INTEGER(c->failed), "lost", INTEGER(c->lost), "lostIdle",
+                INTEGER(pool->state->lost_idle), "refused", INTEGER(figures->refused), "refusedBy",
+                by_reason, "takenBack", INTEGER(c->taken_back));
 }
 
 static const char *name_state(const struct dispatcher *d, const struct pool_figures *figures)

@@ -63,14 +63,20 @@ void worker_log_taken(const struct worker *w, uint32_t taken)
                         taken, taken == 1 ? "" : "s", w->number, w->pid);
 }
 
-void worker_log_lost(const struct worker *w, uint64_t lost, const char *what, const char *why)
+void worker_log_lost(
+        const struct worker *w, uint64_t lost, uint64_t idle, const char *what, const char *why)
 {
-        if (lost > 0)
-                journal_event(MESSAGE_CONNECTIONS_LOST,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
-                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
-                        lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
+        char of_these[48] = "";
+
+        if (lost == 0)
+                return;
+        if (idle > 0)
+                (void)snprintf(of_these, sizeof(of_these), " (%" PRIu64 " of them idle)", idle);
+        journal_event(MESSAGE_CONNECTIONS_LOST,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
+                        JOURNAL_NUMBER("ACCEPTD_IDLE", idle), JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost%s.", lost,
+                lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are", of_these);
 }
 
 void worker_log_drain(const struct worker *w, enum pool_drain reason)

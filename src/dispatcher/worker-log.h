@@ -13,10 +13,11 @@ void worker_log_ready(const struct worker *w);
 void worker_log_violated(const struct worker *w, const char *what);
 void worker_log_unreachable(const struct worker *w, const char *why);
 
-/* So many connections went from its queue to others, or are lost; nothing is said of 0. `what`
- * continues "connections that worker 3". */
+/* So many connections went from its queue to others, or are lost, `idle` of them without anything
+ * to be done; nothing is said of 0. `what` continues "connections that worker 3". */
 void worker_log_taken(const struct worker *w, uint32_t taken);
-void worker_log_lost(const struct worker *w, uint64_t lost, const char *what, const char *why);
+void worker_log_lost(
+        const struct worker *w, uint64_t lost, uint64_t idle, const char *what, const char *why);
 
 /* It is about to be drained; nothing is said where all are, at a stop or a reload. */
 void worker_log_drain(const struct worker *w, enum pool_drain reason);

@@ -60,13 +60,16 @@ void worker_deinit(struct worker *w)
 void worker_bury(struct worker *w)
 {
         uint32_t lost = pool_emptied(pool_of(w), w->row);
+        uint32_t idle = finished_count_idle(&w->channel, lost);
 
         if (w->has_old_names)
                 store_forget_old_worker(w->number);
         else
                 store_forget_worker(w->row);
         worker_deinit(w);
-        worker_log_lost(w, lost, "had received and not finished", "the worker died with them");
+        pool_lost_were_idle(pool_of(w), idle);
+        worker_log_lost(
+                w, lost, idle, "had received and not finished", "the worker died with them");
 }
 
 /* --- Its queue --- */
@@ -178,7 +181,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "PONG for a question that was not asked";
                 /* An adopted worker has told what it holds, and the rest is settled: a crash came
                  * between noting and sending, or between receiving from its queue and noting. */
-                worker_log_lost(w, pool_of(w)->counters->lost - lost,
+                worker_log_lost(w, pool_of(w)->counters->lost - lost, 0,
                         "had not got when the last dispatcher died",
                         "the dispatcher died with them");
                 return NULL;

@@ -13,6 +13,7 @@
         X(STARTED, "49acceee32ac49319c4d06ddd32d9c59", LOG_INFO)                                   \
         X(LISTENERS_KEPT, "a365d2d958d7474a94c05eae99752ea2", LOG_WARNING)                         \
         X(STOPPING, "a2327ca9166e422291a7b3d7242bb13e", LOG_INFO)                                  \
+        X(EXITS_IDLE, "6c3d895265884a6d860719ece1a04ce9", LOG_INFO)                                \
         X(STOPPED, "8beebc7b6e314cd59db5981dcec505b5", LOG_INFO)                                   \
         X(COUNTERS, "a4df0e0e43df405eb9e12bb65505e544", LOG_INFO)                                  \
         X(REFUSED_TO_START, "39cbcb45e9f740f0b6483915398685c7", LOG_ERR)                           \
@@ -31,6 +32,7 @@
         X(QUEUE_TAKEN, "e67feab7dbc74bc4b4b95072e3aece18", LOG_WARNING)                            \
         X(CONNECTIONS_LOST, "bad2abeb4bf440c8b3bf478010a7cfc2", LOG_WARNING)                       \
         X(CONNECTIONS_REFUSED, "3e0528184b5a4ae49b1fa8cd021e553e", LOG_WARNING)                    \
+        X(SOURCE_REFUSED, "61e429c88d7140b19b98986cfe58d648", LOG_WARNING)                         \
         X(CONNECTION_ENDED, "a17e91df8207485880b972ee3d0887a7", LOG_DEBUG)                         \
         X(POOL_DEGRADED, "c6d2ba80d097402fa79b1cf7e275028c", LOG_WARNING)                          \
         X(POOL_RECOVERED, "c10192da810a4fb4a69e517025520033", LOG_NOTICE)                          \

@@ -45,6 +45,7 @@ void settings_done(struct settings *s)
         for (size_t i = 0; i < SETTING_COUNT; i++)
                 free(s->sources[i]);
         words_free(s->command);
+        free(s->source_exempt);
         *s = (struct settings){ 0 };
 }
 

@@ -65,6 +65,8 @@ static void log_failure(const char *reason)
 static void fail(struct reload *reload, const char *reason)
 {
         log_failure(reason);
+        pool_set_stays(&reload->dispatcher->pool, false);
+        dispatcher_wake(reload->dispatcher);
         health_reloaded(&reload->dispatcher->health);
         if (reload->call)
                 control_fail(TAKE_PTR(reload->call), VARLINK_RELOAD_FAILED,
@@ -309,6 +311,8 @@ void reload_run(struct control_call *call, void *userdata)
         }
 
         reload->call = call;
+        pool_set_stays(&d->pool, true);
+        dispatcher_wake(d);
         health_reloading(&d->health);
         r = start_check(reload);
         if (r < 0) {

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "ctl.h"
+#include "procfs.h"
 #include "varlink/interfaces.h"
 
 /* The answer is to be there within this time, also where the pool is saturated. */
@@ -153,6 +154,41 @@ static void test_degraded(void **state)
 }
 
 /* At its descriptor limit, where looking is most wanted. */
+/* The echo worker's clients had their answers. What was counted outlives the dispatcher. */
+static void test_idle_ones_among_the_lost(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+        pid_t worker;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        ctl_write_settings(&ctl, "[Pool]\nWorkers=1\n");
+        ctl_start(h, &ctl, .command = WORDS());
+        harness_await_ready(h);
+        assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+        assert_non_null(strstr(ctl_out, " 0 lost, "));
+        client_open(h, &client, 0);
+        client_send(&client, "a\n");
+        assert_string_equal(client_await_line(h, &client), "a");
+        assert_int_equal(procfs_children(h->pid, &worker, 1), 1);
+        assert_int_equal(kill(worker, SIGKILL), 0);
+        (void)client_await_end(h, &client);
+        assert_int_equal(harness_await_counter(h, lost, 1).lost_idle, 1);
+
+        for (unsigned i = 0; i < 2; i++) {
+                json_auto_t *status = NULL;
+
+                status = ctl_status(h, &ctl);
+                assert_int_equal(ctl_number(status, "counters.lostIdle"), 1);
+                assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+                assert_non_null(strstr(ctl_out, " 1 lost (1 idle), 0 refused"));
+                assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        }
+        harness_stop(h);
+}
+
 static void test_without_descriptors(void **state)
 {
         struct harness *h = *state;
@@ -284,6 +320,7 @@ int main(void)
                 HARNESS_TEST(test_status_while_saturated),
                 HARNESS_TEST(test_states),
                 HARNESS_TEST(test_degraded),
+                HARNESS_TEST(test_idle_ones_among_the_lost),
                 HARNESS_TEST(test_without_descriptors),
                 HARNESS_TEST(test_what_is_sent_is_what_is_declared),
                 HARNESS_TEST(test_introspection),

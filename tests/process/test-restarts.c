@@ -171,8 +171,7 @@ static void test_start_timeout(void **state)
         struct stub_id late;
         struct client client;
 
-        start_pool(
-                h, WORDS("Workers=1", "TimeoutStartSec=200ms"), WORDS(h->marks, "--never-ready"));
+        start_pool(h, WORDS("Workers=1", "TimeoutStartSec=2s"), WORDS(h->marks, "--never-ready"));
         late = harness_await_stub(h, "misbehaves");
         harness_await_death(h, late.pid);
         harness_await_line(h, "orker 1 ", "not", "ready", "SIGTERM");
@@ -191,7 +190,7 @@ static void test_start_timeout_with_sigkill(void **state)
         struct stub_id late;
         struct client client;
 
-        start_pool(h, WORDS("Workers=1", "TimeoutStartSec=200ms", "TimeoutStopSec=200ms"),
+        start_pool(h, WORDS("Workers=1", "TimeoutStartSec=2s", "TimeoutStopSec=200ms"),
                 WORDS(h->marks, "--never-ready", "--ignore-term"));
         late = harness_await_stub(h, "misbehaves");
         harness_await_death(h, late.pid);

@@ -46,16 +46,16 @@ pick() {
 
 # --- what is looked at --------------------------------------------------------
 
-# The counters, into accepted, open, finished, unserved, lost, refused, taken_back
+# The counters, into accepted, open, finished, unserved, lost, lost_idle, refused, taken_back
 read_counters() {
         local json pattern
         json=$(timeout 5 acceptctl status echo --json 2>/dev/null) || return
         pattern='"accepted": ([0-9]+),\s*"open": ([0-9]+),\s*"done": ([0-9]+),'
-        pattern+='\s*"failed": ([0-9]+),\s*"lost": ([0-9]+),\s*"refused": ([0-9]+).*"takenBack": ([0-9]+)'
+        pattern+='\s*"failed": ([0-9]+),\s*"lost": ([0-9]+),\s*"lostIdle": ([0-9]+),\s*"refused": ([0-9]+).*"takenBack": ([0-9]+)'
         [[ $json =~ $pattern ]] || return
         accepted=${BASH_REMATCH[1]} open=${BASH_REMATCH[2]} finished=${BASH_REMATCH[3]}
-        unserved=${BASH_REMATCH[4]} lost=${BASH_REMATCH[5]} refused=${BASH_REMATCH[6]}
-        taken_back=${BASH_REMATCH[7]}
+        unserved=${BASH_REMATCH[4]} lost=${BASH_REMATCH[5]} lost_idle=${BASH_REMATCH[6]}
+        refused=${BASH_REMATCH[7]} taken_back=${BASH_REMATCH[8]}
 }
 
 counters_are_right() {

@@ -20,8 +20,9 @@
         "not understood (allowed: [Section], Key=Value, and comments that start with # or ;)"
 #define HEADER "a section header is [Name], alone on its line"
 #define POOL_KEYS                                                                                  \
-        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, MaxConnections=, "  \
-        "Distribute=, LogConnections="
+        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, "                   \
+        "ExitIdleTimeSec=, MaxConnections=, MaxConnectionsPerSource=, SourcePrefixLength=, "       \
+        "SourceExempt=, Distribute=, LogConnections="
 #define WORKERS "not a number (allowed: auto, or 1 to 4096)"
 
 static char folder[] = "/tmp/acceptd-settings-XXXXXX";

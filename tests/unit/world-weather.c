@@ -46,12 +46,15 @@ void weather_make_settings(struct world *w)
         w->settings.drain_timeout = pick(w, drain, ELEMENTSOF(drain));
         w->settings.reload_drain_timeout = pick(w, drain, ELEMENTSOF(drain));
         w->settings.worker_idle_timeout = pick(w, idle, ELEMENTSOF(idle));
+        if (world_chance(w, 64))
+                w->settings.exit_idle_time = pick(w, idle, ELEMENTSOF(idle));
         if (world_chance(w, 128))
                 w->settings.workers_max += world_random(w, 7);
         if (world_chance(w, 64))
                 w->settings.workers_spare = world_random(w, 1 + w->settings.workers_max);
         if (world_chance(w, 128))
                 w->settings.recycle_after = 1 + world_random(w, 12);
+        world_change_limits(w);
 }
 
 enum event {
@@ -401,7 +404,7 @@ void weather_shrink(struct world *w)
 
         /* while starts fail, one is tried at a time, and the next when that has served */
         if (!backoff_is_failing(&w->pool.backoff))
-                world_expect(w, world_count(w, WORKER_READY) == smallest);
+                world_expect(w, world_count(w, WORKER_READY) == (w->pool.rests ? 0 : smallest));
 }
 
 /* --- The end --- */

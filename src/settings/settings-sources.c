@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The kinds of settings that are about sources of connections. As with settings-types.c, each knows
+ * the row that it is given and no other.
+ */
+
+#include "base/words.h"
+#include "settings/settings-types.h"
+#include "settings/settings.h"
+
+/* --- How many bits of an address count --- */
+
+#define IPV4_BITS 32u
+#define IPV6_BITS 128u
+
+static int parse_prefixes(
+        const struct settings_row *row, const char *value, void *field, const char **ret_problem)
+{
+        const char *colon = strchr(value, ':');
+        uint64_t ipv4, ipv6;
+        char first[8];
+        size_t n;
+
+        (void)row;
+        *ret_problem = "not two prefix lengths";
+        n = colon ? (size_t)(colon - value) : sizeof(first);
+        if (n >= sizeof(first))
+                return -EINVAL;
+        memcpy(first, value, n);
+        first[n] = '\0';
+        if (!words_parse_number(first, 1, IPV4_BITS, &ipv4) ||
+                !words_parse_number(colon + 1, 1, IPV6_BITS, &ipv6))
+                return -EINVAL;
+
+        *(struct source_prefixes *)field =
+                (struct source_prefixes){ .ipv4 = (uint8_t)ipv4, .ipv6 = (uint8_t)ipv6 };
+        return 0;
+}
+
+static void reset_prefixes(const struct settings_row *row, void *field)
+{
+        *(struct source_prefixes *)field = (struct source_prefixes){
+                .ipv4 = (uint8_t)(row->default_value >> 8),
+                .ipv6 = (uint8_t)row->default_value,
+        };
+}
+
+static void print_prefixes(const struct settings_row *row, const void *field, FILE *f)
+{
+        const struct source_prefixes *prefixes = field;
+
+        (void)row;
+        fprintf(f, "%u:%u", prefixes->ipv4, prefixes->ipv6);
+}
+
+static void print_allowed_prefixes(const struct settings_row *row, FILE *f)
+{
+        (void)row;
+        fprintf(f, "1 to %u for IPv4, a colon, 1 to %u for IPv6, such as 32:64", IPV4_BITS,
+                IPV6_BITS);
+}
+
+const struct settings_type settings_type_prefixes = {
+        .parse = parse_prefixes,
+        .reset = reset_prefixes,
+        .print = print_prefixes,
+        .print_allowed = print_allowed_prefixes,
+};
+
+/* --- Sources --- */
+
+static size_t count_words(char *const *words)
+{
+        size_t n = 0;
+
+        while (words[n])
+                n++;
+
+        return n;
+}
+
+static int parse_sources(
+        const struct settings_row *row, const char *value, void *field, const char **ret_problem)
+{
+        _cleanup_(words_freep) char **words = NULL;
+        _cleanup_(freep) struct source_range *list = NULL;
+        struct source_range **sources = field;
+        size_t n;
+        int r;
+
+        (void)row;
+        r = words_split(value, &words, ret_problem);
+        if (r < 0)
+                return r;
+
+        n = count_words(words);
+        list = calloc(n + 1, sizeof(*list));
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                if (!source_parse(words[i], &list[i])) {
+                        *ret_problem = "not a list of sources";
+                        return -EINVAL;
+                }
+
+        free(*sources);
+        *sources = TAKE_PTR(list);
+        return 0;
+}
+
+static void reset_sources(const struct settings_row *row, void *field)
+{
+        struct source_range **sources = field;
+
+        (void)row;
+        free(*sources);
+        *sources = NULL;
+}
+
+static void print_sources(const struct settings_row *row, const void *field, FILE *f)
+{
+        const struct source_range *const *sources = field;
+        char text[SOURCE_FORMAT_SIZE];
+
+        (void)row;
+        for (const struct source_range *s = *sources; s && s->first.kind != SOURCE_UNKNOWN; s++)
+                fprintf(f, "%s%s", s == *sources ? "" : " ", source_format(s, text));
+}
+
+static void print_allowed_sources(const struct settings_row *row, FILE *f)
+{
+        (void)row;
+        fputs("addresses, or prefixes of them such as 192.0.2.0/24 and 2001:db8::/32, uid:N and "
+              "cid:N, with spaces between",
+                f);
+}
+
+const struct settings_type settings_type_sources = {
+        .parse = parse_sources,
+        .reset = reset_sources,
+        .print = print_sources,
+        .print_allowed = print_allowed_sources,
+};
