@@ -47,7 +47,7 @@ status_says() {
 # client that waits is served when COMMAND has mended it
 waits_until_mended() {
         inetd "$1"$'\nRestartMaxDelaySec=500ms'
-        expect 'orker .* exited with status 69|acceptd-inetd: .*(No such file|Permission denied)'
+        expect 'orkers? .*exited with status 69|acceptd-inetd: .*(No such file|Permission denied)'
         exec 3<>/dev/tcp/127.0.0.1/7
         echo hello >&3
         eventually 20 status_says '^0/1 workers ready;.*; workers fail: .*status 69'
@@ -59,12 +59,13 @@ waits_until_mended() {
 }
 
 test_inetd_program_that_is_missing() {
+        mkdir -p /usr/local/libexec
         rm -f /usr/local/libexec/program
         waits_until_mended /usr/local/libexec/program install /bin/cat /usr/local/libexec/program
 }
 
 test_inetd_program_that_is_not_executable() {
-        install -m 644 /bin/cat /usr/local/libexec/program
+        install -D -m 644 /bin/cat /usr/local/libexec/program
         waits_until_mended /usr/local/libexec/program chmod 755 /usr/local/libexec/program
 }
 
@@ -73,7 +74,7 @@ test_inetd_program_that_is_not_executable() {
 lets_down_few() {
         local began=$SECONDS let_down=-1 told=no status
         inetd "$1"
-        expect 'orker .* exited with status 69|acceptd-inetd: '
+        expect 'orkers? .*exited with status 69|acceptd-inetd: '
         while [ $SECONDS -lt $((began + 10)) ]; do
                 status=0
                 read -r -t 1 _ <&3 || status=$?
