@@ -11,9 +11,10 @@
 #include "os/journal.h"
 #include "os/listener.h"
 
-static const char *explain(enum refusal reason _unused_)
+static const char *explain(enum refusal reason)
 {
-        return "MaxConnectionsPerSource= is reached";
+        return reason == REFUSED_RATE ? "RateLimitPerSource= is exceeded"
+                                      : "MaxConnectionsPerSource= is reached";
 }
 
 static void tell(struct pool *pool, const struct source *source, enum refusal reason, usec_t now)

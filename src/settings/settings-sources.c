@@ -5,9 +5,75 @@
  * the row that it is given and no other.
  */
 
+#include <inttypes.h>
+
 #include "base/words.h"
 #include "settings/settings-types.h"
 #include "settings/settings.h"
+
+/* --- So many in so much time --- */
+
+#define RATE_MAX 100000u
+
+static int parse_rate(
+        const struct settings_row *row, const char *value, void *field, const char **ret_problem)
+{
+        const char *slash = strchr(value, '/');
+        size_t length = slash ? (size_t)(slash - value) : 0;
+        char number[16];
+        uint64_t n;
+        usec_t time;
+
+        if (streq(value, "0")) {
+                *(struct settings_rate *)field = (struct settings_rate){};
+                return 0;
+        }
+
+        *ret_problem = "not a number of connections and a time";
+        if (length == 0 || length >= sizeof(number))
+                return -EINVAL;
+        memcpy(number, value, length);
+        number[length] = '\0';
+        if (!words_parse_number(number, 1, RATE_MAX, &n) || usec_parse(slash + 1, &time) < 0 ||
+                time < row->minimum || time > row->maximum)
+                return -EINVAL;
+
+        *(struct settings_rate *)field = (struct settings_rate){ .n = (uint32_t)n, .time = time };
+        return 0;
+}
+
+static void reset_rate(const struct settings_row *row, void *field)
+{
+        (void)row;
+        *(struct settings_rate *)field = (struct settings_rate){};
+}
+
+static void print_rate(const struct settings_row *row, const void *field, FILE *f)
+{
+        const struct settings_rate *rate = field;
+        char time[USEC_FORMAT_SIZE];
+
+        (void)row;
+        if (rate->n == 0)
+                fputc('0', f);
+        else
+                fprintf(f, "%" PRIu32 "/%s", rate->n, usec_format(rate->time, time));
+}
+
+static void print_allowed_rates(const struct settings_row *row, FILE *f)
+{
+        char minimum[USEC_FORMAT_SIZE], maximum[USEC_FORMAT_SIZE];
+
+        fprintf(f, "0, or 1 to %u, a slash, %s to %s, such as 10/1s", RATE_MAX,
+                usec_format(row->minimum, minimum), usec_format(row->maximum, maximum));
+}
+
+const struct settings_type settings_type_rate = {
+        .parse = parse_rate,
+        .reset = reset_rate,
+        .print = print_rate,
+        .print_allowed = print_allowed_rates,
+};
 
 /* --- How many bits of an address count --- */
 

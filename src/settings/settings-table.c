@@ -95,6 +95,15 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .maximum = CONNECTIONS_LIMIT,
                 .default_value = 0,
         },
+        [SETTING_RATE_LIMIT_PER_SOURCE] = {
+                .section = "Pool",
+                .key = "RateLimitPerSource",
+                .needs_accept = true,
+                .type = &settings_type_rate,
+                .offset = offsetof(struct settings, rate_per_source),
+                .minimum = USEC_PER_MSEC,
+                .maximum = USEC_PER_DAY,
+        },
         [SETTING_SOURCE_PREFIX_LENGTH] = {
                 .section = "Pool",
                 .key = "SourcePrefixLength",

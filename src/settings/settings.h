@@ -30,6 +30,12 @@ enum scheduling_policy {
         SCHEDULING_OTHER,
 };
 
+/* So many in so much time. */
+struct settings_rate {
+        uint32_t n; /* 0: no limit */
+        usec_t time;
+};
+
 /* In the order in which they are printed; the rows of the table in settings-table.c. */
 enum setting {
         SETTING_WORKERS,
@@ -39,6 +45,7 @@ enum setting {
         SETTING_ACCEPT,
         SETTING_MAX_CONNECTIONS,
         SETTING_MAX_CONNECTIONS_PER_SOURCE,
+        SETTING_RATE_LIMIT_PER_SOURCE,
         SETTING_SOURCE_PREFIX_LENGTH,
         SETTING_SOURCE_EXEMPT,
         SETTING_DISTRIBUTE,
@@ -67,6 +74,7 @@ struct settings {
         bool accept;                /* the dispatcher does; else the workers do */
         uint32_t max_connections;
         uint32_t max_per_source; /* 0: no limit */
+        struct settings_rate rate_per_source;
         struct source_prefixes source_prefixes;
         struct source_range *source_exempt; /* SOURCE_UNKNOWN ends it; NULL: none */
         enum distribute distribute;

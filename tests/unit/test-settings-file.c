@@ -21,7 +21,7 @@
 #define HEADER "a section header is [Name], alone on its line"
 #define POOL_KEYS                                                                                  \
         "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, MaxConnections=, "  \
-        "MaxConnectionsPerSource=, SourcePrefixLength=, SourceExempt=, "                           \
+        "MaxConnectionsPerSource=, RateLimitPerSource=, SourcePrefixLength=, SourceExempt=, "      \
         "Distribute=, LogConnections="
 #define WORKERS "not a number (allowed: auto, or 1 to 4096)"
 

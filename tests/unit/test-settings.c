@@ -14,13 +14,14 @@
 #define DRAIN    " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
 #define COMMAND                                                                                    \
         " (allowed: an absolute path or a name, and arguments, quoted as in systemd.service(5))"
+#define RATES    " (allowed: 0, or 1 to 100000, a slash, 1ms to 1d, such as 10/1s)"
 #define PREFIXES " (allowed: 1 to 32 for IPv4, a colon, 1 to 128 for IPv6, such as 32:64)"
 #define SOURCES                                                                                    \
         " (allowed: addresses, or prefixes of them such as 192.0.2.0/24 and 2001:db8::/32, "       \
         "uid:N and cid:N, with spaces between)"
 #define POOL_KEYS                                                                                  \
         "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, MaxConnections=, "  \
-        "MaxConnectionsPerSource=, SourcePrefixLength=, SourceExempt=, "                           \
+        "MaxConnectionsPerSource=, RateLimitPerSource=, SourcePrefixLength=, SourceExempt=, "      \
         "Distribute=, LogConnections="
 #define ALL_KEYS                                                                                   \
         "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
@@ -44,6 +45,7 @@ static void has_the_defaults_of_the_manual(void **state)
         assert_true(s.accept);
         assert_int_equal(s.max_connections, 65536);
         assert_int_equal(s.max_per_source, 0);
+        assert_int_equal(s.rate_per_source.n, 0);
         assert_int_equal(s.source_prefixes.ipv4, 32);
         assert_int_equal(s.source_prefixes.ipv6, 64);
         assert_null(s.source_exempt);
@@ -96,6 +98,10 @@ static void takes_good_values(void **state)
                 { "MaxConnections=16777215", "MaxConnections=16777215" },
                 { "MaxConnectionsPerSource=0", "MaxConnectionsPerSource=0" },
                 { "MaxConnectionsPerSource=16777215", "MaxConnectionsPerSource=16777215" },
+                { "RateLimitPerSource=0", "RateLimitPerSource=0" },
+                { "RateLimitPerSource=1/1ms", "RateLimitPerSource=1/1ms" },
+                { "RateLimitPerSource=0100000/90", "RateLimitPerSource=100000/1min 30s" },
+                { "RateLimitPerSource=7/1d", "RateLimitPerSource=7/1d" },
                 { "SourcePrefixLength=1:1", "SourcePrefixLength=1:1" },
                 { "SourcePrefixLength=32:128", "SourcePrefixLength=32:128" },
                 { "SourcePrefixLength=024:056", "SourcePrefixLength=24:56" },
@@ -315,13 +321,14 @@ static void empty_value_means_the_default_again(void **state)
 {
         static const char *const keys[] = { "Workers", "WorkersSpare", "WorkersMax",
                 "WorkerIdleTimeoutSec", "Accept", "MaxConnections", "MaxConnectionsPerSource",
-                "SourcePrefixLength", "SourceExempt", "Distribute", "LogConnections", "Command",
-                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
-                "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter",
-                "RestartSec", "RestartMaxDelaySec", "CPUSchedulingPolicy" };
-        static const char *const values[] = { "2", "2", "2", "2", "yes", "2", "2", "24:48", "::1",
-                "round-robin", "yes", "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2", "2", "2",
-                "other" };
+                "RateLimitPerSource", "SourcePrefixLength", "SourceExempt", "Distribute",
+                "LogConnections", "Command", "ConnectionsPerWorker", "TimeoutStartSec",
+                "WatchdogSec", "QueueTimeoutSec", "DrainTimeoutSec", "ReloadDrainTimeoutSec",
+                "TimeoutStopSec", "RecycleAfter", "RestartSec", "RestartMaxDelaySec",
+                "CPUSchedulingPolicy" };
+        static const char *const values[] = { "2", "2", "2", "2", "yes", "2", "2", "2/2s", "24:48",
+                "::1", "round-robin", "yes", "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2",
+                "2", "2", "other" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
         struct settings s;
 
