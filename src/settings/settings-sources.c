@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The kinds of settings that are about sources of connections. As with settings-types.c, each knows
- * the row that it is given and no other.
+ * The kinds of settings that are about sources of connections, and about who is refused. As with
+ * settings-types.c, each knows the row that it is given and no other.
  */
 
 #include <inttypes.h>
@@ -207,4 +207,67 @@ const struct settings_type settings_type_sources = {
         .reset = reset_sources,
         .print = print_sources,
         .print_allowed = print_allowed_sources,
+};
+
+/* --- A file, and what is in it --- */
+
+static int parse_reply(
+        const struct settings_row *row, const char *value, void *field, const char **ret_problem)
+{
+        _cleanup_(words_freep) char **words = NULL;
+        char ***reply = field;
+        size_t n;
+        int r;
+
+        (void)row;
+        r = words_split(value, &words, ret_problem);
+        if (r < 0)
+                return r;
+
+        n = count_words(words);
+        if (n < 1 || n > 2 || words[0][0] != '/')
+                *ret_problem = "not an absolute path";
+        else if (n == 2 && strlen(words[1]) > OVERLOAD_REPLY_MAX)
+                *ret_problem = "too long";
+        else {
+                words_free(*reply);
+                *reply = TAKE_PTR(words);
+                return 0;
+        }
+
+        return -EINVAL;
+}
+
+static void reset_reply(const struct settings_row *row, void *field)
+{
+        char ***reply = field;
+
+        (void)row;
+        words_free(*reply);
+        *reply = NULL;
+}
+
+static void print_reply(const struct settings_row *row, const void *field, FILE *f)
+{
+        char *const *const *reply = field;
+
+        (void)row;
+        if (*reply)
+                words_print(*reply, f);
+}
+
+static void print_allowed_replies(const struct settings_row *row, FILE *f)
+{
+        (void)row;
+        fprintf(f,
+                "the absolute path of a file of up to %d bytes; or that and, as --check prints "
+                "it, what is to be taken for its contents",
+                OVERLOAD_REPLY_MAX);
+}
+
+const struct settings_type settings_type_reply = {
+        .parse = parse_reply,
+        .reset = reset_reply,
+        .print = print_reply,
+        .print_allowed = print_allowed_replies,
 };

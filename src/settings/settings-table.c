@@ -120,6 +120,14 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .offset = offsetof(struct settings, source_exempt),
                 .default_note = "nobody",
         },
+        [SETTING_OVERLOAD_REPLY] = {
+                .section = "Pool",
+                .key = "OverloadReply",
+                .needs_accept = true,
+                .type = &settings_type_reply,
+                .offset = offsetof(struct settings, overload_reply),
+                .default_note = "nothing",
+        },
         [SETTING_DISTRIBUTE] = {
                 .section = "Pool",
                 .key = "Distribute",

@@ -48,6 +48,7 @@ enum setting {
         SETTING_RATE_LIMIT_PER_SOURCE,
         SETTING_SOURCE_PREFIX_LENGTH,
         SETTING_SOURCE_EXEMPT,
+        SETTING_OVERLOAD_REPLY,
         SETTING_DISTRIBUTE,
         SETTING_LOG_CONNECTIONS,
         SETTING_COMMAND,
@@ -77,6 +78,8 @@ struct settings {
         struct settings_rate rate_per_source;
         struct source_prefixes source_prefixes;
         struct source_range *source_exempt; /* SOURCE_UNKNOWN ends it; NULL: none */
+        char **overload_reply; /* the file, and what was in it: settings_file_read_reply(); or NULL
+                                */
         enum distribute distribute;
         bool log_connections;
 
@@ -121,6 +124,9 @@ int settings_set_command(
 /* Gives Workers=auto its number, from the CPUs that this process may use, and WorkersMax= its
  * default. */
 void settings_resolve(struct settings *s, uint32_t n_cpus);
+
+/* Of what OverloadReply= names. */
+#define OVERLOAD_REPLY_MAX 4096
 
 /* Of a file with them. */
 #define SETTINGS_SIZE_MAX ((size_t)1024 * 1024)

@@ -116,8 +116,8 @@ static void workers_that_accept_leave_nothing_to_count(void **state)
         static const char *const others[] = { "MaxConnections=65536", "Distribute=round-robin",
                 "LogConnections=no", "WorkersSpare=1", "WorkersMax=7", "WorkerIdleTimeoutSec=1s",
                 "ConnectionsPerWorker=1", "QueueTimeoutSec=1s", "RecycleAfter=5",
-                "MaxConnectionsPerSource=1", "RateLimitPerSource=1/1s", "SourcePrefixLength=24:56",
-                "SourceExempt=::1" };
+                "MaxConnectionsPerSource=1", "RateLimitPerSource=1/1s", "OverloadReply=/a",
+                "SourcePrefixLength=24:56", "SourceExempt=::1" };
 
         (void)state;
         for (size_t i = 0; i < ELEMENTSOF(others); i++) {
@@ -204,6 +204,8 @@ static void prints_defaults_in_full(void **state)
                                   "SourcePrefixLength=32:64\n"
                                   "# default: nobody\n"
                                   "SourceExempt=\n"
+                                  "# default: nothing\n"
+                                  "OverloadReply=\n"
                                   "# default\n"
                                   "Distribute=least-connections\n"
                                   "# default\n"
