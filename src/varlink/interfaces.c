@@ -46,6 +46,7 @@ static const char pool_text[] =
         "\t# stopping: no worker was left to take them when the instance stopped\n"
         "\t# stranded: workers died so fast that no other could take their queues\n"
         "\t# source: it came from one that had MaxConnectionsPerSource= already\n"
+        "\t# rate: it came from one that had used up RateLimitPerSource=\n"
         "\trefused: int,\n"
         "\trefusedBy: [string]int,\n"
         "\t# moves to another worker, from the queue of one that died, hangs or does not "

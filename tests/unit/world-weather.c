@@ -9,7 +9,7 @@
 
 #define WEATHER_EVENTS 250 /* then it changes */
 #define CALM_CLIENTS   20
-#define CALM_STEPS     20000
+#define CALM_STEPS     30000 /* a look at queues each 2.5 ms, two steps each, in 30 s: 24,000 */
 
 /* --- Settings and weather --- */
 
