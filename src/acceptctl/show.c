@@ -114,6 +114,17 @@ static int show_listeners(const json_t *listeners)
         return table_print(&table, "  ");
 }
 
+/* And why it is replaced, if it is */
+static void add_state(struct table *table, const json_t *worker)
+{
+        const char *why = json_string_value(json_object_get(worker, "recycling"));
+        char text[64];
+
+        (void)snprintf(text, sizeof(text), "%s%s%s%s", text_of(worker, "state"), why ? " (" : "",
+                why ?: "", why ? ")" : "");
+        table_add(table, text);
+}
+
 static int show_workers(const json_t *workers)
 {
         _cleanup_(table_done) struct table table;
@@ -125,7 +136,7 @@ static int show_workers(const json_t *workers)
         json_array_foreach (workers, i, worker) {
                 add_number(&table, worker, "number");
                 add_number(&table, worker, "pid");
-                table_add(&table, text_of(worker, "state"));
+                add_state(&table, worker);
                 add_number(&table, worker, "generation");
                 add_number(&table, worker, "open");
                 add_number(&table, worker, "capacity");

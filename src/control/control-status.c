@@ -68,16 +68,31 @@ static json_t *make_figure(const struct pool *pool, uint64_t number)
         return pool->settings->accept ? json_integer(INTEGER(number)) : NULL;
 }
 
+static const char *const recyclings[] = {
+        [RECYCLE_CONNECTIONS] = "connections",
+        [RECYCLE_AGE] = "age",
+        [RECYCLE_SIZE] = "memory",
+};
+
+/* Why it is about to be replaced, or is; NULL: it is not. */
+static json_t *make_recycling(const struct pool *pool, const struct pool_worker *w)
+{
+        enum pool_recycling why = pool_why_recycle(pool, (uint32_t)(w - pool->workers), usec_now());
+
+        return why == RECYCLE_NONE ? NULL : json_string(recyclings[why]);
+}
+
 static json_t *make_worker(const struct pool *pool, const struct pool_worker *w)
 {
         const struct worker_row *row = w->record;
 
-        return json_pack("{s:I, s:I, s:s, s:I, s:o?, s:o?, s:o?, s:I}", "number",
+        return json_pack("{s:I, s:I, s:s, s:I, s:o?, s:o?, s:o?, s:o?, s:o?, s:I}", "number",
                 INTEGER(row->number), "pid", INTEGER(row->pid), "state",
                 worker_state_info(row->state)->name, "generation", INTEGER(row->generation),
                 "capacity", make_figure(pool, row->capacity), "open", make_figure(pool, w->open),
-                "handedOver", make_figure(pool, row->handed_over), "since",
-                INTEGER(row->started_at));
+                "handedOver", make_figure(pool, row->handed_over), "memory",
+                w->size > 0 ? json_integer(INTEGER(w->size)) : NULL, "recycling",
+                make_recycling(pool, w), "since", INTEGER(row->started_at));
 }
 
 static json_t *make_workers(const struct pool *pool)
