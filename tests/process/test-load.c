@@ -205,6 +205,7 @@ static uint64_t kill_workers_under_load(struct harness *h, const char *const *op
         for (unsigned i = 0; i < KILLS; i++)
                 kill_one_in_work(h);
 
+        assert_int_equal(kill(load.pid, SIGTERM), 0); /* it ends its clients */
         (void)load_finish(&load, h);
         failures = load_get(&load, "failures");
         assert_int_equal(failures, load_get(&load, "short_eof") + load_get(&load, "short_reset") +
@@ -224,17 +225,18 @@ static uint64_t kill_workers_under_load(struct harness *h, const char *const *op
 static void test_workers_die_under_load(void **state)
 {
         assert_true(kill_workers_under_load(*state, WORDS("--held=20", "--held-interval=20",
-                                                            "--rate=400", "--seconds=3")) > 0);
+                                                            "--rate=400", "--seconds=600")) > 0);
 }
 
 static void test_workers_die_while_clients_close_first(void **state)
 {
-        (void)kill_workers_under_load(*state, WORDS("--clients=16", "--seconds=3"));
+        (void)kill_workers_under_load(*state, WORDS("--clients=16", "--seconds=600"));
 }
 
 static void test_workers_die_while_clients_half_close(void **state)
 {
-        (void)kill_workers_under_load(*state, WORDS("--clients=16", "--seconds=3", "--half-close"));
+        (void)kill_workers_under_load(
+                *state, WORDS("--clients=16", "--seconds=600", "--half-close"));
 }
 
 /* That the load generator would see it: a service that answers something else. */
