@@ -3,10 +3,9 @@
 /*
  * The dispatcher: one event loop in which nothing waits.
  *
- * Something happens: a listener has a connection, a worker has said something, a process has ended,
- * a time has come, a signal was sent. Its callback first does the one thing that the event is
- * about, and tells the pool: a connection is accepted and handed over, a record is heard, a process
- * is reaped. Whatever this changes in what ought to be done sets pool.dirty.
+ * Something happens: a listener has a connection, a worker has said something, a time has come. Its
+ * callback first does the one thing that the event is about, and tells the pool. Whatever this
+ * changes in what ought to be done sets pool.dirty.
  *
  * Each callback then ends with dispatcher_carry_out(), and so does the start. That asks
  * pool_decide() what is to be done now, and does it, action by action: start a worker, drain one,
@@ -18,22 +17,8 @@
  *
  * While connections come and go nothing is dirty, and none of this runs but that last step.
  *
- * Calls go downwards only. Events end here, also those of workers: worker.c and hand.c return what
- * happened, and what follows from it (the service manager is told, the trial of a reload is over)
- * is written down in one place. What the dispatcher must not know itself, what a reload is, comes
- * in as on_trial_end.
- *
- * What is where:
- *   dispatcher.c      events, decisions, putting it together
- *   hand.c            the way of a connection, and its way back
- *   worker.c          one worker: its process, what it says, its end
- *   worker-log.c      what the journal says of it
- *   channel.c         the socket pair to one worker
- *   lending.c         listening sockets that the workers have, with Accept=no
- *   health.c          what the service manager is told
- *   crowd.c           whether clients wait because the pool is full
- *   connection-log.c  a message for each connection
- *   ledger.c          the memory of the pool, which outlives this process
+ * Events end here, also those of workers: worker.c and hand.c return what happened, and what
+ * follows from it is written down in one place. What a reload is comes in as on_trial_end.
  *
  * An error that only this program can have caused ends the loop with -errno. The service manager
  * starts the next dispatcher, which takes over all workers and connections from the ledger.
@@ -43,6 +28,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/lending.h"
+#include "dispatcher/weighing.h"
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
 #include "os/notify.h"
@@ -160,6 +146,13 @@ static void do_sample(void *userdata)
         pool_sampling_done(&d->pool);
 }
 
+static void do_weigh(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        weighing_do(&d->pool);
+}
+
 static int do_hand_over(void *userdata)
 {
         struct dispatcher *d = userdata;
@@ -174,6 +167,13 @@ static void do_refuse(void *userdata)
         hand_refuse(&d->hand);
 }
 
+static void do_rest(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        rest_begin(&d->rest);
+}
+
 static const struct pool_deeds deeds = {
         .spawn = do_spawn,
         .drain = do_drain,
@@ -184,15 +184,17 @@ static const struct pool_deeds deeds = {
         .take_back = do_take_back,
         .ask = do_ask,
         .sample = do_sample,
+        .weigh = do_weigh,
         .hand_over = do_hand_over,
         .refuse = do_refuse,
+        .rest = do_rest,
 };
 
 /* Has the listeners in the loop while the pool may accept. In a full pool this changes with each
  * connection, so it is no decision, which would look at all workers. */
 static int listen_if_possible(struct dispatcher *d)
 {
-        bool on = pool_may_accept(&d->pool) || (d->pool.stopping && d->closes);
+        bool on = pool_may_accept(&d->pool) || d->pool.rests || (d->pool.stopping && d->closes);
 
         if (d->listening == on)
                 return 0;
@@ -212,17 +214,9 @@ static int listen_if_possible(struct dispatcher *d)
 
 static int set_timer(struct dispatcher *d, usec_t at)
 {
-        int r;
+        int r = loop_set_timer(d->timer, at);
 
-        r = sd_event_source_set_time(d->timer, at);
-        if (r < 0)
-                return log_error_errno(r, "Cannot set a timer: %m");
-        r = sd_event_source_set_enabled(
-                d->timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
-        if (r < 0)
-                return log_error_errno(r, "Cannot set a timer: %m");
-
-        return 0;
+        return r < 0 ? log_error_errno(r, "Cannot set a timer: %m") : 0;
 }
 
 /* Decides, and carries out, until nothing is left to decide. */
@@ -244,7 +238,7 @@ static int decide(struct dispatcher *d)
         if (!backoff_is_failing(&d->pool.backoff))
                 health_recovered(&d->health);
         touch(d);
-        if (decision.finished)
+        if (decision.finished && (d->pool.stopping || rest_end(&d->rest)))
                 return sd_event_exit(d->loop.event, 0);
 
         return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
@@ -270,6 +264,8 @@ static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32
         struct dispatcher *d = l->userdata;
         int r;
 
+        if (d->pool.rests)
+                pool_rouse(&d->pool);
         if (d->pool.stopping)
                 d->closes = hand_turn_away(&d->hand, l, ACCEPT_BURST) != ACCEPT_EXHAUSTED;
         r = hand_accept_some(&d->hand, l, ACCEPT_BURST);
@@ -413,7 +409,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
                 return -ENOMEM;
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
                 worker_init(&d->workers[i], &d->context, i);
-        hand_init(&d->hand, &d->pool, d->workers);
+        hand_init(&d->hand, &d->pool, d->workers, &d->loop);
 
         return notify_watch(&d->loop, on_notified, d);
 }
@@ -438,6 +434,10 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
                         .userdata = d },
                 .health.pool = &d->pool,
                 .crowd = { .pool = &d->pool, .listeners = listeners, .n_listeners = n_listeners },
+                .rest = { .pool = &d->pool,
+                        .health = &d->health,
+                        .listeners = listeners,
+                        .n_listeners = n_listeners },
         };
 }
 
@@ -464,8 +464,8 @@ void dispatcher_deinit(struct dispatcher *d)
         d->timer = sd_event_source_disable_unref(d->timer);
         crowd_deinit(&d->crowd);
         health_deinit(&d->health);
-        loop_deinit(&d->loop);
         hand_deinit(&d->hand);
+        loop_deinit(&d->loop);
         pool_deinit(&d->pool);
         process_template_done(&d->context.process);
         ledger_done(&d->ledger);

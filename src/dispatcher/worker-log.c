@@ -5,10 +5,12 @@
  */
 
 #include <inttypes.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
+#include "os/oom.h"
 
 /* The fields of a message about a worker. */
 #define ABOUT(w)                                                                                   \
@@ -63,31 +65,71 @@ void worker_log_taken(const struct worker *w, uint32_t taken)
                         taken, taken == 1 ? "" : "s", w->number, w->pid);
 }
 
-void worker_log_lost(const struct worker *w, uint64_t lost, const char *what, const char *why)
+void worker_log_lost(
+        const struct worker *w, uint64_t lost, uint64_t idle, const char *what, const char *why)
 {
-        if (lost > 0)
-                journal_event(MESSAGE_CONNECTIONS_LOST,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
-                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
-                        lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
+        char of_these[48] = "";
+
+        if (lost == 0)
+                return;
+        if (idle > 0)
+                (void)snprintf(of_these, sizeof(of_these), " (%" PRIu64 " of them idle)", idle);
+        journal_event(MESSAGE_CONNECTIONS_LOST,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
+                        JOURNAL_NUMBER("ACCEPTD_IDLE", idle), JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost%s.", lost,
+                lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are", of_these);
+}
+
+/* In words, and with the key of acceptd.conf(5). */
+static void format_recycling(const struct worker *w, usec_t now, char *text, size_t size)
+{
+        const struct pool *pool = w->context->pool;
+        uint64_t handed_over = row_of(w)->handed_over;
+        usec_t lived = now - row_of(w)->started_at;
+        usec_t unit = lived < 10 * USEC_PER_SEC ? USEC_PER_MSEC : USEC_PER_SEC;
+        char age[USEC_FORMAT_SIZE];
+
+        switch (pool_why_recycle(pool, w->row, now)) {
+        case RECYCLE_SIZE:
+                (void)snprintf(text, size, "it grew to %" PRIu64 "M (RecycleMemory=)",
+                        pool->workers[w->row].size >> 20);
+                return;
+        case RECYCLE_AGE:
+                (void)snprintf(
+                        text, size, "%s (RecycleSec=)", usec_format(lived / unit * unit, age));
+                return;
+        case RECYCLE_CONNECTIONS:
+        case RECYCLE_NONE:
+        default:
+                (void)snprintf(text, size, "%" PRIu64 " connection%s", handed_over,
+                        handed_over == 1 ? "" : "s");
+        }
+}
+
+static void log_recycled(const struct worker *w)
+{
+        const struct pool *pool = w->context->pool;
+        char why[96];
+
+        format_recycling(w, usec_now(), why, sizeof(why));
+        journal_event(MESSAGE_WORKER_RECYCLED,
+                JOURNAL_FIELDS(ABOUT(w),
+                        JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", row_of(w)->handed_over),
+                        JOURNAL_NUMBER("ACCEPTD_MEMORY", pool->workers[w->row].size),
+                        JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "Worker %" PRIu64 " (PID %d) is recycled after %s.", w->number, w->pid, why);
 }
 
 void worker_log_drain(const struct worker *w, enum pool_drain reason)
 {
-        uint64_t handed_over = row_of(w)->handed_over;
-
         if (reason == POOL_DRAIN_RETIRE)
                 journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
                         "Worker %" PRIu64
                         " (PID %d) retires: it was idle, and is not needed any more.",
                         w->number, w->pid);
         else if (reason == POOL_DRAIN_RECYCLE)
-                journal_event(MESSAGE_WORKER_RECYCLED,
-                        JOURNAL_FIELDS(
-                                ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                        "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
-                        w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
+                log_recycled(w);
 }
 
 void worker_log_terminated(const struct worker *w)
@@ -137,10 +179,26 @@ void worker_log_end(const struct worker *w, const struct process_end *end, const
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
+void worker_format_end(const struct process_end *end, enum worker_state before, char *text)
+{
+        process_end_format(end, text);
+        if (end->code == CLD_KILLED && end->status == SIGKILL && before != WORKER_KILLED &&
+                oom_has_killed())
+                (void)snprintf(
+                        text + strlen(text), WORKER_END_MAX - strlen(text), " (out of memory)");
+}
+
+void worker_format_trouble(const struct worker *w, const char *words, char *text)
+{
+        (void)snprintf(text, WORKER_TROUBLE_MAX, "%s %s%s%s",
+                pool_is_on_trial(w->context->pool, w->row) ? "a new worker" : "the last one", words,
+                w->fault ? ": " : " before it had served", w->fault ?: "");
+}
+
 bool worker_is_silent(const struct worker *w)
 {
         const char *path = w->context->process.argv[0], *slash = strrchr(path, '/');
 
-        return w->context->pool->workers[w->row].record->capacity == 0 &&
+        return w->start_error == 0 && row_of(w)->capacity == 0 &&
                !startswith(slash ? slash + 1 : path, "acceptd-");
 }

@@ -86,7 +86,7 @@ enum acceptd_drain_reason {
         ACCEPTD_DRAIN_UNKNOWN = 0, /* acceptd did not say, or there is no drain yet */
         ACCEPTD_DRAIN_STOP = 1,    /* the instance stops */
         ACCEPTD_DRAIN_RELOAD = 2,  /* new settings or a new program */
-        ACCEPTD_DRAIN_RECYCLE = 3, /* RecycleAfter= */
+        ACCEPTD_DRAIN_RECYCLE = 3, /* RecycleAfter=, RecycleSec=, RecycleMemory= */
         ACCEPTD_DRAIN_RETIRE = 4,  /* WorkerIdleTimeoutSec= */
 };
 
@@ -173,6 +173,17 @@ int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id);
  * done.
  */
 int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned reason);
+
+/*
+ * Says of a held connection whether it is idle: all that was read of it is answered, and the client
+ * has the word. Costs no system call and sends nothing; a new connection is not idle. Where this
+ * process dies, acceptd tells the idle ones among the lost: clients that had what they came for do
+ * not miss them.
+ *
+ * Errors:
+ *   -ENOENT  no connection with this id is held
+ */
+int acceptd_worker_idle(struct acceptd_worker *worker, uint64_t id, int idle);
 
 /*
  * Sends what is queued, as far as there is room, without blocking. To be called once in each turn

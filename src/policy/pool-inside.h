@@ -47,6 +47,15 @@ int pool_is_foreign(struct pool *pool, uint32_t row, uint64_t id);
 /* Releases the slot and counts what became of it. */
 void pool_end(struct pool *pool, struct slot *slot, enum outcome outcome);
 
+/* A connection ends whose source is known. */
+void pool_source_left(struct pool *pool, const struct slot *slot);
+
+/* Limits changed, or what is counted together. */
+void pool_limits_changed(struct pool *pool);
+
+/* Counts the connections of each source anew. */
+void pool_recount_sources(struct pool *pool);
+
 /* Notes that the worker has this connection, before pool_update_credit(). */
 void pool_link(struct pool *pool, uint32_t row, const struct slot *slot);
 
@@ -73,13 +82,6 @@ usec_t pool_get_sample_time(struct pool *pool, usec_t now);
 
 /* Returns the row whose queue is to be taken first, or -1. */
 int64_t pool_next_queue(const struct pool *pool);
-
-/* True where the worker has had RecycleAfter= connections. */
-static inline bool pool_is_due(const struct pool *pool, const struct pool_worker *w)
-{
-        return pool->settings->recycle_after > 0 &&
-               w->record->handed_over >= pool->settings->recycle_after;
-}
 
 /* True where more workers could start, and it is not MaxConnections= that keeps clients waiting. */
 static inline bool pool_grows_if_full(const struct pool *pool)
@@ -122,6 +124,24 @@ static inline void pool_wake(struct pool_decision *d, usec_t at)
 {
         d->wake_at = MIN(d->wake_at, at);
 }
+
+/* Those that drain have no more time than until `deadline`. */
+void pool_limit_drains(struct pool *pool, usec_t deadline);
+
+/* Whether there was a connection lately. After all else was decided. */
+void pool_decide_rest(struct pool *pool, usec_t now, struct pool_decision *d);
+
+/* Returns the worker that is to be replaced first, or POOL_NO_ROW. */
+uint32_t pool_find_due(const struct pool *pool, usec_t now);
+
+/* The decision is made again when the next one is due. */
+void pool_wake_when_due(const struct pool *pool, usec_t now, struct pool_decision *d);
+
+/* The worker is drained now: notes why, if it was due. */
+void pool_note_recycled(struct pool *pool, uint32_t row, usec_t now);
+
+/* Whether it is to be looked now how large workers are. */
+void pool_decide_weigh(struct pool *pool, usec_t now, struct pool_decision *d);
 
 /* How many workers there should be: starts, retires and recycles them. */
 void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d);

@@ -23,7 +23,8 @@ static usec_t timeout_of(
         case TIMEOUT_START:
                 return settings->timeout_start;
         case TIMEOUT_DRAIN:
-                return pool->stopping ? settings->drain_timeout : settings->reload_drain_timeout;
+                return pool->stopping || pool->rests ? settings->drain_timeout
+                                                     : settings->reload_drain_timeout;
         case TIMEOUT_STOP:
                 return settings->timeout_stop;
         case TIMEOUT_NONE:
@@ -153,10 +154,19 @@ void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
         if (told)
                 __atomic_fetch_or(&record->flags, ROW_DRAIN_TOLD, __ATOMIC_RELEASE);
         w->leaves = true;
-        if (pool_is_due(pool, w)) /* the successor has its place now */
-                pool->successor = POOL_NO_ROW;
+        pool_note_recycled(pool, row, now);
         happened(pool, row, WORKER_DRAINED, now);
         record->deadline = bound_by_stop(pool, record->deadline, now);
+}
+
+void pool_limit_drains(struct pool *pool, usec_t deadline)
+{
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                struct worker_row *record = pool->workers[i].record;
+
+                if (record->state == WORKER_DRAINING)
+                        record->deadline = MIN(record->deadline, deadline);
+        }
 }
 
 /* Is about to be ended. Those that do not end at once must not be joined by one after another. */
@@ -266,4 +276,9 @@ uint32_t pool_emptied(struct pool *pool, uint32_t row)
         happened(pool, row, WORKER_EMPTIED, 0);
 
         return lost;
+}
+
+void pool_lost_were_idle(struct pool *pool, uint32_t n)
+{
+        pool->state->lost_idle += n;
 }

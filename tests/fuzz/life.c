@@ -13,8 +13,11 @@ void life_settings(struct settings *s)
                 .accept = true,
                 .workers_spare = 1,
                 .worker_idle_timeout = USEC_PER_SEC,
+                .exit_idle_time = USEC_PER_SEC,
                 .reload_drain_timeout = USEC_PER_SEC,
                 .recycle_after = 9,
+                .recycle_age = USEC_PER_SEC,
+                .recycle_memory = 1 << 20,
                 .max_connections = 16,
                 .connections_per_worker = UINT32_MAX,
                 .timeout_start = USEC_PER_SEC,
@@ -112,6 +115,16 @@ static void sample(void *userdata)
         pool_sampling_done(&l->pool);
 }
 
+static void weigh(void *userdata)
+{
+        struct life *l = userdata;
+        int64_t row;
+
+        while ((row = pool_next_to_weigh(&l->pool)) >= 0)
+                pool_weighed(&l->pool, (uint32_t)row, (uint64_t)row << 19, l->now);
+        pool_weighing_done(&l->pool, l->now);
+}
+
 static void spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct life *l = userdata;
@@ -172,6 +185,13 @@ static void pass(void *userdata, uint32_t row _unused_)
         pool_commit(&l->pool);
 }
 
+static void rest(void *userdata)
+{
+        struct life *l = userdata;
+
+        pool_rest(&l->pool, l->now);
+}
+
 static const struct pool_deeds deeds = {
         .spawn = spawn,
         .drain = drain,
@@ -182,8 +202,10 @@ static const struct pool_deeds deeds = {
         .take_back = take_back,
         .ask = ask,
         .sample = sample,
+        .weigh = weigh,
         .hand_over = hand_over,
         .refuse = refuse,
+        .rest = rest,
 };
 
 static void settle(struct life *l)
@@ -228,7 +250,9 @@ void life_step(struct life *l, struct input *in)
         uint32_t what = input_byte(in), row = input_byte(in) % l->pool.n_rows;
         enum worker_state state = l->pool.workers[row].record->state;
 
-        if (what < 32 && pool_may_accept(&l->pool)) {
+        if (what < 32 && l->pool.rests) {
+                pool_rouse(&l->pool);
+        } else if (what < 32 && pool_may_accept(&l->pool)) {
                 l->hand[l->n_hand++] = pool_accepted(&l->pool, 0, l->now);
                 (void)hand_over(l);
         } else if (what < 48) {

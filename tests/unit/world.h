@@ -54,6 +54,7 @@ struct world_worker {
         uint64_t held[WORLD_HELD_MAX];
         size_t n_held;
         uint64_t handed_over;
+        uint64_t size;
         usec_t idle_since; /* its last connection ended then */
         bool asked;        /* it has read a question, and not answered it */
         uint32_t question;
@@ -89,14 +90,17 @@ struct world {
         struct pool_decision decision; /* the last one */
 
         struct world_worker workers[WORLD_ROWS_MAX];
-        uint32_t backlog;                 /* clients that nobody accepted yet */
-        struct slot *hand[POOL_HAND_MAX]; /* the first n_hand */
+        struct source sources[WORLD_SLOTS_MAX]; /* of the connections in the slots */
+        uint32_t backlog;                       /* clients that nobody accepted yet */
+        struct slot *hand[POOL_HAND_MAX];       /* the first n_hand */
         size_t n_hand;
         bool listening;
         bool finished;
         usec_t timer;
         uint64_t n_choices;
-        uint64_t n_spawns, n_aborts;
+        usec_t used_at; /* there was a connection last */
+        bool was_used;
+        uint64_t n_spawns, n_aborts, n_rests;
         uint64_t n_crashes;
         uint64_t n_taken;    /* connections that left the backlog */
         uint64_t n_finished; /* by workers */
@@ -108,7 +112,8 @@ struct world {
         struct counters expected;
 
         /* Out of 256: how often it goes wrong */
-        unsigned spawn_fails, no_descriptor, channel_full, channel_gone, set_lost, vanishes, told;
+        unsigned spawn_fails, no_descriptor, channel_full, channel_gone, set_lost, vanishes, told,
+                grows;
 };
 
 /* Begins with `w->settings` as they are set; everything else is made. */
@@ -153,6 +158,9 @@ void world_wait(struct world *w); /* up to the timer */
 
 /* Distribute=, delays, bounds and what the pool's size goes by become others. */
 void world_change_settings(struct world *w);
+
+/* So do limits for sources, before the others tell the pool. */
+void world_change_limits(struct world *w);
 
 void world_stop(struct world *w);
 
