@@ -160,6 +160,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 STOP_POINT("heard");
                 if (pool_done(pool_of(w), w->row, record->id) != 0)
                         return "DONE for a connection that it does not have";
+                waiting_add(&w->context->waiting, record->value);
                 return NULL;
 
         case RECORD_FAILED:

@@ -55,8 +55,8 @@ test_tang() {
 
 test_rsync_daemon() {
         mkdir -p /srv/rsync/deep/er
-        head -c 3000000 /dev/urandom >/srv/rsync/large
-        cp -r /usr/share/doc/git/. /srv/rsync/deep/er
+        head -c 300000 /dev/urandom >/srv/rsync/large
+        cp /etc/*.conf /srv/rsync/deep/er
         (cd /srv/rsync && find . -type f -exec sha256sum {} +) >/root/sums
         recipe 'rsync daemon'
         mkdir -p /root/copies

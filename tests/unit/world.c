@@ -136,8 +136,6 @@ uint32_t world_accept(struct world *w, uint32_t burst)
                 w->expected.accepted++;
                 if (world_admit(w, w->hand[w->n_hand - 1]))
                         world_hand_over(w);
-                else
-                        world_refuse_last(w, REFUSED_SOURCE);
         }
 
         world_settle(w);
@@ -321,6 +319,8 @@ void world_change_settings(struct world *w)
         s->restart = 1000 + world_random(w, 100000);
         s->restart_max_delay = s->restart + world_random(w, 1000000);
         s->workers_spare = world_random(w, 5);
+        s->recycle_age = world_chance(w, 128) ? USEC_INFINITY : 1000 + world_random(w, 10000000);
+        s->recycle_memory = world_chance(w, 128) ? UINT64_MAX : 1 + world_random(w, 1 << 22);
         s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
         s->worker_idle_timeout = 1000 + world_random(w, 1000000);
         s->exit_idle_time = world_chance(w, 128) ? USEC_INFINITY : 1000 + world_random(w, 1000000);
