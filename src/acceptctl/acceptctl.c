@@ -23,6 +23,7 @@ static void print_help(void)
                "  list [NAME...]       all instances, a line each\n"
                "  status [NAME...]     one or all that run, with listeners, workers and counters\n"
                "  connections NAME     the open connections\n"
+               "  sources NAME         who has most connections, and who was refused most\n"
                "  monitor [NAME...]    what happens, as it happens, a line each\n"
                "  top [NAME...]        rates a second, and what workers use, live\n"
                "  is-ready NAME...     exit status 0 where it is ready\n"
@@ -75,6 +76,7 @@ static const struct command {
         { "list", 0, SIZE_MAX, LOOKS, command_list },
         { "status", 0, SIZE_MAX, LOOKS | FILTERS | LINES, command_status },
         { "connections", 1, 1, LOOKS | FILTERS, command_connections },
+        { "sources", 1, 1, LOOKS, command_sources },
         { "is-ready", 1, SIZE_MAX, LOOKS, command_is_ready },
         { "wait", 1, SIZE_MAX, LOOKS | WAITS, command_wait },
         { "monitor", 0, SIZE_MAX, LOOKS | REPEATS, command_monitor },

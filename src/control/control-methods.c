@@ -113,6 +113,17 @@ static void list_connections(const struct control_context *context, struct contr
                 control_start_series(call, &series, what->parameters);
 }
 
+static void list_sources(const struct control_context *context, struct control_call *call,
+        const struct varlink_call *what _unused_)
+{
+        if (context->dispatcher->settings->accept)
+                control_reply(call, control_make_sources(context->dispatcher));
+        else
+                control_fail(call, VARLINK_IMPOSSIBLE,
+                        json_pack("{s:s}", "reason",
+                                "with Accept=no only the workers know connections"));
+}
+
 static void monitor(const struct control_context *context _unused_, struct control_call *call,
         const struct varlink_call *what)
 {
@@ -211,6 +222,7 @@ static const struct method {
 } methods[] = {
         { VARLINK_GET_STATUS, PARAMETERS("worker", "listener", "intervalMSec"), false, get_status },
         { VARLINK_CONNECTIONS, PARAMETERS("worker", "listener"), false, list_connections },
+        { VARLINK_SOURCES, PARAMETERS(), false, list_sources },
         { VARLINK_MONITOR, PARAMETERS(), false, monitor },
         { VARLINK_DRAIN, PARAMETERS("worker"), true, drain_worker },
         { VARLINK_PAUSE, PARAMETERS(), true, run_pause },

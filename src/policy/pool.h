@@ -334,21 +334,6 @@ struct pool_figures {
 
 void pool_get_figures(const struct pool *pool, struct pool_figures *ret);
 
-/* --- pool-limit.c: whom a connection comes from --- */
-
-/*
- * The connection in `slot`, just accepted while `asks_source` was set, comes from `source`. Returns
- * whether it may be served; else it is to be closed, and pool_refused() with *ret_reason.
- *
- * What was accepted while no limit was set counts for nobody, since nobody had asked.
- */
-bool pool_admit(struct pool *pool, struct slot *slot, const struct source *source,
-        enum refusal *ret_reason);
-
-/* Returns how many refused connections of this source are to be told now, or 0: once in 10 seconds,
- * what came since. */
-uint64_t pool_take_untold(struct pool *pool, const struct source *source, usec_t now);
-
 /* --- pool-credit.c: who can take another connection --- */
 
 /* The worker's channel was full: it gets nothing for a while, or until it says something. */

@@ -14,6 +14,7 @@
 #define VARLINK_RELOAD        VARLINK_POOL ".Reload"
 #define VARLINK_CANCEL_RELOAD VARLINK_POOL ".CancelReload"
 #define VARLINK_CONNECTIONS   VARLINK_POOL ".ListConnections"
+#define VARLINK_SOURCES       VARLINK_POOL ".ListSources"
 #define VARLINK_MONITOR       VARLINK_POOL ".Monitor"
 #define VARLINK_DRAIN         VARLINK_POOL ".DrainWorker"
 #define VARLINK_PAUSE         VARLINK_POOL ".Pause"
