@@ -421,6 +421,7 @@ int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
                 return r;
 
         noted_add(&worker->noted, id);
+        noted_set_idle(&worker->noted, worker->held.n_idle);
         return flush_full(worker);
 }
 
@@ -432,7 +433,22 @@ int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned r
                 return acceptd_worker_done(worker, id);
 
         r = held_fail(&worker->held, id, reason);
-        return r < 0 ? r : flush_full(worker);
+        if (r < 0)
+                return r;
+
+        noted_set_idle(&worker->noted, worker->held.n_idle);
+        return flush_full(worker);
+}
+
+int acceptd_worker_idle(struct acceptd_worker *worker, uint64_t id, int idle)
+{
+        int r = held_set_idle(&worker->held, id, idle != 0);
+
+        if (r < 0)
+                return r;
+
+        noted_set_idle(&worker->noted, worker->held.n_idle);
+        return 0;
 }
 
 int acceptd_worker_get_fd(const struct acceptd_worker *worker)

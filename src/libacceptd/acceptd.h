@@ -175,6 +175,17 @@ int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id);
 int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned reason);
 
 /*
+ * Says of a held connection whether it is idle: all that was read of it is answered, and the client
+ * has the word. Costs no system call and sends nothing; a new connection is not idle. Where this
+ * process dies, acceptd tells the idle ones among the lost: clients that had what they came for do
+ * not miss them.
+ *
+ * Errors:
+ *   -ENOENT  no connection with this id is held
+ */
+int acceptd_worker_idle(struct acceptd_worker *worker, uint64_t id, int idle);
+
+/*
  * Sends what is queued, as far as there is room, without blocking. To be called once in each turn
  * of an event loop, before it waits. What does not fit stays queued, and
  * acceptd_worker_get_events() then asks for room.

@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "os/listener.h"
+#include "os/peer.h"
 
 #define POLL_MAX ((size_t)64) /* at a time */
 
@@ -184,15 +185,9 @@ bool listener_any_waits(const struct listener *listeners, size_t n)
         return false;
 }
 
-int listener_accept(struct listener *listener, int *ret_fd)
+/* Returns what to make of it, by errno. */
+static int judge(void)
 {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd >= 0) {
-                *ret_fd = fd;
-                return 0;
-        }
-
         switch (errno) {
         case EAGAIN:
                 return ACCEPT_EMPTY;
@@ -219,17 +214,50 @@ int listener_accept(struct listener *listener, int *ret_fd)
         }
 }
 
-int listener_refuse(struct listener *listener)
+static int take(int fd, int *ret_fd)
+{
+        if (fd < 0)
+                return judge();
+
+        *ret_fd = fd;
+        return 0;
+}
+
+int listener_accept(struct listener *listener, int *ret_fd)
+{
+        return take(accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), ret_fd);
+}
+
+int listener_accept_from(struct listener *listener, int *ret_fd, struct source *ret_source)
+{
+        struct sockaddr_storage address = {};
+        socklen_t len = sizeof(address);
+        int r;
+
+        r = take(accept4(listener->fd, (struct sockaddr *)&address, &len,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC),
+                ret_fd);
+        if (r == 0)
+                *ret_source = peer_get_source(*ret_fd, &address);
+
+        return r;
+}
+
+void listener_reset(int fd_consume)
 {
         const struct linger at_once = { .l_onoff = 1 };
+
+        (void)setsockopt(fd_consume, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        fd_close(fd_consume);
+}
+
+int listener_refuse(struct listener *listener)
+{
         int fd, r;
 
         r = listener_accept(listener, &fd);
-        if (r != 0)
-                return r;
+        if (r == 0)
+                listener_reset(fd);
 
-        /* Not as if it had been served: TCP says RST in place of FIN then. */
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-        fd_close(fd);
-        return 0;
+        return r;
 }

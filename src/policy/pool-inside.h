@@ -47,6 +47,15 @@ int pool_is_foreign(struct pool *pool, uint32_t row, uint64_t id);
 /* Releases the slot and counts what became of it. */
 void pool_end(struct pool *pool, struct slot *slot, enum outcome outcome);
 
+/* A connection ends whose source is known. */
+void pool_source_left(struct pool *pool, const struct slot *slot);
+
+/* Limits changed, or what is counted together. */
+void pool_limits_changed(struct pool *pool);
+
+/* Counts the connections of each source anew. */
+void pool_recount_sources(struct pool *pool);
+
 /* Notes that the worker has this connection, before pool_update_credit(). */
 void pool_link(struct pool *pool, uint32_t row, const struct slot *slot);
 

@@ -277,3 +277,8 @@ uint32_t pool_emptied(struct pool *pool, uint32_t row)
 
         return lost;
 }
+
+void pool_lost_were_idle(struct pool *pool, uint32_t n)
+{
+        pool->state->lost_idle += n;
+}

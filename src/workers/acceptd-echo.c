@@ -59,6 +59,13 @@ static int on_end(void *userdata, uint64_t id)
         return acceptd_worker_done(w->channel, id);
 }
 
+static void on_idle(void *userdata, uint64_t id, bool idle)
+{
+        struct echo_worker *w = userdata;
+
+        (void)acceptd_worker_idle(w->channel, id, idle); /* it is held: nothing can fail */
+}
+
 static bool is_seqpacket(struct echo_worker *w, const struct acceptd_connection *new)
 {
         unsigned n = acceptd_worker_get_n_listeners(w->channel);
@@ -151,7 +158,7 @@ static int worker_run(struct echo_worker *w)
                 return r;
 
         /* before READY, which counts descriptors */
-        r = echo_init(&w->echo, w->idle_timeout, on_end, w);
+        r = echo_init(&w->echo, w->idle_timeout, on_end, on_idle, w);
         if (r < 0)
                 return r;
         r = acceptd_worker_ready(w->channel, w->capacity);

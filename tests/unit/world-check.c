@@ -369,6 +369,7 @@ void world_check(struct world *w)
         check_growth(w);
         check_heap(w);
         check_census(w);
+        world_check_sources(w);
         if (!w->pool.dirty && w->now < w->timer)
                 check_nothing_is_due(w);
         if (w->finished)

@@ -167,6 +167,13 @@ static void refuse(void *userdata)
         }
 }
 
+void world_refuse_last(struct world *w, enum refusal reason)
+{
+        pool_refused(&w->pool, w->hand[w->n_hand - 1], reason);
+        drop_from_hand(w, w->n_hand - 1);
+        w->expected.refused[reason]++;
+}
+
 static void abort_worker(void *userdata, uint32_t row)
 {
         struct world *w = userdata;

@@ -9,7 +9,7 @@
 
 #define WEATHER_EVENTS 250 /* then it changes */
 #define CALM_CLIENTS   20
-#define CALM_STEPS     20000
+#define CALM_STEPS     30000 /* a look at queues each 2.5 ms, two steps each, in 30 s: 24,000 */
 
 /* --- Settings and weather --- */
 
@@ -54,6 +54,7 @@ void weather_make_settings(struct world *w)
                 w->settings.workers_spare = world_random(w, 1 + w->settings.workers_max);
         if (world_chance(w, 128))
                 w->settings.recycle_after = 1 + world_random(w, 12);
+        world_change_limits(w);
         if (world_chance(w, 64))
                 w->settings.recycle_age = 1000 + world_random(w, 10000000);
         if (world_chance(w, 64))

@@ -36,6 +36,7 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
                 .recycle_memory = UINT64_MAX,
                 .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
+                .source_prefixes = { 32, 64 },
                 .distribute = DISTRIBUTE_LEAST_CONNECTIONS,
                 .connections_per_worker = connections,
                 .timeout_start = 30 * USEC_PER_SEC,
@@ -133,7 +134,8 @@ uint32_t world_accept(struct world *w, uint32_t burst)
                 w->n_taken++;
                 w->hand[w->n_hand++] = pool_accepted(&w->pool, 3, w->now);
                 w->expected.accepted++;
-                world_hand_over(w);
+                if (world_admit(w, w->hand[w->n_hand - 1]))
+                        world_hand_over(w);
         }
 
         world_settle(w);
@@ -323,6 +325,7 @@ void world_change_settings(struct world *w)
         s->worker_idle_timeout = 1000 + world_random(w, 1000000);
         s->exit_idle_time = world_chance(w, 128) ? USEC_INFINITY : 1000 + world_random(w, 1000000);
         s->reload_drain_timeout = world_chance(w, 128) ? USEC_INFINITY : world_random(w, 1000000);
+        world_change_limits(w);
         pool_settings_changed(&w->pool);
         world_settle(w);
 }
