@@ -61,7 +61,7 @@ ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fno-common -fno-strict-aliasing -fvisibilit
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDSAN) $(LDFLAGS)
 
 DAEMON_LIBS = $(call once,DAEMON_LIBS,$(shell $(PKG_CONFIG) --libs libsystemd inih jansson))
-CTL_LIBS    = $(call once,CTL_LIBS,$(shell $(PKG_CONFIG) --libs jansson))
+CTL_LIBS    = $(call once,CTL_LIBS,$(shell $(PKG_CONFIG) --libs libsystemd jansson))
 TEST_LIBS   = $(call once,TEST_LIBS,$(shell $(PKG_CONFIG) --libs cmocka))
 UNITDIR     = $(call once,UNITDIR,$(or $(shell $(PKG_CONFIG) \
         --variable=systemdsystemunitdir systemd 2>/dev/null),/usr/lib/systemd/system))

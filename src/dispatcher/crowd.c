@@ -34,6 +34,9 @@ static const char *name_reason(const struct pool *pool)
         if (pool->slots.n_used >= pool->settings->max_connections)
                 return "MaxConnections= is reached";
 
+        if (pool_is_held(pool))
+                return "accepting is paused";
+
         return pool->paused_until ? "connections cannot be accepted" : "all workers are full";
 }
 
@@ -83,6 +86,7 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
                 else if (!c->is_told)
                         tell_begin(c);
                 c->until = now;
+                c->total += LOOK_USEC;
         } else if (c->since != 0 && (!c->is_told || now - c->until >= END_USEC)) {
                 tell_end(c);
         }

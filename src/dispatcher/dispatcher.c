@@ -403,7 +403,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
                 return -ENOMEM;
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
                 worker_init(&d->workers[i], &d->context, i);
-        hand_init(&d->hand, &d->pool, d->workers);
+        hand_init(&d->hand, &d->pool, d->workers, &d->loop);
 
         return notify_watch(&d->loop, on_notified, d);
 }
@@ -458,8 +458,8 @@ void dispatcher_deinit(struct dispatcher *d)
         d->timer = sd_event_source_disable_unref(d->timer);
         crowd_deinit(&d->crowd);
         health_deinit(&d->health);
-        loop_deinit(&d->loop);
         hand_deinit(&d->hand);
+        loop_deinit(&d->loop);
         pool_deinit(&d->pool);
         process_template_done(&d->context.process);
         ledger_done(&d->ledger);

@@ -47,6 +47,8 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
                 trouble = "; accepting a connection is not permitted, new ones wait";
         else if (h->is_exhausted)
                 trouble = "; out of descriptors or memory, new connections wait";
+        else if (pool_is_held(h->pool))
+                trouble = "; accepting is paused by acceptctl, new connections wait";
         else if (f->open >= h->pool->settings->max_connections)
                 trouble = "; MaxConnections= reached, new connections wait";
         else if (f->workers_ready > 0 && h->pool->n_heap == 0)

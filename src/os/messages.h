@@ -23,6 +23,7 @@
         X(WORKER_ENDED, "0fa04652346e428bbbfa082084ec7f9e", LOG_INFO)                              \
         X(WORKER_RECYCLED, "cc22e77c92d7489fa1c97086723e1425", LOG_INFO)                           \
         X(WORKER_RETIRED, "76193c4817624797a883f12d347788eb", LOG_INFO)                            \
+        X(WORKER_DRAINED, "1d9c057d226442dcbc28ee1ea5b22f53", LOG_INFO)                            \
         X(WORKER_DIED, "ea6cb8c1d5c1407c93c26841699f156b", LOG_WARNING)                            \
         X(WORKER_VIOLATED, "09739c7085634393bfc178a8e6236d8d", LOG_WARNING)                        \
         X(WORKER_UNREACHABLE, "1cd7b42f3caf47ae8436fcbd4a0118ee", LOG_WARNING)                     \
@@ -38,6 +39,8 @@
         X(POOL_RECOVERED, "c10192da810a4fb4a69e517025520033", LOG_NOTICE)                          \
         X(POOL_FULL, "826241c02a354f88a6fe9c61e5be1f18", LOG_WARNING)                              \
         X(POOL_HAS_ROOM, "bd621fc65c3848ca8f66e50e97d0cc38", LOG_NOTICE)                           \
+        X(PAUSED, "04e7f59a9aee45ebaf7fac5f335e8df0", LOG_NOTICE)                                  \
+        X(RESUMED, "77d094b30f47444ba4ae5134c6aab382", LOG_NOTICE)                                 \
         X(LISTENER_SHUT_DOWN, "6f0b1f0c6a7f4a2cb3a84f4c0f6f7b51", LOG_ERR)                         \
         X(EXHAUSTED, "704c8e38a70c4b9981eddfa75caee1d8", LOG_WARNING)                              \
         X(RELOADED, "71d00fd87f4b40aeb527b086de6f4738", LOG_INFO)                                  \

@@ -234,6 +234,7 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
                 .counters = &memory->state->counters,
                 .n_rows = memory->n_rows,
                 .successor = POOL_NO_ROW,
+                .accepts = settings->accept && !memory->state->is_held,
                 .dirty = true,
         };
         set_delays(pool);

@@ -22,14 +22,16 @@ static bool is_wanted(const struct pool *pool)
                pool->census[KIND_STARTING] > 0 || backoff_is_failing(&pool->backoff);
 }
 
-/* Connections that came and went since the last look are known by their number. */
+/* Connections that came and went since the last look are known by their number. One that is open
+ * may end right after this look, so the next one still counts it. */
 static void look(struct pool *pool, usec_t now)
 {
-        bool was_used = pool->slots.n_used > 0 || pool->quiet_mark != pool->counters->accepted;
+        bool is_used = pool->slots.n_used > 0;
+        bool was_used = is_used || pool->quiet_mark != pool->counters->accepted;
 
         if (was_used || pool->quiet_since == 0)
                 pool->quiet_since = now;
-        pool->quiet_mark = pool->counters->accepted;
+        pool->quiet_mark = pool->counters->accepted - is_used;
         pool->is_quiet = now - pool->quiet_since >= pool->settings->exit_idle_time;
         pool->rest_look_at = usec_add(now, pool->settings->exit_idle_time / LOOKS);
 }

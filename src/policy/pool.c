@@ -14,9 +14,16 @@
 
 bool pool_may_accept(const struct pool *pool)
 {
-        return pool->settings->accept && pool->n_heap > 0 &&
+        return pool->accepts && pool->n_heap > 0 &&
                pool->slots.n_used < pool->settings->max_connections && pool->n_in_hand == 0 &&
                pool->n_taking_back == 0 && pool->paused_until == 0 && !pool->stopping;
+}
+
+void pool_hold(struct pool *pool, bool on)
+{
+        pool->state->is_held = on;
+        pool->accepts = pool->settings->accept && !on;
+        pool->dirty = true;
 }
 
 struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now)

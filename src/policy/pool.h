@@ -228,6 +228,7 @@ struct pool {
         usec_t sample_at;        /* when queues are looked at again; 0: none is in doubt */
         uint32_t n_in_hand;      /* accepted or taken back, and given to no worker */
         bool hand_waited;        /* some were in hand at the last decision */
+        bool accepts;            /* Accept=yes, and not held */
         usec_t paused_until;     /* no new descriptor before; 0: not paused */
         usec_t stop_deadline;    /* of waiting for credits when stopping */
         usec_t rest_look_at;     /* when it is looked whether it may rest; 0: there is no need */
@@ -255,7 +256,8 @@ struct pool_state {
         uint32_t noted;           /* bool: what follows is */
         uint64_t nonblocking;     /* listeners that workers have left so, by their index */
         uint64_t lost_idle;       /* of those lost: the worker said that they were idle */
-        uint64_t reserved[6];     /* zeros, for later versions */
+        uint64_t reserved[5];     /* zeros, for later versions */
+        uint64_t is_held;         /* bool: pool_hold() */
 #ifdef LEDGER_TEST_GROWN
         uint64_t grown[5];
 #endif
@@ -303,6 +305,15 @@ void pool_settings_changed(struct pool *pool);
 /* True while a new connection may be accepted: there is a credit, and nothing older waits. The
  * listeners are to be watched as long as this is true, and not else. */
 bool pool_may_accept(const struct pool *pool);
+
+/* Nothing new is accepted until it is held no more, whoever comes waits in the kernel. That
+ * outlives a crash and a reload. */
+void pool_hold(struct pool *pool, bool on);
+
+static inline bool pool_is_held(const struct pool *pool)
+{
+        return pool->state->is_held;
+}
 
 /* A connection was accepted: it is in hand now. Only after pool_may_accept(). */
 struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now);

@@ -109,6 +109,15 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .maximum = CONNECTIONS_LIMIT,
                 .default_value = 0,
         },
+        [SETTING_RATE_LIMIT_PER_SOURCE] = {
+                .section = "Pool",
+                .key = "RateLimitPerSource",
+                .needs_accept = true,
+                .type = &settings_type_rate,
+                .offset = offsetof(struct settings, rate_per_source),
+                .minimum = USEC_PER_MSEC,
+                .maximum = USEC_PER_DAY,
+        },
         [SETTING_SOURCE_PREFIX_LENGTH] = {
                 .section = "Pool",
                 .key = "SourcePrefixLength",
@@ -124,6 +133,14 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .type = &settings_type_sources,
                 .offset = offsetof(struct settings, source_exempt),
                 .default_note = "nobody",
+        },
+        [SETTING_OVERLOAD_REPLY] = {
+                .section = "Pool",
+                .key = "OverloadReply",
+                .needs_accept = true,
+                .type = &settings_type_reply,
+                .offset = offsetof(struct settings, overload_reply),
+                .default_note = "nothing",
         },
         [SETTING_DISTRIBUTE] = {
                 .section = "Pool",

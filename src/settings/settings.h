@@ -30,6 +30,12 @@ enum scheduling_policy {
         SCHEDULING_OTHER,
 };
 
+/* So many in so much time. */
+struct settings_rate {
+        uint32_t n; /* 0: no limit */
+        usec_t time;
+};
+
 /* In the order in which they are printed; the rows of the table in settings-table.c. */
 enum setting {
         SETTING_WORKERS,
@@ -40,8 +46,10 @@ enum setting {
         SETTING_EXIT_IDLE_TIME,
         SETTING_MAX_CONNECTIONS,
         SETTING_MAX_CONNECTIONS_PER_SOURCE,
+        SETTING_RATE_LIMIT_PER_SOURCE,
         SETTING_SOURCE_PREFIX_LENGTH,
         SETTING_SOURCE_EXEMPT,
+        SETTING_OVERLOAD_REPLY,
         SETTING_DISTRIBUTE,
         SETTING_LOG_CONNECTIONS,
         SETTING_COMMAND,
@@ -71,8 +79,11 @@ struct settings {
         usec_t exit_idle_time;      /* USEC_INFINITY: never */
         uint32_t max_connections;
         uint32_t max_per_source; /* 0: no limit */
+        struct settings_rate rate_per_source;
         struct source_prefixes source_prefixes;
         struct source_range *source_exempt; /* SOURCE_UNKNOWN ends it; NULL: none */
+        char **overload_reply; /* the file, and what was in it: settings_file_read_reply(); or NULL
+                                */
         enum distribute distribute;
         bool log_connections;
 
@@ -119,6 +130,9 @@ int settings_set_command(
 /* Gives Workers=auto its number, from the CPUs that this process may use, and WorkersMax= its
  * default. */
 void settings_resolve(struct settings *s, uint32_t n_cpus);
+
+/* Of what OverloadReply= names. */
+#define OVERLOAD_REPLY_MAX 4096
 
 /* Of a file with them. */
 #define SETTINGS_SIZE_MAX ((size_t)1024 * 1024)

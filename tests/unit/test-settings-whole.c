@@ -116,8 +116,8 @@ static void workers_that_accept_leave_nothing_to_count(void **state)
         static const char *const others[] = { "MaxConnections=65536", "Distribute=round-robin",
                 "LogConnections=no", "WorkersSpare=1", "WorkersMax=7", "WorkerIdleTimeoutSec=1s",
                 "ConnectionsPerWorker=1", "QueueTimeoutSec=1s", "RecycleAfter=5",
-                "MaxConnectionsPerSource=1", "SourcePrefixLength=24:56", "SourceExempt=::1",
-                "ExitIdleTimeSec=1h" };
+                "MaxConnectionsPerSource=1", "RateLimitPerSource=1/1s", "OverloadReply=/a",
+                "SourcePrefixLength=24:56", "SourceExempt=::1", "ExitIdleTimeSec=1h" };
 
         (void)state;
         for (size_t i = 0; i < ELEMENTSOF(others); i++) {
@@ -201,9 +201,13 @@ static void prints_defaults_in_full(void **state)
                                   "# default\n"
                                   "MaxConnectionsPerSource=0\n"
                                   "# default\n"
+                                  "RateLimitPerSource=0\n"
+                                  "# default\n"
                                   "SourcePrefixLength=32:64\n"
                                   "# default: nobody\n"
                                   "SourceExempt=\n"
+                                  "# default: nothing\n"
+                                  "OverloadReply=\n"
                                   "# default\n"
                                   "Distribute=least-connections\n"
                                   "# default\n"
@@ -267,7 +271,8 @@ static void printed_settings_read_back_as_the_same(void **state)
                 "LogConnections=yes", "RecycleAfter=1000", "Distribute=round-robin",
                 "Command=/bin/a 'b\\n#' \"\\\\\" ; \"it's\"", "DrainTimeoutSec=infinity",
                 "RestartSec=1d 1us", "RestartMaxDelaySec=7w", "CPUSchedulingPolicy=other",
-                "MaxConnectionsPerSource=7", "SourcePrefixLength=24:56",
+                "MaxConnectionsPerSource=7", "RateLimitPerSource=7/1min 30s",
+                "SourcePrefixLength=24:56",
                 "SourceExempt=192.0.2.0/24 2001:db8::/32 uid:1000 cid:3", "ExitIdleTimeSec=90s",
                 "RecycleSec=2h", "RecycleMemory=1536K" };
         _cleanup_(freep) char *text = NULL;

@@ -16,14 +16,18 @@
 #define DRAIN    " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
 #define COMMAND                                                                                    \
         " (allowed: an absolute path or a name, and arguments, quoted as in systemd.service(5))"
+#define REPLIES                                                                                    \
+        " (allowed: the absolute path of a file of up to 4096 bytes; or that and, as --check "     \
+        "prints it, what is to be taken for its contents)"
+#define RATES    " (allowed: 0, or 1 to 100000, a slash, 1ms to 1d, such as 10/1s)"
 #define PREFIXES " (allowed: 1 to 32 for IPv4, a colon, 1 to 128 for IPv6, such as 32:64)"
 #define SOURCES                                                                                    \
         " (allowed: addresses, or prefixes of them such as 192.0.2.0/24 and 2001:db8::/32, "       \
         "uid:N and cid:N, with spaces between)"
 #define POOL_KEYS                                                                                  \
         "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, "                   \
-        "ExitIdleTimeSec=, MaxConnections=, MaxConnectionsPerSource=, SourcePrefixLength=, "       \
-        "SourceExempt=, Distribute=, LogConnections="
+        "ExitIdleTimeSec=, MaxConnections=, MaxConnectionsPerSource=, RateLimitPerSource=, "       \
+        "SourcePrefixLength=, SourceExempt=, OverloadReply=, Distribute=, LogConnections="
 #define ALL_KEYS                                                                                   \
         "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
         "WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, "               \
@@ -50,9 +54,11 @@ static void has_the_defaults_of_the_manual(void **state)
         assert_true(s.accept);
         assert_int_equal(s.max_connections, 65536);
         assert_int_equal(s.max_per_source, 0);
+        assert_int_equal(s.rate_per_source.n, 0);
         assert_int_equal(s.source_prefixes.ipv4, 32);
         assert_int_equal(s.source_prefixes.ipv6, 64);
         assert_null(s.source_exempt);
+        assert_null(s.overload_reply);
         assert_int_equal(s.distribute, DISTRIBUTE_LEAST_CONNECTIONS);
         assert_null(s.command);
         assert_int_equal(s.connections_per_worker, UINT32_MAX);
@@ -111,6 +117,10 @@ static void takes_good_values(void **state)
                 { "MaxConnections=16777215", "MaxConnections=16777215" },
                 { "MaxConnectionsPerSource=0", "MaxConnectionsPerSource=0" },
                 { "MaxConnectionsPerSource=16777215", "MaxConnectionsPerSource=16777215" },
+                { "RateLimitPerSource=0", "RateLimitPerSource=0" },
+                { "RateLimitPerSource=1/1ms", "RateLimitPerSource=1/1ms" },
+                { "RateLimitPerSource=0100000/90", "RateLimitPerSource=100000/1min 30s" },
+                { "RateLimitPerSource=7/1d", "RateLimitPerSource=7/1d" },
                 { "SourcePrefixLength=1:1", "SourcePrefixLength=1:1" },
                 { "SourcePrefixLength=32:128", "SourcePrefixLength=32:128" },
                 { "SourcePrefixLength=024:056", "SourcePrefixLength=24:56" },
@@ -118,6 +128,9 @@ static void takes_good_values(void **state)
                         "SourceExempt=::1 192.0.2.0/24 uid:0 cid:4294967295" },
                 { "SourceExempt=::ffff:192.0.2.7/120", "SourceExempt=192.0.2.0/24" },
                 { "SourceExempt=0.0.0.0/0 2001:db8::1/32", "SourceExempt=0.0.0.0/0 2001:db8::/32" },
+                { "OverloadReply=/etc/busy", "OverloadReply=/etc/busy" },
+                { "OverloadReply='/etc/b y' \"HTTP/1.1 503\\r\\n\"",
+                        "OverloadReply=\"/etc/b y\" \"HTTP/1.1 503\\x0d\\x0a\"" },
                 { "Distribute=least-connections", "Distribute=least-connections" },
                 { "Distribute=round-robin", "Distribute=round-robin" },
                 { "Command=/bin/a", "Command=/bin/a" },
@@ -218,6 +231,8 @@ static void refuses_bad_values_and_changes_nothing(void **state)
                 { "SourceExempt=uid:4294967296",
                         "SourceExempt=uid:4294967296: not a list of sources" SOURCES },
                 { "SourceExempt=\"::1", "SourceExempt=\"::1: a quote is not closed" SOURCES },
+                { "OverloadReply=busy", "OverloadReply=busy: not an absolute path" REPLIES },
+                { "OverloadReply=/a b c", "OverloadReply=/a b c: not an absolute path" REPLIES },
                 { "Distribute=Round-Robin",
                         "Distribute=Round-Robin: unknown (allowed: least-connections, "
                         "round-robin)" },
@@ -340,14 +355,15 @@ static void empty_value_means_the_default_again(void **state)
 {
         static const char *const keys[] = { "Workers", "WorkersSpare", "WorkersMax",
                 "WorkerIdleTimeoutSec", "Accept", "ExitIdleTimeSec", "MaxConnections",
-                "MaxConnectionsPerSource", "SourcePrefixLength", "SourceExempt", "Distribute",
-                "LogConnections", "Command", "ConnectionsPerWorker", "TimeoutStartSec",
-                "WatchdogSec", "QueueTimeoutSec", "DrainTimeoutSec", "ReloadDrainTimeoutSec",
-                "TimeoutStopSec", "RecycleAfter", "RecycleSec", "RecycleMemory", "RestartSec",
-                "RestartMaxDelaySec", "CPUSchedulingPolicy" };
-        static const char *const values[] = { "2", "2", "2", "2", "yes", "2", "2", "2", "24:48",
-                "::1", "round-robin", "yes", "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2",
-                "2", "2M", "2", "2", "other" };
+                "MaxConnectionsPerSource", "RateLimitPerSource", "SourcePrefixLength",
+                "SourceExempt", "OverloadReply", "Distribute", "LogConnections", "Command",
+                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
+                "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter",
+                "RecycleSec", "RecycleMemory", "RestartSec", "RestartMaxDelaySec",
+                "CPUSchedulingPolicy" };
+        static const char *const values[] = { "2", "2", "2", "2", "yes", "2", "2", "2", "2/2s",
+                "24:48", "::1", "/a", "round-robin", "yes", "/bin/a b", "2", "2", "2", "2", "2",
+                "2", "2", "2", "2", "2M", "2", "2", "other" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
         struct settings s;
 

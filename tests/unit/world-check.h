@@ -33,7 +33,8 @@ extern const struct pool_deeds world_deeds;
 /* What is in hand is sent to whoever has credit. */
 void world_hand_over(struct world *w);
 
-/* The connection that was just accepted comes from somebody. Returns whether it may be served. */
+/* The connection that was just accepted comes from somebody. Returns whether it may be served; else
+ * it is refused. */
 bool world_admit(struct world *w, struct slot *slot);
 
 /* What must hold of them after each event. */

@@ -136,8 +136,6 @@ uint32_t world_accept(struct world *w, uint32_t burst)
                 w->expected.accepted++;
                 if (world_admit(w, w->hand[w->n_hand - 1]))
                         world_hand_over(w);
-                else
-                        world_refuse_last(w, REFUSED_SOURCE);
         }
 
         world_settle(w);
