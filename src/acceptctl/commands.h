@@ -26,7 +26,7 @@ struct arguments {
         uint64_t iterations; /* 0: until it is ended */
         const char *sort;    /* name of a column, or NULL */
 
-        bool http; /* metrics */
+        bool http, openmetrics; /* metrics */
 };
 
 /* Each returns an exit status. `names` are NULL-terminated; none stands for all where that is
