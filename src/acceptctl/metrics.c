@@ -6,8 +6,6 @@
  * https://github.com/prometheus/OpenMetrics, 1.0. All samples of a family stand together.
  */
 
-#include <math.h>
-
 #include "acceptctl/ask.h"
 #include "acceptctl/metrics.h"
 #include "acceptctl/process.h"
@@ -106,8 +104,8 @@ static void write_sample(const struct output *o, const char *name, const char *s
                         fputc(',', o->f);
                 write_label(o, labels[i], labels[i + 1]);
         }
-        if (floor(value) == value && fabs(value) < 1e15)
-                fprintf(o->f, "} %.0f\n", value);
+        if (value < 1e15 && (double)(long long)value == value) /* none is negative */
+                fprintf(o->f, "} %lld\n", (long long)value);
         else
                 fprintf(o->f, "} %.9g\n", value);
 }
