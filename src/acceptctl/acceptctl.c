@@ -26,6 +26,7 @@ static void print_help(void)
                "  monitor [NAME...]    what happens, as it happens, a line each\n"
                "  top [NAME...]        rates a second, and what workers use, live\n"
                "  metrics [NAME...]    for Prometheus; --openmetrics, or --http on stdin and stdout\n"
+               "  settings NAME        those in force, and where each comes from\n"
                "  is-ready NAME...     exit status 0 where it is ready\n"
                "  wait NAME...         until it is --ready, --idle, --no-old, of --generation=N\n"
                "\n"
@@ -77,6 +78,7 @@ static const struct command {
         { "list", 0, SIZE_MAX, LOOKS, command_list },
         { "status", 0, SIZE_MAX, LOOKS | FILTERS | LINES, command_status },
         { "connections", 1, 1, LOOKS | FILTERS, command_connections },
+        { "settings", 1, 1, LOOKS, command_settings },
         { "is-ready", 1, SIZE_MAX, LOOKS, command_is_ready },
         { "wait", 1, SIZE_MAX, LOOKS | WAITS, command_wait },
         { "monitor", 0, SIZE_MAX, LOOKS | REPEATS, command_monitor },

@@ -34,6 +34,7 @@ struct arguments {
 int command_list(const struct arguments *a, char **names);
 int command_status(const struct arguments *a, char **names);
 int command_connections(const struct arguments *a, char **names);
+int command_settings(const struct arguments *a, char **names);
 int command_is_ready(const struct arguments *a, char **names);
 int command_wait(const struct arguments *a, char **names);
 int command_reload(const struct arguments *a, char **names);

@@ -6,8 +6,8 @@
  * https://github.com/prometheus/OpenMetrics, 1.0. All samples of a family stand together.
  */
 
-#include "acceptctl/ask.h"
 #include "acceptctl/metrics.h"
+#include "acceptctl/ask.h"
 #include "acceptctl/process.h"
 
 enum type {
