@@ -13,22 +13,23 @@
 
 #include "base/stop-point.h"
 #include "dispatcher/hand.h"
-#include "dispatcher/refusal.h"
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
 
 /* How long to wait when there was no descriptor or no memory for a connection. */
 #define EXHAUSTED_USEC (100 * USEC_PER_MSEC)
 
-void hand_init(struct hand *h, struct pool *pool, struct worker *workers)
+void hand_init(struct hand *h, struct pool *pool, struct worker *workers, struct loop *loop)
 {
         *h = (struct hand){ .pool = pool, .workers = workers };
+        refusals_init(&h->refusals, pool, loop);
 }
 
 void hand_deinit(struct hand *h)
 {
         while (h->n > 0)
                 fd_close(h->places[--h->n].fd);
+        refusals_deinit(&h->refusals);
 }
 
 void hand_put(struct hand *h, int fd_consume, struct slot *slot)
@@ -131,7 +132,7 @@ static bool admit(struct hand *h, const struct source *source)
         if (pool_admit(h->pool, slot, source, &reason))
                 return true;
 
-        refusal_carry_out(h->pool, slot, take_out(h, h->n - 1), source, reason);
+        refusals_add(&h->refusals, slot, take_out(h, h->n - 1), source, reason);
         return false;
 }
 

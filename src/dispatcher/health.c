@@ -22,7 +22,8 @@
 bool health_is_degraded(const struct health *h, const struct pool_figures *figures)
 {
         const uint32_t *n = h->pool->census;
-        bool none = h->is_ready && !h->pool->stopping && n[KIND_READY] + n[KIND_STARTING] == 0;
+        bool none = h->is_ready && !h->pool->stopping && !h->pool->rests &&
+                    n[KIND_READY] + n[KIND_STARTING] == 0;
 
         return none || (h->trouble[0] && figures->workers_ready < h->pool->settings->workers);
 }

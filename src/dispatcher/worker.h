@@ -37,7 +37,10 @@ struct worker {
         uint64_t number;
         pid_t pid;
         int pidfd;
-        int start_error;    /* errno: its program could not be executed */
+        int start_error; /* errno: its program could not be executed */
+        const char
+                *fault; /* what it is ended for here, in words that go on with `detail`, or NULL */
+        const char *detail;
         bool has_old_names; /* in the descriptor store: store_forget_old_worker() */
         uint64_t ticket;    /* it is not heard before that is stored: worker_look_at_store() */
         struct channel channel;

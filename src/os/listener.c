@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <linux/vm_sockets.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,6 +16,8 @@
 #include "base/fd.h"
 #include "os/listener.h"
 #include "os/peer.h"
+
+#define POLL_MAX ((size_t)64) /* at a time */
 
 static const char *describe_file(mode_t mode)
 {
@@ -164,6 +167,22 @@ void listener_done(struct listener *listener)
         listener->source = sd_event_source_disable_unref(listener->source);
         listener->fd = fd_close(listener->fd);
         free(TAKE_PTR(listener->name));
+}
+
+bool listener_any_waits(const struct listener *listeners, size_t n)
+{
+        struct pollfd fds[POLL_MAX];
+
+        for (size_t i = 0; i < n; i += POLL_MAX) {
+                size_t k = MIN(n - i, POLL_MAX);
+
+                for (size_t j = 0; j < k; j++)
+                        fds[j] = (struct pollfd){ .fd = listeners[i + j].fd, .events = POLLIN };
+                if (poll(fds, k, 0) > 0)
+                        return true;
+        }
+
+        return false;
 }
 
 /* Returns what to make of it, by errno. */

@@ -36,6 +36,9 @@ void listener_done(struct listener *listener);
 /* True for a socket that listens, of whatever kind. */
 bool listener_listens(int fd);
 
+/* True where somebody waits at one of these. */
+bool listener_any_waits(const struct listener *listeners, size_t n);
+
 /* What to make of a failed accept. */
 enum accept_result {
         ACCEPT_EMPTY = 1,     /* nobody waits */

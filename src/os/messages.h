@@ -13,6 +13,7 @@
         X(STARTED, "49acceee32ac49319c4d06ddd32d9c59", LOG_INFO)                                   \
         X(LISTENERS_KEPT, "a365d2d958d7474a94c05eae99752ea2", LOG_WARNING)                         \
         X(STOPPING, "a2327ca9166e422291a7b3d7242bb13e", LOG_INFO)                                  \
+        X(EXITS_IDLE, "6c3d895265884a6d860719ece1a04ce9", LOG_INFO)                                \
         X(STOPPED, "8beebc7b6e314cd59db5981dcec505b5", LOG_INFO)                                   \
         X(COUNTERS, "a4df0e0e43df405eb9e12bb65505e544", LOG_INFO)                                  \
         X(REFUSED_TO_START, "39cbcb45e9f740f0b6483915398685c7", LOG_ERR)                           \

@@ -132,5 +132,11 @@ static inline void pool_wake(struct pool_decision *d, usec_t at)
         d->wake_at = MIN(d->wake_at, at);
 }
 
+/* Those that drain have no more time than until `deadline`. */
+void pool_limit_drains(struct pool *pool, usec_t deadline);
+
+/* Whether there was a connection lately. After all else was decided. */
+void pool_decide_rest(struct pool *pool, usec_t now, struct pool_decision *d);
+
 /* How many workers there should be: starts, retires and recycles them. */
 void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d);

@@ -23,7 +23,8 @@ static usec_t timeout_of(
         case TIMEOUT_START:
                 return settings->timeout_start;
         case TIMEOUT_DRAIN:
-                return pool->stopping ? settings->drain_timeout : settings->reload_drain_timeout;
+                return pool->stopping || pool->rests ? settings->drain_timeout
+                                                     : settings->reload_drain_timeout;
         case TIMEOUT_STOP:
                 return settings->timeout_stop;
         case TIMEOUT_NONE:
@@ -157,6 +158,16 @@ void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
                 pool->successor = POOL_NO_ROW;
         happened(pool, row, WORKER_DRAINED, now);
         record->deadline = bound_by_stop(pool, record->deadline, now);
+}
+
+void pool_limit_drains(struct pool *pool, usec_t deadline)
+{
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                struct worker_row *record = pool->workers[i].record;
+
+                if (record->state == WORKER_DRAINING)
+                        record->deadline = MIN(record->deadline, deadline);
+        }
 }
 
 /* Is about to be ended. Those that do not end at once must not be joined by one after another. */

@@ -37,6 +37,27 @@ static bool has_too_many(const struct pool *pool, const struct source_row *row)
         return max > 0 && row->open > max;
 }
 
+/* A bucket of n, which each connection costs one of, and which is full again after `time`. What is
+ * missing in it is kept in parts of 1/time: so nothing is lost where n does not divide `time`. */
+static bool is_too_fast(const struct pool *pool, struct source_row *row, usec_t now)
+{
+        const struct settings_rate *rate = &pool->settings->rate_per_source;
+        uint64_t all = rate->n * rate->time, paid;
+
+        if (rate->n == 0)
+                return false;
+
+        paid = MIN(now - row->paid_at, rate->time) * rate->n;
+        row->paid_at = now;
+        row->debt = MIN(row->debt, all); /* n or `time` may have been others */
+        row->debt -= MIN(row->debt, paid);
+        if (all - row->debt < rate->time)
+                return true;
+
+        row->debt += rate->time;
+        return false;
+}
+
 bool pool_admit(
         struct pool *pool, struct slot *slot, const struct source *source, enum refusal *ret_reason)
 {
@@ -47,12 +68,17 @@ bool pool_admit(
 
         set_source(slot, source);
         row = sources_add(&pool->sources, source);
-        if (!has_too_many(pool, row) || is_exempt(pool, source))
+        if (has_too_many(pool, row))
+                *ret_reason = REFUSED_SOURCE;
+        else if (is_too_fast(pool, row, slot->accepted_at))
+                *ret_reason = REFUSED_RATE;
+        else
+                return true;
+        if (is_exempt(pool, source))
                 return true;
 
         row->refused++;
         row->n_untold++;
-        *ret_reason = REFUSED_SOURCE;
         return false;
 }
 
@@ -98,7 +124,8 @@ void pool_limits_changed(struct pool *pool)
         struct source_prefixes now = pool->settings->source_prefixes;
         struct source_prefixes before = pool->sources.prefixes;
 
-        pool->asks_source = pool->settings->max_per_source > 0;
+        pool->asks_source =
+                pool->settings->max_per_source > 0 || pool->settings->rate_per_source.n > 0;
         if (now.ipv4 != before.ipv4 || now.ipv6 != before.ipv6)
                 pool_recount_sources(pool);
 }

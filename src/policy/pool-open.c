@@ -282,6 +282,7 @@ void pool_settings_changed(struct pool *pool)
         pool_limits_changed(pool);
         pool->sample_at = 0;
         pool->look_at = 0; /* WorkerIdleTimeoutSec= may be over sooner */
+        pool->rest_look_at = 0;
 
         /* Distribute= is the order of the heap */
         pool->n_heap = 0;

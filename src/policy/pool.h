@@ -138,6 +138,7 @@ enum pool_action_type {
         POOL_SAMPLE,    /* how much is queued, for each worker with pool_is_in_doubt() */
         POOL_HAND_OVER, /* what is in hand: there is a credit again */
         POOL_REFUSE,    /* what is in hand: nobody will ever take it */
+        POOL_REST,      /* there was nobody for ExitIdleTimeSec= */
 };
 
 struct pool_action {
@@ -155,7 +156,7 @@ struct pool_decision {
         struct pool_action actions[POOL_ACTIONS_MAX];
         size_t n_actions;
         usec_t wake_at; /* decide again at the latest then */
-        bool finished;  /* stopped, and nothing is left */
+        bool finished;  /* stopped or at rest, and nothing is left */
 };
 
 /* What a worker can do wrong. */
@@ -230,6 +231,12 @@ struct pool {
         bool accepts;            /* Accept=yes, and not held */
         usec_t paused_until;     /* no new descriptor before; 0: not paused */
         usec_t stop_deadline;    /* of waiting for credits when stopping */
+        usec_t rest_look_at;     /* when it is looked whether it may rest; 0: there is no need */
+        usec_t quiet_since;      /* no connection was seen since then; 0: it begins now */
+        uint64_t quiet_mark;     /* how many there had been, at the last look */
+        bool is_quiet;           /* for long enough, at the last look */
+        bool stays;              /* pool_set_stays() */
+        bool rests;
         bool stopping;
         bool dirty;
 };
@@ -503,6 +510,16 @@ void pool_abandon(struct pool *pool);
 
 /* True for a worker of the generation that is being tried. */
 bool pool_is_on_trial(const struct pool *pool, uint32_t row);
+
+/* --- pool-rest.c: the end of a pool that nobody uses --- */
+
+/* POOL_REST was decided, and nobody waits at a listener: the workers are ended. Whoever comes
+ * before the decision is `finished`, and also then, has to rouse it. */
+void pool_rest(struct pool *pool, usec_t now);
+void pool_rouse(struct pool *pool);
+
+/* Something goes on of which the pool sees nothing: it does not rest meanwhile. */
+void pool_set_stays(struct pool *pool, bool stays);
 
 /* --- pool-decide.c (with pool-size.c): what is to be done --- */
 

@@ -15,6 +15,7 @@ const char *refusal_name(enum refusal refusal)
                 [REFUSED_STOPPING] = "stopping",
                 [REFUSED_STRANDED] = "stranded",
                 [REFUSED_SOURCE] = "source",
+                [REFUSED_RATE] = "rate",
         };
 
         return names[refusal];

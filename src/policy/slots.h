@@ -55,6 +55,7 @@ enum refusal {
         REFUSED_STOPPING, /* no worker was left to take it when the instance stopped */
         REFUSED_STRANDED, /* workers died so fast that no row is left for one that could take it */
         REFUSED_SOURCE,   /* its source has MaxConnectionsPerSource= of them */
+        REFUSED_RATE,     /* its source has used up RateLimitPerSource= */
         REFUSALS,
 };
 

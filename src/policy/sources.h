@@ -23,6 +23,8 @@ struct source_row {
         uint64_t refused;  /* connections, since it is known */
         uint64_t n_untold; /* those of them that the journal has not got */
         usec_t told_at;    /* 0: never */
+        uint64_t debt;     /* of its bucket: pool-limit.c */
+        usec_t paid_at;    /* ... so it was at this time */
 
         uint32_t next;         /* in its chain of the hash table */
         uint32_t older, newer; /* among those without a connection */

@@ -75,6 +75,20 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .offset = offsetof(struct settings, accept),
                 .default_value = true,
         },
+        /* Each start by a connection counts for the trigger limit of the socket unit, 15 in 10 s: one
+         * in a second leaves room for crashes. (That of StopWhenUnneeded= is 16 in 10 s.) */
+        [SETTING_EXIT_IDLE_TIME] = {
+                .section = "Pool",
+                .key = "ExitIdleTimeSec",
+                .needs_accept = true,
+                .type = &settings_type_time,
+                .offset = offsetof(struct settings, exit_idle_time),
+                .minimum = USEC_PER_SEC,
+                .maximum = TIME_LIMIT,
+                .word = "infinity",
+                .word_value = USEC_INFINITY,
+                .default_value = USEC_INFINITY,
+        },
         [SETTING_MAX_CONNECTIONS] = {
                 .section = "Pool",
                 .key = "MaxConnections",
@@ -95,6 +109,15 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .maximum = CONNECTIONS_LIMIT,
                 .default_value = 0,
         },
+        [SETTING_RATE_LIMIT_PER_SOURCE] = {
+                .section = "Pool",
+                .key = "RateLimitPerSource",
+                .needs_accept = true,
+                .type = &settings_type_rate,
+                .offset = offsetof(struct settings, rate_per_source),
+                .minimum = USEC_PER_MSEC,
+                .maximum = USEC_PER_DAY,
+        },
         [SETTING_SOURCE_PREFIX_LENGTH] = {
                 .section = "Pool",
                 .key = "SourcePrefixLength",
@@ -110,6 +133,14 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .type = &settings_type_sources,
                 .offset = offsetof(struct settings, source_exempt),
                 .default_note = "nobody",
+        },
+        [SETTING_OVERLOAD_REPLY] = {
+                .section = "Pool",
+                .key = "OverloadReply",
+                .needs_accept = true,
+                .type = &settings_type_reply,
+                .offset = offsetof(struct settings, overload_reply),
+                .default_note = "nothing",
         },
         [SETTING_DISTRIBUTE] = {
                 .section = "Pool",
@@ -222,6 +253,28 @@ const struct settings_row settings_table[SETTING_COUNT] = {
                 .minimum = 0,
                 .maximum = RECYCLE_LIMIT,
                 .default_value = 0,
+        },
+        [SETTING_RECYCLE_AGE] = {
+                .section = "Worker",
+                .key = "RecycleSec",
+                .type = &settings_type_time,
+                .offset = offsetof(struct settings, recycle_age),
+                .minimum = USEC_PER_SEC,
+                .maximum = TIME_LIMIT,
+                .word = "infinity",
+                .word_value = USEC_INFINITY,
+                .default_value = USEC_INFINITY,
+        },
+        [SETTING_RECYCLE_MEMORY] = {
+                .section = "Worker",
+                .key = "RecycleMemory",
+                .type = &settings_type_size,
+                .offset = offsetof(struct settings, recycle_memory),
+                .minimum = UINT64_C(1) << 20,
+                .maximum = UINT64_C(1) << 50,
+                .word = "infinity",
+                .word_value = UINT64_MAX,
+                .default_value = UINT64_MAX,
         },
         /* Not 0: doubled it is still 0, and a worker that crashes at once would spin. */
         [SETTING_RESTART] = {

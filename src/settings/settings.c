@@ -46,6 +46,7 @@ void settings_done(struct settings *s)
                 free(s->sources[i]);
         words_free(s->command);
         free(s->source_exempt);
+        words_free(s->overload_reply);
         *s = (struct settings){ 0 };
 }
 

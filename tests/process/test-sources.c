@@ -79,6 +79,27 @@ static void test_without_a_limit_nobody_is_refused(void **state)
         harness_stop(h);
 }
 
+static void test_who_comes_too_often_is_refused(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+
+        begin(h, LISTENER_TCP4, WORDS("Workers=1", "RateLimitPerSource=5/1h"));
+        for (int i = 0; i < 8; i++)
+                if (i < 5) {
+                        assert_true(is_served_from(h, &client, 2));
+                        client_close(&client);
+                } else {
+                        assert_false(is_served_from(h, &client, 2));
+                }
+        harness_await_line(
+                h, "1 connection from 127.0.0.2 refused: RateLimitPerSource= is exceeded");
+        assert_true(is_served_from(h, &client, 3));
+        client_close(&client);
+        assert_int_equal(harness_await_counter(h, done, 6).refused, 3);
+        harness_stop(h);
+}
+
 static void test_prefixes_count_together_and_exempt_ones_do_not_count(void **state)
 {
         struct harness *h = *state;
@@ -441,6 +462,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_who_has_too_many_is_refused_at_once),
                 HARNESS_TEST(test_without_a_limit_nobody_is_refused),
+                HARNESS_TEST(test_who_comes_too_often_is_refused),
                 HARNESS_TEST(test_prefixes_count_together_and_exempt_ones_do_not_count),
                 HARNESS_TEST(test_mapped_addresses_count_as_ipv4), HARNESS_TEST(test_users),
                 HARNESS_TEST(test_virtual_machines), HARNESS_TEST(test_reload_of_the_limits),

@@ -178,7 +178,7 @@ start_load() {
         first_stored=$(property $service NFileDescriptorStore)
         first_memory=$(main_status RssAnon)
         read_counters
-        first_accepted=$accepted first_lost=$lost first_done=$finished
+        first_accepted=$accepted first_lost=$lost first_idle=$lost_idle first_done=$finished
         : >/root/killed
         tell "$scenario: CHAOS_SEED=$seed CHAOS_SECONDS=$duration held=$held rate=$4" \
                 "workers=$n_workers"
@@ -218,7 +218,7 @@ end_load() {
                 no_connection_is_open
         read_counters
         accepted=$((accepted - first_accepted)) lost=$((lost - first_lost))
-        finished=$((finished - first_done))
+        finished=$((finished - first_done)) lost_idle=$((lost_idle - first_idle))
         failed=$(($(failures short /root/load.out) + $(failures held /root/load.out)))
         missing=$(($(counted connected) - accepted))
 
@@ -226,8 +226,8 @@ end_load() {
                 "failed: $(failures short /root/load.out) short, $(failures held /root/load.out)" \
                 "held; p50 $(counted p50_us) us, p99 $(counted p99_us) us, max $(counted max_us)" \
                 "us; $(counted short_slow) slower than ${slow:-1500} ms"
-        figure "accepted $accepted (clients: $(counted connected)), done $finished, lost $lost," \
-                "refused $refused; $samples samples, $unanswered unanswered; killed:" \
+        figure "accepted $accepted (clients: $(counted connected)), done $finished, lost $lost" \
+                "($lost_idle idle), refused $refused; $samples samples, $unanswered unanswered; killed:" \
                 "$workers_killed workers, $dispatchers_killed dispatchers; $faults faults in all"
 
         check "clients refused" equal "$(($(counted short_refused) + $(counted held_refused)))" 0

@@ -119,6 +119,23 @@ test_names_that_no_user_can_have_are_refused_by_the_socket() {
         rm /etc/acceptd/{my,customer,two}*.conf
 }
 
+# Its listener would have been taken for the control socket: status 78 for each client.
+test_name_of_the_control_socket_is_refused_by_the_socket() {
+        cp /etc/acceptd/echo.conf /etc/acceptd/acceptd-control.conf
+        refused acceptd-control 'cannot be called acceptd-control'
+        rm /etc/acceptd/acceptd-control.conf
+}
+
+# systemd drops what it has no room for, and the dispatcher is not told.
+test_smaller_descriptor_store_than_said_is_refused_by_the_socket() {
+        systemctl stop acceptd@echo.socket
+        unit_settings $'[Service]\nFileDescriptorStoreMax=9'
+        refused echo 'FileDescriptorStoreMax=9, and Environment=FDSTORE=4096'
+        unit_settings $'[Service]\nFileDescriptorStoreMax=900\nEnvironment=FDSTORE=900'
+        systemctl start acceptd@echo.socket
+        ask 127.0.0.1 7
+}
+
 test_settings_that_the_user_cannot_read_are_refused_by_the_socket() {
         systemctl stop acceptd@echo.socket
         chmod 0600 /etc/acceptd/echo.conf

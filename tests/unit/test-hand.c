@@ -17,7 +17,7 @@ static int begin(void **state)
 {
         leaks_begin(state);
         small_pool_init(&small);
-        hand_init(&hand, &small.pool, small.workers);
+        hand_init(&hand, &small.pool, small.workers, &small.loop);
         return 0;
 }
 

@@ -267,6 +267,17 @@ static void test_failed_start(void **state _unused_)
         assert_string_equal(life.trouble, "the last one exited with status 3 before it had served");
 }
 
+/* It "was ended by SIGKILL", which was the dispatcher's own, and said nothing of why. */
+static void test_violation_is_why_a_start_failed(void **state _unused_)
+{
+        start_ready(1);
+        say(RECORD_DONE, 0, 12345);
+        wait_for_end();
+        assert_true(life.failed);
+        assert_string_equal(life.trouble,
+                "the last one was ended by SIGKILL: DONE for a connection that it does not have");
+}
+
 /* What executes the program says so, and exits as any worker might. */
 static void test_program_that_is_not_there(void **state _unused_)
 {
@@ -400,6 +411,7 @@ int main(void)
                 LIFE(test_shutdown_with_a_connection),
                 LIFE(test_shutdown_while_it_serves),
                 LIFE(test_failed_start),
+                LIFE(test_violation_is_why_a_start_failed),
                 LIFE(test_program_that_is_not_there),
                 LIFE(test_death_with_a_queue),
                 LIFE(test_end_that_was_not_told_is_not_lost),

@@ -69,6 +69,9 @@ void world_change_limits(struct world *w)
         exempt[0] = (struct source_range){ source_make(SOURCE_IPV4, 0x0a000202), 32 };
         exempt[1] = (struct source_range){ source_make(SOURCE_UID, 0), 32 };
         s->max_per_source = world_chance(w, 128) ? 0 : 1 + world_random(w, 4);
+        s->rate_per_source = world_chance(w, 128)
+                                     ? (struct settings_rate){}
+                                     : (struct settings_rate){ 1 + world_random(w, 6), 100000 };
         s->source_prefixes = prefixes[world_random(w, ELEMENTSOF(prefixes))];
         s->source_exempt = world_chance(w, 128) ? exempt : NULL;
 }
@@ -78,19 +81,23 @@ bool world_admit(struct world *w, struct slot *slot)
         struct source *source = &w->sources[slot - w->slots];
         enum refusal reason = REFUSALS;
         uint32_t max = w->settings.max_per_source;
-        bool over, admitted;
+        bool over, admitted, paced = w->settings.rate_per_source.n > 0;
 
         *source = (struct source){};
-        world_expect(w, w->pool.asks_source == (max > 0));
+        world_expect(w, w->pool.asks_source == (max > 0 || paced));
         if (!w->pool.asks_source)
                 return true;
 
         *source = pick_source(w);
-        over = source->kind != SOURCE_UNKNOWN && count_together(w, source) > max;
+        over = max > 0 && source->kind != SOURCE_UNKNOWN && count_together(w, source) > max;
         admitted = pool_admit(&w->pool, slot, source, &reason);
-        world_expect(w, admitted == (!over || is_exempt(w, source)));
+        world_expect(w, admitted || (!is_exempt(w, source) && source->kind != SOURCE_UNKNOWN));
+        if (over)
+                world_expect(w, is_exempt(w, source) || reason == REFUSED_SOURCE);
+        else if (!admitted)
+                world_expect(w, paced && reason == REFUSED_RATE);
         if (!admitted)
-                world_expect(w, reason == REFUSED_SOURCE);
+                world_refuse_last(w, reason);
 
         return admitted;
 }

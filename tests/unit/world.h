@@ -97,7 +97,9 @@ struct world {
         bool finished;
         usec_t timer;
         uint64_t n_choices;
-        uint64_t n_spawns, n_aborts;
+        usec_t used_at; /* there was a connection last */
+        bool was_used;
+        uint64_t n_spawns, n_aborts, n_rests;
         uint64_t n_crashes;
         uint64_t n_taken;    /* connections that left the backlog */
         uint64_t n_finished; /* by workers */
