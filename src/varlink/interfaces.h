@@ -16,6 +16,7 @@
 #define VARLINK_CONNECTIONS   VARLINK_POOL ".ListConnections"
 #define VARLINK_SOURCES       VARLINK_POOL ".ListSources"
 #define VARLINK_MONITOR       VARLINK_POOL ".Monitor"
+#define VARLINK_SETTINGS      VARLINK_POOL ".GetSettings"
 #define VARLINK_DRAIN         VARLINK_POOL ".DrainWorker"
 #define VARLINK_PAUSE         VARLINK_POOL ".Pause"
 #define VARLINK_RESUME        VARLINK_POOL ".Resume"
