@@ -140,7 +140,7 @@ $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB)
 $(O)/tests/unit/test-inetd-report: $(O)/src/workers/inetd-report.o
 
 # Time passes as the test says
-$(O)/tests/unit/test-journal: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
+$(O)/tests/unit/test-journal $(O)/tests/unit/test-acceptd-worker-crowd: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
 
 $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WIRE) $(BASE)
 	$(say) LD $@

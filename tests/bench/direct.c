@@ -64,7 +64,7 @@ static int turn(struct direct *d)
         bool heard;
         int fd, r;
 
-        r = echo_turn(&d->echo, false, &heard);
+        r = echo_turn(&d->echo, &heard);
         if (!heard) {
                 d->burst = 1;
                 return r;
