@@ -80,7 +80,7 @@ ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire b
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
 PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
-        $(O)/acceptd-listen
+        $(O)/acceptd-listen $(O)/acceptd-protocol-test
 
 all: $(PROGRAMS) $(O)/libacceptd.a
 
@@ -94,6 +94,8 @@ $(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd
         $(O)/src/workers/program.o $(LIB) $(WIRE) $(BASE)
 $(O)/acceptd-listen: $(patsubst %,$(O)/src/workers/%.o,acceptd-listen server server-start server-notify \
         notify-socket family program) $(LIB) $(WIRE) $(BASE)
+
+$(O)/acceptd-protocol-test: $(call objects,src/protocol-test/*.c) $(O)/src/os/process.o $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
@@ -228,7 +230,7 @@ $(BENCH): $(O)/%: $(O)/%.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 SYSTEM := $(patsubst %.c,$(O)/%,$(wildcard tests/system/*.c))
 NOTING := $(O)/tests/system/noting-echo
 $(NOTING): $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o
-$(NOTING): ALL_LDFLAGS += -Wl,--wrap=acceptd_worker_receive,--wrap=acceptd_worker_done
+$(NOTING): ALL_LDFLAGS += -Wl,--wrap=acceptd_worker_receive,--wrap=acceptd_worker_finish
 $(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
@@ -308,7 +310,7 @@ install: all
 	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
 	        $(DESTDIR)$(SYSCONFDIR)/acceptd
 	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd $(DESTDIR)$(SBINDIR)
-	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
+	$(Q)$(INSTALL) $(O)/acceptctl $(O)/acceptd-protocol-test $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
 	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
 	        $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd

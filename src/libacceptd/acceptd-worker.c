@@ -290,7 +290,10 @@ int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection
         usec_t deadline = timeout_us == 0 ? 0 : usec_add(usec_now(), timeout_us);
         int r;
 
-        signals_outlive();
+        if (is_forked(worker))
+                return -ECHILD;
+        if (!__atomic_exchange_n(&worker->outlives_signals, true, __ATOMIC_RELAXED))
+                signals_outlive();
         do {
                 r = tell_all(worker);
                 if (r == 0)
@@ -351,10 +354,23 @@ int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned r
         return r < 0 ? r : worker_leave(worker, fail(worker, id, reason));
 }
 
+/* It is noted first: where this process dies in between, the kernel closes it as well, and the
+ * client sees no difference. */
 int acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c)
 {
-        fd_close(c->fd);
-        return acceptd_worker_done(worker, c->id);
+        int r = worker_enter(worker);
+
+        if (r < 0)
+                return r;
+        noted_add(&worker->noted, c->id);
+        (void)worker_leave(worker, 0);
+
+        fd_close(c->fd); /* without the lock: it may linger */
+        r = worker_enter(worker);
+        if (r < 0)
+                return r;
+        r = held_finish(&worker->held, c->id);
+        return worker_leave(worker, r < 0 ? r : said_soon(worker));
 }
 
 int acceptd_worker_flush(struct acceptd_worker *worker)

@@ -51,6 +51,7 @@ struct acceptd_worker {
         usec_t happened_at; /* the last receipt, or end outside of a crowd */
         unsigned crowd;     /* how many of these came soon after the one before */
 
+        bool outlives_signals;   /* signals_outlive() was called */
         bool receives;           /* acceptd_worker_set_receiving() */
         uint32_t drain_reason;   /* of a DRAIN that came; 0: none did */
         uint64_t drain_deadline; /* 0: none */

@@ -39,9 +39,10 @@ static const char help[] =
         "                       500ms (default infinity)\n"
         "  --help, --version    print this, or the version, and exit";
 
-static int on_end(void *userdata, uint64_t id)
+static int on_end(void *userdata, uint64_t id, int fd_consume)
 {
-        return acceptd_worker_done(userdata, id);
+        return acceptd_worker_finish(
+                userdata, &(struct acceptd_connection){ .id = id, .fd = fd_consume });
 }
 
 static bool is_seqpacket(struct echo_worker *w, const struct acceptd_connection *new)

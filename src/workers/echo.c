@@ -59,11 +59,8 @@ static struct echo_connection *connection_new(struct echo *echo)
 
 static int finish(struct echo *echo, struct echo_connection *c)
 {
-        /* Noted first: where this process dies in between, the kernel closes it as well, and the
-         * client sees no difference. Nothing comes in before this turn is over. */
-        int r = echo->on_end(echo->userdata, c->id);
+        int r = echo->on_end(echo->userdata, c->id, c->fd);
 
-        fd_close(c->fd);
         free(c->pending);
         c->fd = -1;
         TAILQ_REMOVE(&echo->idle, c, link);

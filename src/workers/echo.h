@@ -12,8 +12,8 @@
 
 struct echo_connection;
 
-/* Hears that a connection has ended and is closed. Returns 0 or -errno, which ends the turn. */
-typedef int echo_end_t(void *userdata, uint64_t id);
+/* Hears that a connection has ended. Returns 0 or -errno, which ends the turn. */
+typedef int echo_end_t(void *userdata, uint64_t id, int fd_consume);
 
 struct echo {
         unsigned capacity;

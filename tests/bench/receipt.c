@@ -21,9 +21,10 @@
 
 static unsigned counts[LONGEST + 1];
 
-static int on_end(void *userdata, uint64_t id)
+static int on_end(void *userdata, uint64_t id, int fd_consume)
 {
-        return acceptd_worker_done(userdata, id);
+        return acceptd_worker_finish(
+                userdata, &(struct acceptd_connection){ .id = id, .fd = fd_consume });
 }
 
 static int receive(struct echo *echo, struct acceptd_worker *worker, unsigned *burst)

@@ -18,10 +18,10 @@
 
 int __real_acceptd_worker_receive(
         struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size);
-int __real_acceptd_worker_done(struct acceptd_worker *worker, uint64_t id);
+int __real_acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c);
 int __wrap_acceptd_worker_receive(
         struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size);
-int __wrap_acceptd_worker_done(struct acceptd_worker *worker, uint64_t id);
+int __wrap_acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c);
 
 static int notes_fd = -1;
 
@@ -61,8 +61,8 @@ int __wrap_acceptd_worker_receive(
         return r;
 }
 
-int __wrap_acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
+int __wrap_acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c)
 {
-        note("done %d %" PRIu64 "\n", getpid(), id);
-        return __real_acceptd_worker_done(worker, id);
+        note("done %d %" PRIu64 "\n", getpid(), c->id);
+        return __real_acceptd_worker_finish(worker, c);
 }
