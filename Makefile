@@ -61,7 +61,7 @@ ALL_CFLAGS = -std=gnu17 $(WARNINGS) -fno-common -fno-strict-aliasing -fvisibilit
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now,--as-needed $(LDSAN) $(LDFLAGS)
 
 DAEMON_LIBS = $(call once,DAEMON_LIBS,$(shell $(PKG_CONFIG) --libs libsystemd inih jansson))
-CTL_LIBS    = $(call once,CTL_LIBS,$(shell $(PKG_CONFIG) --libs jansson))
+CTL_LIBS    = $(call once,CTL_LIBS,$(shell $(PKG_CONFIG) --libs libsystemd jansson))
 TEST_LIBS   = $(call once,TEST_LIBS,$(shell $(PKG_CONFIG) --libs cmocka))
 UNITDIR     = $(call once,UNITDIR,$(or $(shell $(PKG_CONFIG) \
         --variable=systemdsystemunitdir systemd 2>/dev/null),/usr/lib/systemd/system))
@@ -282,6 +282,13 @@ race: tests
 	        $(O)/tests/process/test-race \
 	        'tests/system/run $(subst $(space),$(comma),$(RELEASES)) race_long race_long:generic'
 
+# The recipes of acceptd-recipes(7) with the programs they are for, which are downloaded, and kills
+# meanwhile: RECIPES="git_daemon ..." for some of them
+RECIPES :=
+
+check-recipes:
+	$(Q)tests/run --timeout=2700 $(RELEASES:%='tests/recipes/run % $(RECIPES:%=test_%)')
+
 # --- to try it, to install it, to look at it ---------------------------------
 
 run: all
@@ -367,9 +374,10 @@ DEPS_bench := iproute2 mmdebstrap strace systemd-container util-linux valgrind
 DEPS_chaos := mmdebstrap systemd-container
 DEPS_check := mmdebstrap systemd-container
 DEPS_race  := mmdebstrap systemd-container
+DEPS_check-recipes := mmdebstrap systemd-container
 DEPS_lint  := clang clang-format clang-tidy cppcheck mandoc shellcheck systemd
 
-deps_for := $(or $(filter run chaos check deb lint bench race,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
+deps_for := $(or $(filter run chaos check check-recipes deb lint bench race,$(MAKECMDGOALS:-quick=)),run check deb lint bench)
 DEPS     := $(sort $(DEPS_build) $(foreach goal,$(deps_for),$(DEPS_$(goal))))
 APT_GET  := DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=5 -o Dpkg::Use-Pty=0 \
         -o APT::Install-Recommends=false
@@ -396,6 +404,7 @@ help:
 	@echo 'make run         start the echo pool on a free port of loopback, and try it'
 	@echo 'make check       every test: unit and process, again with sanitizers, and system'
 	@echo 'make chaos       faults under load for CHAOS_SECONDS=600, CHAOS_SEED=; SCENARIO= for one kind'
+	@echo 'make check-recipes  the recipes of acceptd-recipes(7), with the programs they are for'
 	@echo 'make race        a worker that tries to take over the dispatcher, in its long form'
 	@echo 'make check-unit  the tests that need no network, no root and no container'
 	@echo 'make fuzz        libFuzzer on what comes from outside, FUZZ_SECONDS each; needs clang'
@@ -409,6 +418,6 @@ help:
 
 -include $(shell find $(O)/src $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all bench bench-quick chaos check check-unit clean deb deps fuzz help install lint race run system-programs tests
+.PHONY: all bench bench-quick chaos check check-recipes check-unit clean deb deps fuzz help install lint race run system-programs tests
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -51,6 +52,18 @@ static bool exists(const struct places *places, const char *path, int flags)
                 return false;
 
         (void)fd_close(fd);
+        return true;
+}
+
+bool instance_read_file(const struct places *places, const char *path, char *text, size_t size)
+{
+        _cleanup_(fd_closep) int fd = open_below(places, path, O_RDONLY);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+        if (n < 0)
+                return false;
+
+        text[n] = '\0';
         return true;
 }
 
@@ -235,15 +248,15 @@ static int connect_to(const struct places *places, const char *path, usec_t dead
         return varlink_connect(link, deadline, ret_stream);
 }
 
-int instance_call(const struct places *places, const char *name, const char *method, usec_t timeout,
-        json_t **ret_reply)
+int instance_open(const struct places *places, const char *name, const char *method,
+        json_t *parameters_consume, bool more, usec_t deadline, struct varlink_stream *ret_stream)
 {
         _cleanup_(freep) char *path = socket_path(name);
+        json_auto_t *parameters = parameters_consume;
         struct varlink_stream stream = VARLINK_STREAM_NULL;
-        usec_t deadline = usec_add(usec_now(), timeout);
         int r;
 
-        if (!path)
+        if (!path || !parameters)
                 return -ENOMEM;
 
         r = connect_to(places, path, deadline, &stream);
@@ -252,10 +265,84 @@ int instance_call(const struct places *places, const char *name, const char *met
         if (r < 0)
                 return r;
 
-        r = varlink_call(&stream, method, json_object(), deadline, ret_reply);
+        r = varlink_send_call(&stream, method, TAKE_PTR(parameters), more, deadline);
+        if (r < 0) {
+                varlink_stream_done(&stream);
+                return instance_explain_end(r);
+        }
+
+        *ret_stream = stream;
+        return 0;
+}
+
+int instance_explain_end(int error)
+{
+        /* The dispatcher hangs up on strangers. */
+        return error == -ECONNRESET && geteuid() != 0 ? -EACCES : error;
+}
+
+int instance_call(const struct places *places, const char *name, const char *method,
+        json_t *parameters_consume, usec_t timeout, json_t **ret_reply)
+{
+        usec_t deadline = usec_add(usec_now(), timeout);
+        struct varlink_stream stream = VARLINK_STREAM_NULL;
+        int r;
+
+        r = instance_open(places, name, method, parameters_consume, false, deadline, &stream);
+        if (r < 0)
+                return r;
+
+        r = varlink_receive_reply(&stream, deadline, ret_reply);
         varlink_stream_done(&stream);
-        /* The dispatcher hangs up on all but root. */
-        return r == -ECONNRESET && geteuid() != 0 ? -EACCES : r;
+        return instance_explain_end(r);
+}
+
+static bool is_pattern(const char *text)
+{
+        return strpbrk(text, "*?[") != NULL;
+}
+
+/* Adds all instances that match. Returns 0, -ESRCH where there is none, or -errno. */
+static int add_matches(const struct places *places, const char *pattern, char ***names, size_t *n)
+{
+        _cleanup_(words_freep) char **all = NULL;
+        bool found = false;
+        int r;
+
+        r = instance_list(places, &all);
+        for (size_t i = 0; r >= 0 && all[i]; i++) {
+                char *name;
+
+                if (fnmatch(pattern, all[i], 0) != 0)
+                        continue;
+                found = true;
+                name = strdup(all[i]);
+                r = name ? add_name(names, n, name) : -ENOMEM;
+        }
+
+        return r < 0 || found ? r : -ESRCH;
+}
+
+int instance_expand(
+        const struct places *places, char *const *texts, char ***ret_names, const char **ret_wrong)
+{
+        _cleanup_(words_freep) char **names = calloc(1, sizeof(*names));
+        size_t n = 0;
+        int r = names ? 0 : -ENOMEM;
+
+        for (size_t i = 0; r >= 0 && texts[i]; i++) {
+                _cleanup_(freep) char *name = instance_parse_name(texts[i]);
+
+                *ret_wrong = texts[i];
+                if (!name)
+                        return -EINVAL;
+                r = is_pattern(name) ? add_matches(places, name, &names, &n)
+                                     : add_name(&names, &n, TAKE_PTR(name));
+        }
+
+        if (r >= 0)
+                *ret_names = TAKE_PTR(names);
+        return r;
 }
 
 const char *instance_name_error(int error)

@@ -5,6 +5,8 @@
  */
 
 #include "acceptctl/show.h"
+#include "acceptctl/ask.h"
+#include "acceptctl/process.h"
 #include "acceptctl/table.h"
 #include "base/time.h"
 #include "base/words.h"
@@ -83,7 +85,7 @@ int show_list(const struct show_line *lines, size_t n)
                                 number_of(line->status, "workersWanted"));
 
                 table_add(&table, line->name);
-                table_add(&table, line->status ? text_of(line->status, "state") : line->state);
+                table_add_state(&table, line->status ? ask_name_state(line->status) : line->state);
                 table_add(&table, workers);
                 add_number(&table, json_object_get(line->status, "counters"), "open");
                 add_waiting(&table, line->status);
@@ -105,7 +107,10 @@ static int show_listeners(const json_t *listeners)
                 table_add(&table, text_of(listener, "name"));
                 table_add(&table, text_of(listener, "address"));
                 table_add(&table, text_of(listener, "kind"));
-                add_number(&table, listener, "backlog");
+                if (json_is_integer(json_object_get(listener, "backlog")))
+                        add_number(&table, listener, "backlog");
+                else
+                        table_add(&table, "not visible");
                 add_number(&table, listener, "backlogLimit");
                 add_number(&table, listener, "drops");
         }
@@ -114,22 +119,40 @@ static int show_listeners(const json_t *listeners)
         return table_print(&table, "  ");
 }
 
-static int show_workers(const json_t *workers)
+/* What its process uses: that the kernel tells, and not the instance. */
+static void add_use(struct table *table, const struct places *places, const json_t *worker)
+{
+        char cpu[USEC_FORMAT_SIZE], memory[PROCESS_FORMAT_SIZE];
+        struct process_use use;
+
+        if (!process_get_use(places, number_of(worker, "pid"), &use)) {
+                table_add(table, "-");
+                table_add(table, "-");
+                return;
+        }
+
+        table_add(table, use.cpu == 0 ? "0s" : usec_format(use.cpu, cpu));
+        table_add(table, process_format_memory(use.memory, memory));
+}
+
+static int show_workers(const struct places *places, const json_t *workers)
 {
         _cleanup_(table_done) struct table table;
         const json_t *worker;
         size_t i;
 
-        table_init(&table, (const char *const[]){ ">WORKER", ">PID", "STATE", ">GENERATION",
-                                   ">OPEN", ">CAPACITY", ">HANDED OVER", ">RUNS FOR", NULL });
+        table_init(&table,
+                (const char *const[]){ ">WORKER", ">PID", "STATE", ">GENERATION", ">OPEN",
+                        ">CAPACITY", ">HANDED OVER", ">CPU", ">MEMORY", ">RUNS FOR", NULL });
         json_array_foreach (workers, i, worker) {
                 add_number(&table, worker, "number");
                 add_number(&table, worker, "pid");
-                table_add(&table, text_of(worker, "state"));
+                table_add_state(&table, text_of(worker, "state"));
                 add_number(&table, worker, "generation");
                 add_number(&table, worker, "open");
                 add_number(&table, worker, "capacity");
                 add_number(&table, worker, "handedOver");
+                add_use(&table, places, worker);
                 add_age(&table, worker, "since");
         }
 
@@ -137,36 +160,161 @@ static int show_workers(const json_t *workers)
         return table_print(&table, "  ");
 }
 
-static void show_counters(const json_t *counters, const json_t *status)
+/* Only where there are any, and of what they are. */
+static void show_refused(const json_t *counters)
 {
-        printf("  Connections: %lld open of at most %lld\n", number_of(counters, "open"),
-                number_of(status, "maxConnections"));
-        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost, %lld refused, "
-               "%lld taken back\n",
-                number_of(counters, "accepted"), number_of(counters, "done"),
-                number_of(counters, "failed"), number_of(counters, "lost"),
-                number_of(counters, "refused"), number_of(counters, "takenBack"));
+        const json_t *by_reason = json_object_get(counters, "refusedBy"), *number;
+        const char *reason, *before = "      Refused: ";
+
+        json_object_foreach ((json_t *)(uintptr_t)by_reason, reason, number) {
+                if (json_integer_value(number) == 0)
+                        continue;
+                printf("%s%lld ", before, (long long)json_integer_value(number));
+                words_print_safely(reason, 32, stdout);
+                before = ", ";
+        }
+        if (before[0] == ',')
+                fputc('\n', stdout);
 }
 
-int show_status(const char *name, const json_t *status)
+static void show_counters(const json_t *counters, const json_t *status)
+{
+        long long idle = number_of(counters, "lostIdle");
+        char of_these[48] = "";
+
+        if (idle > 0)
+                (void)snprintf(of_these, sizeof(of_these), " (%lld idle)", idle);
+        printf("  Connections: %lld open of at most %lld\n", number_of(counters, "open"),
+                number_of(status, "maxConnections"));
+        printf("        Total: %lld accepted, %lld done, %lld failed, %lld lost%s, %lld refused, "
+               "%lld taken back\n",
+                number_of(counters, "accepted"), number_of(counters, "done"),
+                number_of(counters, "failed"), number_of(counters, "lost"), of_these,
+                number_of(counters, "refused"), number_of(counters, "takenBack"));
+        show_refused(counters);
+}
+
+static const char *format_age(long long since, char text[static USEC_FORMAT_SIZE])
+{
+        usec_t now = usec_now(), at = since > 0 ? (usec_t)since : 0, age = now - MIN(now, at);
+
+        return age < USEC_PER_SEC ? "0s" : usec_format(age - age % USEC_PER_SEC, text);
+}
+
+/* The later one of two kinds of messages, if there was one. */
+static void show_event(
+        const json_t *status, const char *introduction, const char *kind, const char *other)
+{
+        const json_t *events = json_object_get(status, "events");
+        const json_t *a = json_object_get(events, kind), *b = json_object_get(events, other);
+        const json_t *event = number_of(b, "last") > number_of(a, "last") ? b : a;
+        char age[USEC_FORMAT_SIZE];
+
+        if (!event)
+                return;
+
+        printf("%s%s ago: ", introduction, format_age(number_of(event, "last"), age));
+        words_print_safely(text_of(event, "text"), SIZE_MAX, stdout);
+        fputc('\n', stdout);
+}
+
+/* Within which time half of the connections, and 99 of 100, were with their worker. */
+static void show_waiting(const json_t *waiting)
+{
+        const json_t *buckets = json_object_get(waiting, "buckets"), *bucket;
+        static const double parts[] = { 0.5, 0.99 };
+        double sum = 0, total = 0;
+        size_t i, part = 0;
+
+        json_array_foreach (buckets, i, bucket)
+                total += i > 0 ? (double)json_integer_value(bucket) : 0; /* 0: was not said */
+        if (total == 0)
+                return;
+
+        fputs("       Waited:", stdout);
+        json_array_foreach (buckets, i, bucket) {
+                sum += i > 0 ? (double)json_integer_value(bucket) : 0;
+                for (; part < ELEMENTSOF(parts) && sum >= parts[part] * total; part++) {
+                        char text[USEC_FORMAT_SIZE];
+
+                        printf("%s %g%% less than %s", part > 0 ? "," : "", parts[part] * 100,
+                                usec_format((usec_t)1 << i, text));
+                }
+        }
+        fputs(" for their worker\n", stdout);
+}
+
+/* What is limited, what was highest, and what is or was wrong. */
+static void show_details(const json_t *status)
+{
+        long long full = number_of(status, "fullUSec"), next = number_of(status, "nextStart");
+        char text[USEC_FORMAT_SIZE], age[USEC_FORMAT_SIZE];
+        usec_t now = usec_now();
+
+        if (json_is_integer(json_object_get(status, "capacity")))
+                printf("     Capacity: %lld at once with these workers; at most %lld were open\n",
+                        number_of(status, "capacity"), number_of(status, "openHighest"));
+        show_waiting(json_object_get(status, "waiting"));
+        if (full > 0)
+                printf("         Full: clients waited for %s in all, last %s ago\n",
+                        usec_format((usec_t)full, text),
+                        format_age(number_of(status, "fullLast"), age));
+        if (next > 0)
+                printf("   Next start: in %s, after %lld failed start%s\n",
+                        (usec_t)next > now ? usec_format((usec_t)next - now, text) : "0s",
+                        number_of(status, "failedStarts"),
+                        number_of(status, "failedStarts") == 1 ? "" : "s");
+        if (streq(text_of(status, "state"), "degraded"))
+                show_event(status, "     Degraded: ", "POOL_DEGRADED", "POOL_DEGRADED");
+        show_event(status, "  Last reload: ", "RELOADED", "RELOAD_FAILED");
+        show_event(status, "     Last end: ", "WORKER_DIED", "WORKER_ENDED");
+}
+
+int show_status(const struct places *places, const char *name, const json_t *status)
 {
         const json_t *counters = json_object_get(status, "counters");
+        const char *state = ask_name_state(status);
         int r;
 
+        fputs(say_colour(SAY_BOLD), stdout);
         fputs(name, stdout);
-        print_text(" is ", text_of(status, "state"));
+        printf("%s is %s", say_colour(SAY_NORMAL), say_colour(say_colour_of(state)));
+        words_print_safely(state, 32, stdout);
+        printf("%s\n", say_colour(SAY_NORMAL));
         print_text("       Status: ", text_of(status, "statusText"));
         printf("     Main PID: %lld (acceptd ", number_of(status, "mainPID"));
         words_print_safely(text_of(status, "version"), 32, stdout);
         printf(", generation %lld)\n", number_of(status, "generation"));
         if (json_is_object(counters))
                 show_counters(counters, status);
+        show_details(status);
 
         r = show_listeners(json_object_get(status, "listeners"));
         if (r < 0)
                 return r;
 
-        return show_workers(json_object_get(status, "workers"));
+        return show_workers(places, json_object_get(status, "workers"));
+}
+
+int show_connections(const json_t *connections)
+{
+        _cleanup_(table_done) struct table table;
+        const json_t *c;
+        size_t i;
+
+        table_init(&table, (const char *const[]){ ">ID", "LISTENER", ">WORKER", ">AGE", "STATE",
+                                   ">ATTEMPT", "SOURCE", NULL });
+        json_array_foreach (connections, i, c) {
+                table_add(&table, text_of(c, "id"));
+                table_add(&table, text_of(c, "listener"));
+                add_number(&table, c, "worker");
+                add_age(&table, c, "acceptedAt");
+                table_add(&table, text_of(c, "state"));
+                add_number(&table, c, "attempt");
+                table_add(&table, text_of(c, "source"));
+        }
+
+        return table_print(&table, "");
 }
 
 void show_keys(const char *introduction, const json_t *keys)

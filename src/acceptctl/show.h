@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "base/base.h"
+#include "acceptctl/instance.h"
 
 /*
  * Statuses for people, on standard output. They come from a running instance, which may not be what
@@ -18,9 +18,10 @@ struct show_line {
         bool configured;
 };
 
-/* Both return 0 or -ENOMEM. */
+/* All return 0 or -ENOMEM. */
 int show_list(const struct show_line *lines, size_t n);
-int show_status(const char *name, const json_t *status);
+int show_status(const struct places *places, const char *name, const json_t *status);
+int show_connections(const json_t *connections);
 
 /* Prints the texts of a list behind `introduction`, if there are any. */
 void show_keys(const char *introduction, const json_t *keys);

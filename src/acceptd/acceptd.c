@@ -113,7 +113,9 @@ static int load_settings(struct settings *s, const struct arguments *a, char **r
                 return r;
 
         settings_resolve(s, count_cpus());
-        r = settings_check(s, ret_message);
+        r = settings_file_read_reply(s, ret_message);
+        if (r >= 0)
+                r = settings_check(s, ret_message);
         return r < 0 ? r : command_resolve(s, ret_message);
 }
 

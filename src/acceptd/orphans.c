@@ -10,6 +10,7 @@
 
 #include "acceptd/orphans.h"
 #include "dispatcher/dispatcher.h"
+#include "os/journal.h"
 
 /* After a signal, and again while one of ours lies in front of the others. */
 #define LOOK_USEC (100 * USEC_PER_MSEC)
@@ -78,7 +79,7 @@ int orphans_watch(struct orphans *o, struct loop *loop, const struct reload *rel
                 r = look_later(o); /* an image before this one may have left some */
         if (r >= 0)
                 r = loop_add_signal(loop, SIGCHLD, on_child, o);
-        return MIN(r, 0);
+        return r < 0 ? log_error_errno(r, "Cannot watch for children: %m") : 0;
 }
 
 void orphans_done(struct orphans *o)

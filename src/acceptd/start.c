@@ -72,7 +72,8 @@ static const char *name_of_most(const struct settings *s)
 /* Makes sure that the descriptors of all workers fit the limit, raised as far as it goes. */
 static int check_limit(const struct settings *s, size_t n_listeners, char **ret_message)
 {
-        uint64_t needed = FDS_OWN + (s->accept ? 1 : 2) * n_listeners +
+        uint64_t needed = FDS_OWN + (s->overload_reply ? REFUSAL_LINGER_MAX : 0U) +
+                          (s->accept ? 1 : 2) * n_listeners +
                           (uint64_t)FDS_PER_WORKER * pool_rows_needed(s);
         struct rlimit limit;
 
@@ -295,6 +296,7 @@ static int set_up(struct dispatcher *d, const struct start *start, char **echo_a
 static void leave(const struct dispatcher *d)
 {
         kept_settings_forget(d->pool.state->generation);
+        kept_listeners_forget(d->listeners, d->n_listeners);
         adoption_forget_ledger(d);
         journal_flush();
         health_log_counters(&d->pool, MESSAGE_STOPPED);
@@ -321,6 +323,7 @@ static int run(
         reload->image = start->image;
         reload->control =
                 control_open(&context, inheritance_take(start->inheritance, STORE_CONTROL));
+        control_monitor_begin(reload->control);
         resume(reload, start, echo_argv);
 
         r = watch_signals(&d->loop, reload);
@@ -333,6 +336,7 @@ static int run(
 
         orphans_done(&orphans);
         reload_done(reload);
+        control_monitor_end();
         control_close(reload->control);
         return r;
 }

@@ -16,8 +16,10 @@
 
 #include "base/fd.h"
 #include "control/control.h"
+#include "control/peer.h"
 #include "os/journal.h"
 #include "os/store.h"
+#include "varlink/interfaces.h"
 #include "varlink/message.h"
 #include "varlink/stream.h"
 
@@ -28,6 +30,9 @@
  * and for the next one. */
 #define CLIENT_USEC (3 * USEC_PER_SEC)
 
+/* Of these, such as get replies for as long as they like. The others are for short calls. */
+#define SERIES_MAX 4
+
 /* Without a descriptor for a client, the next try. */
 #define EXHAUSTED_USEC USEC_PER_SEC
 
@@ -36,8 +41,10 @@ struct control_call {
         struct varlink_stream stream; /* fd is -1: this place is free */
         sd_event_source *source;
         sd_event_source *timer;
-        bool waits;  /* for the answer; nothing is read until then */
-        bool oneway; /* the answer is for nobody */
+        bool waits;                   /* for the answer; nothing is read until then */
+        bool oneway;                  /* the answer is for nobody */
+        bool may_steer;               /* it is root */
+        struct control_series series; /* `next` is NULL: it has none */
 };
 
 struct control {
@@ -67,6 +74,13 @@ static void listen_on(struct control *c)
 
 /* --- Clients --- */
 
+static void end_series(struct control_call *client)
+{
+        json_decref(client->series.parameters);
+        json_decref(client->series.waiting);
+        client->series = (struct control_series){};
+}
+
 static int leave(struct control_call *client)
 {
         struct control *c = client->control;
@@ -75,7 +89,8 @@ static int leave(struct control_call *client)
         client->source = sd_event_source_disable_unref(client->source);
         client->timer = sd_event_source_disable_unref(client->timer);
         fd = varlink_stream_take_fd(&client->stream);
-        client->waits = client->oneway = false;
+        client->waits = client->oneway = client->may_steer = false;
+        end_series(client);
         if (c->source)
                 listen_on(c);
 
@@ -114,21 +129,42 @@ static int start_timer(struct control_call *client)
         return sd_event_source_set_enabled(client->timer, SD_EVENT_ONESHOT);
 }
 
+/* The next reply of a series is made when its time has come, in turn with everything else; until
+ * then the client's end is all that is waited for. */
+static int wait_for_next(struct control_call *client)
+{
+        usec_t pause = client->series.pause;
+        int r = 0;
+
+        if (pause > 0 && pause != USEC_INFINITY)
+                r = sd_event_source_set_time(client->timer, usec_add(usec_now(), pause));
+        if (r >= 0)
+                r = sd_event_source_set_enabled(client->timer,
+                        pause > 0 && pause != USEC_INFINITY ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+
+        return expect(client, pause == 0 || client->series.waiting ? EPOLLOUT : 0);
+}
+
 /* An answer was sent, or a piece of it. */
 static void on_sent(struct control_call *client, int r)
 {
-        if (r == 0)
+        if (r == 0 && client->series.next)
+                r = wait_for_next(client);
+        else if (r == 0) {
                 r = start_timer(client);
-        if (r == 0 || r == VARLINK_WAIT)
-                r = expect(client, r == 0 ? EPOLLIN : EPOLLOUT);
+                if (r >= 0)
+                        r = expect(client, EPOLLIN);
+        } else if (r == VARLINK_WAIT)
+                r = expect(client, EPOLLOUT);
         if (r != 0)
                 close_client(client);
 }
 
-static void answer(struct control_call *call, json_t *message_consume)
+static void send_message(struct control_call *call, json_t *message_consume)
 {
         json_auto_t *message = message_consume;
-
         int r;
 
         call->waits = false;
@@ -136,6 +172,12 @@ static void answer(struct control_call *call, json_t *message_consume)
         if (r >= 0 && !call->oneway)
                 r = varlink_stream_send(&call->stream, message);
         on_sent(call, r);
+}
+
+static void answer(struct control_call *call, json_t *message_consume)
+{
+        end_series(call);
+        send_message(call, message_consume);
 }
 
 void control_reply(struct control_call *call, json_t *parameters_consume)
@@ -153,6 +195,59 @@ void control_fail_simply(struct control_call *call, const char *error, const cha
         answer(call, varlink_make_simple_error(error, parameter));
 }
 
+bool control_may_steer(const struct control_call *call)
+{
+        return call->may_steer;
+}
+
+static bool has_too_many(const struct control *c)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < CLIENTS_MAX; i++)
+                n += c->clients[i].series.next != NULL;
+
+        return n >= SERIES_MAX;
+}
+
+void control_start_series(
+        struct control_call *call, const struct control_series *series, json_t *parameters)
+{
+        if (has_too_many(call->control)) {
+                control_fail(call, VARLINK_BUSY, json_object());
+                return;
+        }
+
+        call->series = *series;
+        call->series.parameters = json_incref(parameters);
+        call->series.next(&call->control->context, call);
+}
+
+struct control_series *control_get_series(struct control_call *call)
+{
+        return call->series.next ? &call->series : NULL;
+}
+
+void control_continue(struct control_call *call, json_t *parameters_consume)
+{
+        send_message(call, varlink_make_continued(parameters_consume));
+}
+
+void control_wake(struct control_call *call)
+{
+        if (!varlink_stream_has_output(&call->stream) && !call->waits && expect(call, EPOLLOUT) < 0)
+                close_client(call);
+}
+
+void control_for_each(struct control *c,
+        void (*next)(const struct control_context *context, struct control_call *call),
+        void (*visit)(struct control_call *call, void *userdata), void *userdata)
+{
+        for (size_t i = 0; i < CLIENTS_MAX; i++)
+                if (c->clients[i].series.next == next)
+                        visit(&c->clients[i], userdata);
+}
+
 int control_take_fd(struct control_call *call)
 {
         if (call->oneway) {
@@ -165,10 +260,9 @@ int control_take_fd(struct control_call *call)
 
 /* --- What happens --- */
 
-static int on_client(
-        sd_event_source *source, int fd _unused_, uint32_t revents _unused_, void *userdata)
+/* Reads a call, or a piece of it, and has it answered. */
+static void receive(struct control_call *client)
 {
-        struct control_call *client = userdata;
         struct control *c = client->control;
         json_auto_t *message = NULL;
         struct varlink_call call;
@@ -176,23 +270,16 @@ static int on_client(
         bool good;
         int r;
 
-        (void)loop_go_to_the_end(c->context.loop, source);
-
-        if (varlink_stream_has_output(&client->stream)) {
-                on_sent(client, varlink_stream_flush(&client->stream));
-                return 0;
-        }
-
         r = varlink_stream_receive(&client->stream, &message);
         if (r == VARLINK_WAIT)
-                return 0;
+                return;
         if (r == 0) {
                 client->waits = true;
                 r = expect(client, 0);
         }
         if (r != 0) {
                 close_client(client);
-                return 0;
+                return;
         }
 
         (void)sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
@@ -202,35 +289,43 @@ static int on_client(
                 c->context.run(&c->context, client, &call);
         else
                 control_fail_simply(client, VARLINK_INVALID_PARAMETER, wrong);
+}
+
+static void go_on(struct control_call *client)
+{
+        (void)sd_event_source_set_enabled(client->timer, SD_EVENT_OFF);
+        client->series.next(&client->control->context, client);
+}
+
+static int on_client(sd_event_source *source, int fd _unused_, uint32_t revents, void *userdata)
+{
+        struct control_call *client = userdata;
+
+        (void)loop_go_to_the_end(client->control->context.loop, source);
+
+        if (varlink_stream_has_output(&client->stream))
+                on_sent(client, varlink_stream_flush(&client->stream));
+        else if (!client->series.next)
+                receive(client);
+        else if (revents & (EPOLLHUP | EPOLLERR))
+                close_client(client);
+        else
+                go_on(client);
+
         return 0;
 }
 
+/* It is late with a call or with reading its answer; or the time for the next reply has come. */
 static int on_client_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
-        close_client(userdata);
+        struct control_call *client = userdata;
+
+        if (client->series.next && !varlink_stream_has_output(&client->stream))
+                go_on(client);
+        else
+                close_client(client);
+
         return 0;
-}
-
-/* Returns a connection, -EAGAIN where nobody is there, or -errno. */
-static int accept_client(struct control *c)
-{
-        int fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
-                c->spare_fd = fd_close(c->spare_fd);
-                fd = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        }
-
-        return fd < 0 ? -errno : fd;
-}
-
-/* The dispatcher's own user is that of the workers, which have no business here. */
-static bool is_root(int fd)
-{
-        struct ucred peer;
-        socklen_t len = sizeof(peer);
-
-        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == 0;
 }
 
 static int watch(struct control *c, struct control_call *client)
@@ -258,6 +353,7 @@ static int on_socket(
         struct control *c = userdata;
         struct control_call *client = find_free(c);
         _cleanup_(fd_closep) int peer = -1;
+        enum peer_right right;
 
         (void)loop_go_to_the_end(c->context.loop, source);
         if (!client) {
@@ -265,7 +361,7 @@ static int on_socket(
                 return 0;
         }
 
-        peer = accept_client(c);
+        peer = peer_accept(c->fd, &c->spare_fd, &right);
         if (peer == -EAGAIN || peer == -EINTR || peer == -ECONNABORTED)
                 return 0;
         if (peer < 0) {
@@ -275,12 +371,13 @@ static int on_socket(
                 return 0;
         }
 
-        if (!is_root(peer)) {
+        if (right == PEER_STRANGER) {
                 peer = fd_close(peer);
                 listen_on(c);
                 return 0;
         }
         varlink_stream_init(&client->stream, TAKE_FD(peer), VARLINK_CALL_MAX);
+        client->may_steer = right == PEER_STEERS;
         if (watch(c, client) < 0)
                 close_client(client);
 
@@ -297,6 +394,7 @@ struct control_call *control_resume(struct control *c, int fd_consume)
         }
 
         varlink_stream_init(&client->stream, fd_consume, VARLINK_CALL_MAX);
+        client->may_steer = true; /* it asked for a reload */
         client->waits = true;
         if (watch(c, client) < 0 || expect(client, 0) < 0) {
                 close_client(client);

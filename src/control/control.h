@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "base/time.h"
 #include "os/loop.h"
 #include "varlink/message.h"
 
@@ -20,6 +21,21 @@ struct dispatcher;
  * went away meanwhile changes nothing about that.
  */
 struct control_call;
+
+struct control_context;
+
+/*
+ * Replies that follow one another, for a caller that said `more`. While there is one, `next` is
+ * called for each, when the reply before was sent and `pause` has passed; it gives one with
+ * control_continue(), or a last one as any other call.
+ */
+struct control_series {
+        void (*next)(const struct control_context *context, struct control_call *call);
+        usec_t pause;       /* USEC_INFINITY: until control_wake() */
+        json_t *parameters; /* of the call; a reference, or NULL */
+        json_t *waiting;    /* what `next` will send, or NULL: for the method to fill */
+        uint64_t position;  /* how far it is; the method's, too */
+};
 
 /* All of it is lent. */
 struct control_context {
@@ -52,6 +68,28 @@ void control_close(struct control *control);
 /* `parameters_consume` is NULL when there was no memory for them: the caller sees end of file. */
 void control_reply(struct control_call *call, json_t *parameters_consume);
 void control_fail(struct control_call *call, const char *error, json_t *parameters_consume);
+
+/* True where the caller may change something, and not only look. */
+bool control_may_steer(const struct control_call *call);
+
+/* Begins such replies with the first, at once. Where too many callers have some already, that is
+ * its answer. */
+void control_start_series(
+        struct control_call *call, const struct control_series *series, json_t *parameters);
+
+/* Returns that of a call, or NULL where it has none. */
+struct control_series *control_get_series(struct control_call *call);
+
+/* A reply, and others will come. NULL as for control_reply(). */
+void control_continue(struct control_call *call, json_t *parameters_consume);
+
+/* `next` is to be called, as soon as the reply before it was sent. */
+void control_wake(struct control_call *call);
+
+/* Calls `visit` for each call that has replies by this function. */
+void control_for_each(struct control *control,
+        void (*next)(const struct control_context *context, struct control_call *call),
+        void (*visit)(struct control_call *call, void *userdata), void *userdata);
 
 /* For the errors of varlink/message.h. */
 void control_fail_simply(struct control_call *call, const char *error, const char *parameter);

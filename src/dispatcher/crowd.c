@@ -8,16 +8,12 @@
  */
 
 #include <inttypes.h>
-#include <poll.h>
 
 #include "dispatcher/crowd.h"
 #include "os/journal.h"
 
 #define LOOK_USEC USEC_PER_SEC
 #define END_USEC  (10 * USEC_PER_SEC)
-
-/* Of as many listeners the backlogs are looked at. */
-#define LOOK_MAX 64
 
 static bool is_full(const struct pool *pool)
 {
@@ -33,21 +29,13 @@ static bool has_workers(const struct pool *pool)
         return figures.workers_ready > 0;
 }
 
-static bool somebody_waits(const struct crowd *c)
-{
-        struct pollfd fds[LOOK_MAX];
-        size_t n = MIN(c->n_listeners, (size_t)LOOK_MAX);
-
-        for (size_t i = 0; i < n; i++)
-                fds[i] = (struct pollfd){ .fd = c->listeners[i].fd, .events = POLLIN };
-
-        return poll(fds, n, 0) > 0;
-}
-
 static const char *name_reason(const struct pool *pool)
 {
         if (pool->slots.n_used >= pool->settings->max_connections)
                 return "MaxConnections= is reached";
+
+        if (pool_is_held(pool))
+                return "accepting is paused";
 
         return pool->paused_until ? "connections cannot be accepted" : "all workers are full";
 }
@@ -91,12 +79,14 @@ static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, vo
         usec_t now = usec_now();
 
         c->is_looking = false;
-        if (is_full(c->pool) && has_workers(c->pool) && somebody_waits(c)) {
+        if (is_full(c->pool) && has_workers(c->pool) &&
+                listener_any_waits(c->listeners, c->n_listeners)) {
                 if (c->since == 0)
                         c->since = now;
                 else if (!c->is_told)
                         tell_begin(c);
                 c->until = now;
+                c->total += LOOK_USEC;
         } else if (c->since != 0 && (!c->is_told || now - c->until >= END_USEC)) {
                 tell_end(c);
         }

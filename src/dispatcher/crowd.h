@@ -17,6 +17,7 @@ struct crowd {
         sd_event_source *timer;
         usec_t since;    /* somebody was seen to wait; 0: nobody is */
         usec_t until;    /* the last time that somebody was */
+        usec_t total;    /* for so long somebody was, as far as it was looked */
         bool is_told;    /* the begin of it */
         bool is_looking; /* the timer is set */
 };

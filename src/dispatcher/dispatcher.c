@@ -23,18 +23,6 @@
  * is written down in one place. What the dispatcher must not know itself, what a reload is, comes
  * in as on_trial_end.
  *
- * What is where:
- *   dispatcher.c      events, decisions, putting it together
- *   hand.c            the way of a connection, and its way back
- *   worker.c          one worker: its process, what it says, its end
- *   worker-log.c      what the journal says of it
- *   channel.c         the socket pair to one worker
- *   lending.c         listening sockets that the workers have, with Accept=no
- *   health.c          what the service manager is told
- *   crowd.c           whether clients wait because the pool is full
- *   connection-log.c  a message for each connection
- *   ledger.c          the memory of the pool, which outlives this process
- *
  * An error that only this program can have caused ends the loop with -errno. The service manager
  * starts the next dispatcher, which takes over all workers and connections from the ledger.
  */
@@ -174,6 +162,13 @@ static void do_refuse(void *userdata)
         hand_refuse(&d->hand);
 }
 
+static void do_rest(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        rest_begin(&d->rest);
+}
+
 static const struct pool_deeds deeds = {
         .spawn = do_spawn,
         .drain = do_drain,
@@ -186,13 +181,14 @@ static const struct pool_deeds deeds = {
         .sample = do_sample,
         .hand_over = do_hand_over,
         .refuse = do_refuse,
+        .rest = do_rest,
 };
 
 /* Has the listeners in the loop while the pool may accept. In a full pool this changes with each
  * connection, so it is no decision, which would look at all workers. */
 static int listen_if_possible(struct dispatcher *d)
 {
-        bool on = pool_may_accept(&d->pool) || (d->pool.stopping && d->closes);
+        bool on = pool_may_accept(&d->pool) || d->pool.rests || (d->pool.stopping && d->closes);
 
         if (d->listening == on)
                 return 0;
@@ -212,17 +208,9 @@ static int listen_if_possible(struct dispatcher *d)
 
 static int set_timer(struct dispatcher *d, usec_t at)
 {
-        int r;
+        int r = loop_set_timer(d->timer, at);
 
-        r = sd_event_source_set_time(d->timer, at);
-        if (r < 0)
-                return log_error_errno(r, "Cannot set a timer: %m");
-        r = sd_event_source_set_enabled(
-                d->timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
-        if (r < 0)
-                return log_error_errno(r, "Cannot set a timer: %m");
-
-        return 0;
+        return r < 0 ? log_error_errno(r, "Cannot set a timer: %m") : 0;
 }
 
 /* Decides, and carries out, until nothing is left to decide. */
@@ -244,7 +232,7 @@ static int decide(struct dispatcher *d)
         if (!backoff_is_failing(&d->pool.backoff))
                 health_recovered(&d->health);
         touch(d);
-        if (decision.finished)
+        if (decision.finished && (d->pool.stopping || rest_end(&d->rest)))
                 return sd_event_exit(d->loop.event, 0);
 
         return set_timer(d, d->pool.dirty ? 0 : decision.wake_at);
@@ -270,6 +258,8 @@ static int on_listener(sd_event_source *source _unused_, int fd _unused_, uint32
         struct dispatcher *d = l->userdata;
         int r;
 
+        if (d->pool.rests)
+                pool_rouse(&d->pool);
         if (d->pool.stopping)
                 d->closes = hand_turn_away(&d->hand, l, ACCEPT_BURST) != ACCEPT_EXHAUSTED;
         r = hand_accept_some(&d->hand, l, ACCEPT_BURST);
@@ -413,7 +403,7 @@ static int set_up_workers(struct dispatcher *d, char **argv, const char *instanc
                 return -ENOMEM;
         for (uint32_t i = 0; i < d->pool.n_rows; i++)
                 worker_init(&d->workers[i], &d->context, i);
-        hand_init(&d->hand, &d->pool, d->workers);
+        hand_init(&d->hand, &d->pool, d->workers, &d->loop);
 
         return notify_watch(&d->loop, on_notified, d);
 }
@@ -438,6 +428,10 @@ void dispatcher_init(struct dispatcher *d, const struct settings *settings,
                         .userdata = d },
                 .health.pool = &d->pool,
                 .crowd = { .pool = &d->pool, .listeners = listeners, .n_listeners = n_listeners },
+                .rest = { .pool = &d->pool,
+                        .health = &d->health,
+                        .listeners = listeners,
+                        .n_listeners = n_listeners },
         };
 }
 
@@ -464,8 +458,8 @@ void dispatcher_deinit(struct dispatcher *d)
         d->timer = sd_event_source_disable_unref(d->timer);
         crowd_deinit(&d->crowd);
         health_deinit(&d->health);
-        loop_deinit(&d->loop);
         hand_deinit(&d->hand);
+        loop_deinit(&d->loop);
         pool_deinit(&d->pool);
         process_template_done(&d->context.process);
         ledger_done(&d->ledger);

@@ -6,6 +6,7 @@
 #include "dispatcher/hand.h"
 #include "dispatcher/health.h"
 #include "dispatcher/ledger.h"
+#include "dispatcher/rest.h"
 
 /*
  * The dispatcher: listeners, workers and the pool between them, on one event loop.
@@ -34,6 +35,7 @@ struct dispatcher {
         sd_event_source *timer; /* of pool_decide() */
         struct health health;
         struct crowd crowd;
+        struct rest rest;
         bool listening; /* the listeners are in the loop */
         bool closes;    /* after the stop, the sockets are closed: dispatcher_close() */
 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * What workers have finished and not told. A worker may write there what it likes: only ids of its
- * own connections are taken from it, and it could as well say DONE for those.
+ * What workers have finished and not told, and what is idle. A worker may write there what it
+ * likes: only ids of its own connections are taken from it, and it could as well say DONE for
+ * those; and no more is idle than is lost with it.
  */
 
 #include "dispatcher/finished.h"
@@ -22,4 +23,9 @@ void finished_hear(struct pool *pool, uint32_t row, const struct channel *channe
                 if (pool_has(pool, row, id))
                         (void)pool_done(pool, row, id);
         }
+}
+
+uint32_t finished_count_idle(const struct channel *channel, uint32_t lost)
+{
+        return channel->finished ? (uint32_t)MIN(channel->finished->idle, lost) : 0;
 }

@@ -19,15 +19,17 @@
 /* How long to wait when there was no descriptor or no memory for a connection. */
 #define EXHAUSTED_USEC (100 * USEC_PER_MSEC)
 
-void hand_init(struct hand *h, struct pool *pool, struct worker *workers)
+void hand_init(struct hand *h, struct pool *pool, struct worker *workers, struct loop *loop)
 {
         *h = (struct hand){ .pool = pool, .workers = workers };
+        refusals_init(&h->refusals, pool, loop);
 }
 
 void hand_deinit(struct hand *h)
 {
         while (h->n > 0)
                 fd_close(h->places[--h->n].fd);
+        refusals_deinit(&h->refusals);
 }
 
 void hand_put(struct hand *h, int fd_consume, struct slot *slot)
@@ -38,12 +40,19 @@ void hand_put(struct hand *h, int fd_consume, struct slot *slot)
         h->places[h->n++].slot = slot;
 }
 
+static int take_out(struct hand *h, uint32_t i)
+{
+        int fd = h->places[i].fd;
+
+        h->n--;
+        memmove(&h->places[i], &h->places[i + 1], (h->n - i) * sizeof(h->places[0]));
+        return fd;
+}
+
 /* Closes the copy here. At once: while it is open, the client does not see the worker's close(). */
 static void drop(struct hand *h, uint32_t i)
 {
-        fd_close(h->places[i].fd);
-        h->n--;
-        memmove(&h->places[i], &h->places[i + 1], (h->n - i) * sizeof(h->places[0]));
+        fd_close(take_out(h, i));
         assert(h->n == h->pool->n_in_hand);
 }
 
@@ -114,9 +123,24 @@ void hand_pause(struct hand *h, int error)
         pool_pause(h->pool, usec_add(usec_now(), EXHAUSTED_USEC));
 }
 
+/* Returns whether the connection that was just put in hand may be served; else it is refused. */
+static bool admit(struct hand *h, const struct source *source)
+{
+        struct slot *slot = h->places[h->n - 1].slot;
+        enum refusal reason;
+
+        if (pool_admit(h->pool, slot, source, &reason))
+                return true;
+
+        refusals_add(&h->refusals, slot, take_out(h, h->n - 1), source, reason);
+        return false;
+}
+
 int hand_accept(struct hand *h, struct listener *l)
 {
-        int fd, r = listener_accept(l, &fd);
+        bool asks = h->pool->asks_source;
+        struct source source;
+        int fd, r = asks ? listener_accept_from(l, &fd, &source) : listener_accept(l, &fd);
 
         if (r == ACCEPT_EXHAUSTED)
                 hand_pause(h, errno);
@@ -128,6 +152,8 @@ int hand_accept(struct hand *h, struct listener *l)
         STOP_POINT("accepted");
         hand_put(h, fd, pool_accepted(h->pool, l->index, usec_now()));
         STOP_POINT("in-hand");
+        if (asks && !admit(h, &source))
+                return 0;
         return hand_try_all(h);
 }
 
@@ -189,7 +215,7 @@ int hand_take_back(struct hand *h, struct worker *w)
          * else in front of it: SO_PASSCRED. */
         if (fd < 0) {
                 pool_lost(h->pool, slot);
-                worker_log_lost(w, 1, "had not received", "its descriptor did not come back");
+                worker_log_lost(w, 1, 0, "had not received", "its descriptor did not come back");
                 return 0;
         }
 

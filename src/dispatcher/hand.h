@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "dispatcher/refusal.h"
 #include "dispatcher/worker.h"
 #include "os/listener.h"
 
@@ -14,6 +15,7 @@
 struct hand {
         struct pool *pool;
         struct worker *workers; /* by row */
+        struct refusals refusals;
 
         /* The oldest first; the first n are in use. The pool counts the same in n_in_hand, and
          * between two calls the counts are equal. */
@@ -28,7 +30,8 @@ struct hand {
         uint64_t n_turned_away;
 };
 
-void hand_init(struct hand *h, struct pool *pool, struct worker *workers);
+/* All is lent. */
+void hand_init(struct hand *h, struct pool *pool, struct worker *workers, struct loop *loop);
 
 /* Closes what it holds. */
 void hand_deinit(struct hand *h);

@@ -22,7 +22,8 @@
 bool health_is_degraded(const struct health *h, const struct pool_figures *figures)
 {
         const uint32_t *n = h->pool->census;
-        bool none = h->is_ready && !h->pool->stopping && n[KIND_READY] + n[KIND_STARTING] == 0;
+        bool none = h->is_ready && !h->pool->stopping && !h->pool->rests &&
+                    n[KIND_READY] + n[KIND_STARTING] == 0;
 
         return none || (h->trouble[0] && figures->workers_ready < h->pool->settings->workers);
 }
@@ -46,6 +47,8 @@ static void format_trouble(const struct health *h, const struct pool_figures *f,
                 trouble = "; accepting a connection is not permitted, new ones wait";
         else if (h->is_exhausted)
                 trouble = "; out of descriptors or memory, new connections wait";
+        else if (pool_is_held(h->pool))
+                trouble = "; accepting is paused by acceptctl, new connections wait";
         else if (f->open >= h->pool->settings->max_connections)
                 trouble = "; MaxConnections= reached, new connections wait";
         else if (f->workers_ready > 0 && h->pool->n_heap == 0)
@@ -193,12 +196,13 @@ void health_log_counters(const struct pool *pool, enum message message)
                         JOURNAL_NUMBER("ACCEPTD_DONE", c->done),
                         JOURNAL_NUMBER("ACCEPTD_FAILED", c->failed),
                         JOURNAL_NUMBER("ACCEPTD_LOST", c->lost),
+                        JOURNAL_NUMBER("ACCEPTD_LOST_IDLE", pool->state->lost_idle),
                         JOURNAL_NUMBER("ACCEPTD_REFUSED", f.refused),
                         JOURNAL_NUMBER("ACCEPTD_TAKEN_BACK", c->taken_back)),
                 "%scounters: accepted=%" PRIu64 " open=%" PRIu32 " done=%" PRIu64 " failed=%" PRIu64
-                " lost=%" PRIu64 " refused=%" PRIu64 " taken-back=%" PRIu64,
+                " lost=%" PRIu64 " lost-idle=%" PRIu64 " refused=%" PRIu64 " taken-back=%" PRIu64,
                 message == MESSAGE_STOPPED ? "Stopped; " : "", c->accepted, f.open, c->done,
-                c->failed, c->lost, f.refused, c->taken_back);
+                c->failed, c->lost, pool->state->lost_idle, f.refused, c->taken_back);
 }
 
 void health_log_stopping(const struct pool *pool)

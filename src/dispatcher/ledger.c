@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -286,7 +287,10 @@ char *ledger_join_names(const struct ledger *ledger)
 struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows)
 {
         uint32_t most = ledger->header->n_rows, used = most;
+        uint64_t seed;
 
+        if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
+                seed = usec_now();
         while (used > 0 && ledger->rows[used - 1].state == WORKER_NONE)
                 used--;
 
@@ -296,5 +300,6 @@ struct pool_memory ledger_get_memory(struct ledger *ledger, uint32_t n_rows)
                 .n_rows = used + MIN(n_rows, most - used),
                 .slots = ledger->slots,
                 .n_slots = ledger->header->n_slots,
+                .seed = seed,
         };
 }

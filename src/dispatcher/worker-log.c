@@ -5,10 +5,12 @@
  */
 
 #include <inttypes.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
+#include "os/oom.h"
 
 /* The fields of a message about a worker. */
 #define ABOUT(w)                                                                                   \
@@ -63,14 +65,20 @@ void worker_log_taken(const struct worker *w, uint32_t taken)
                         taken, taken == 1 ? "" : "s", w->number, w->pid);
 }
 
-void worker_log_lost(const struct worker *w, uint64_t lost, const char *what, const char *why)
+void worker_log_lost(
+        const struct worker *w, uint64_t lost, uint64_t idle, const char *what, const char *why)
 {
-        if (lost > 0)
-                journal_event(MESSAGE_CONNECTIONS_LOST,
-                        JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
-                                JOURNAL_TEXT("ACCEPTD_REASON", why)),
-                        "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost.", lost,
-                        lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are");
+        char of_these[48] = "";
+
+        if (lost == 0)
+                return;
+        if (idle > 0)
+                (void)snprintf(of_these, sizeof(of_these), " (%" PRIu64 " of them idle)", idle);
+        journal_event(MESSAGE_CONNECTIONS_LOST,
+                JOURNAL_FIELDS(ABOUT(w), JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
+                        JOURNAL_NUMBER("ACCEPTD_IDLE", idle), JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "%" PRIu64 " connection%s that worker %" PRIu64 " %s %s lost%s.", lost,
+                lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are", of_these);
 }
 
 void worker_log_drain(const struct worker *w, enum pool_drain reason)
@@ -137,10 +145,26 @@ void worker_log_end(const struct worker *w, const struct process_end *end, const
                 before == WORKER_STARTING ? " before it was ready" : "", with);
 }
 
+void worker_format_end(const struct process_end *end, enum worker_state before, char *text)
+{
+        process_end_format(end, text);
+        if (end->code == CLD_KILLED && end->status == SIGKILL && before != WORKER_KILLED &&
+                oom_has_killed())
+                (void)snprintf(
+                        text + strlen(text), WORKER_END_MAX - strlen(text), " (out of memory)");
+}
+
+void worker_format_trouble(const struct worker *w, const char *words, char *text)
+{
+        (void)snprintf(text, WORKER_TROUBLE_MAX, "%s %s%s%s",
+                pool_is_on_trial(w->context->pool, w->row) ? "a new worker" : "the last one", words,
+                w->fault ? ": " : " before it had served", w->fault ?: "");
+}
+
 bool worker_is_silent(const struct worker *w)
 {
         const char *path = w->context->process.argv[0], *slash = strrchr(path, '/');
 
-        return w->context->pool->workers[w->row].record->capacity == 0 &&
+        return w->start_error == 0 && row_of(w)->capacity == 0 &&
                !startswith(slash ? slash + 1 : path, "acceptd-");
 }

@@ -10,10 +10,10 @@
 #include <signal.h>
 
 #include "base/stop-point.h"
+#include "base/words.h"
 #include "dispatcher/finished.h"
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
-#include "os/oom.h"
 #include "os/store.h"
 
 static_assert(POOL_BATCH_MAX == RECORD_BATCH_MAX, "a batch is one datagram");
@@ -60,13 +60,16 @@ void worker_deinit(struct worker *w)
 void worker_bury(struct worker *w)
 {
         uint32_t lost = pool_emptied(pool_of(w), w->row);
+        uint32_t idle = finished_count_idle(&w->channel, lost);
 
         if (w->has_old_names)
                 store_forget_old_worker(w->number);
         else
                 store_forget_worker(w->row);
         worker_deinit(w);
-        worker_log_lost(w, lost, "had received and not finished", "the worker died with them");
+        pool_lost_were_idle(pool_of(w), idle);
+        worker_log_lost(
+                w, lost, idle, "had received and not finished", "the worker died with them");
 }
 
 /* --- Its queue --- */
@@ -109,6 +112,7 @@ void worker_violates(struct worker *w, const char *what)
 {
         if (is_news(w, &w->context->told, what))
                 worker_log_violated(w, what);
+        w->fault = what;
         worker_kill(w);
 }
 
@@ -156,6 +160,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                 STOP_POINT("heard");
                 if (pool_done(pool_of(w), w->row, record->id) != 0)
                         return "DONE for a connection that it does not have";
+                waiting_add(&w->context->waiting, record->value);
                 return NULL;
 
         case RECORD_FAILED:
@@ -178,7 +183,7 @@ static const char *hear_record(struct worker *w, const struct record *record)
                         return "PONG for a question that was not asked";
                 /* An adopted worker has told what it holds, and the rest is settled: a crash came
                  * between noting and sending, or between receiving from its queue and noting. */
-                worker_log_lost(w, pool_of(w)->counters->lost - lost,
+                worker_log_lost(w, pool_of(w)->counters->lost - lost, 0,
                         "had not got when the last dispatcher died",
                         "the dispatcher died with them");
                 return NULL;
@@ -304,13 +309,14 @@ void worker_format_not_started(
 {
         (void)snprintf(text, WORKER_TROUBLE_MAX, "cannot start %s: %s",
                 choose_program(context, on_trial).argv[0], strerror(error));
+        words_flatten(text);
 }
 
 bool worker_end(struct worker *w, const char *told, char *ret_trouble)
 {
         struct process_end end = process_reap(w->pid, w->pidfd);
         enum worker_state before = state_of(w);
-        char words[PROCESS_END_MAX + 32];
+        char words[WORKER_END_MAX];
         uint32_t had;
         bool failed, was_starting;
 
@@ -319,19 +325,13 @@ bool worker_end(struct worker *w, const char *told, char *ret_trouble)
         w->channel_source = sd_event_source_disable_unref(w->channel_source);
         w->ticket = 0;
 
-        process_end_format(&end, words);
-        if (end.code == CLD_KILLED && end.status == SIGKILL && before != WORKER_KILLED &&
-                oom_has_killed())
-                (void)snprintf(
-                        words + strlen(words), sizeof(words) - strlen(words), " (out of memory)");
+        worker_format_end(&end, before, words);
         worker_log_taken(w, pool_of(w)->workers[w->row].taken);
         if (was_not_started(w, before))
                 worker_format_not_started(w->context, pool_is_on_trial(pool_of(w), w->row),
                         w->start_error, ret_trouble);
         else
-                (void)snprintf(ret_trouble, WORKER_TROUBLE_MAX, "%s %s before it had served",
-                        pool_is_on_trial(pool_of(w), w->row) ? "a new worker" : "the last one",
-                        words);
+                worker_format_trouble(w, words, ret_trouble);
         finished_hear(pool_of(w), w->row, &w->channel);
         had = count_received(w);
         failed = pool_exited(pool_of(w), w->row, usec_now());
@@ -369,6 +369,7 @@ int worker_start(struct worker *w, bool on_trial)
 
         w->number = pool_next_number(pool);
         w->start_error = 0;
+        w->fault = NULL;
         w->has_old_names = false;
         r = channel_open(&w->channel);
         if (r < 0)
@@ -460,9 +461,12 @@ void worker_drain(struct worker *w, enum pool_drain reason)
 
 void worker_terminate(struct worker *w)
 {
-        if (row_of(w)->deadline <= usec_now() &&
-                (state_of(w) != WORKER_STARTING || is_news(w, &w->context->told, "late")))
-                worker_log_terminated(w);
+        if (row_of(w)->deadline <= usec_now()) {
+                if (state_of(w) != WORKER_STARTING || is_news(w, &w->context->told, "late"))
+                        worker_log_terminated(w);
+                if (state_of(w) == WORKER_STARTING)
+                        w->fault = "not ready within TimeoutStartSec=";
+        }
         process_signal(w->pidfd, SIGTERM);
         pool_terminated(pool_of(w), w->row, usec_now());
 }

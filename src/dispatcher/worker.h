@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dispatcher/channel.h"
+#include "dispatcher/waiting.h"
 #include "os/loop.h"
 #include "os/process.h"
 #include "policy/pool.h"
@@ -20,6 +21,7 @@ struct worker_context {
         bool trial_leaves_batch;
         const char *told;        /* why the last start failed, as far as worker.c knows */
         const char *told_end;    /* what that took to end; NULL: nothing was told */
+        struct waiting waiting;  /* of the connections that they had */
         struct wire_batch batch; /* what one said, while it is heard */
 
         /* Something comes on a worker's channel: to call worker_hear(); its process has ended:
@@ -35,7 +37,10 @@ struct worker {
         uint64_t number;
         pid_t pid;
         int pidfd;
-        int start_error;    /* errno: its program could not be executed */
+        int start_error; /* errno: its program could not be executed */
+        const char
+                *fault; /* what it is ended for here, in words that go on with `detail`, or NULL */
+        const char *detail;
         bool has_old_names; /* in the descriptor store: store_forget_old_worker() */
         uint64_t ticket;    /* it is not heard before that is stored: worker_look_at_store() */
         struct channel channel;

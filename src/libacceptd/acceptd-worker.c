@@ -326,6 +326,7 @@ static int finish(struct acceptd_worker *worker, uint64_t id)
                 return r;
 
         noted_add(&worker->noted, id);
+        noted_set_idle(&worker->noted, worker->held.n_idle);
         return said_soon(worker);
 }
 
@@ -337,7 +338,11 @@ static int fail(struct acceptd_worker *worker, uint64_t id, unsigned reason)
                 return finish(worker, id);
 
         r = held_fail(&worker->held, id, reason);
-        return r < 0 ? r : said_soon(worker);
+        if (r < 0)
+                return r;
+
+        noted_set_idle(&worker->noted, worker->held.n_idle);
+        return said_soon(worker);
 }
 
 int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
@@ -370,7 +375,23 @@ int acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_co
         if (r < 0)
                 return r;
         r = held_finish(&worker->held, c->id);
-        return worker_leave(worker, r < 0 ? r : said_soon(worker));
+        if (r >= 0) {
+                noted_set_idle(&worker->noted, worker->held.n_idle);
+                r = said_soon(worker);
+        }
+        return worker_leave(worker, r);
+}
+
+int acceptd_worker_idle(struct acceptd_worker *worker, uint64_t id, int idle)
+{
+        int r = worker_enter(worker);
+
+        if (r < 0)
+                return r;
+        r = held_set_idle(&worker->held, id, idle != 0);
+        if (r >= 0)
+                noted_set_idle(&worker->noted, worker->held.n_idle);
+        return worker_leave(worker, r);
 }
 
 int acceptd_worker_flush(struct acceptd_worker *worker)

@@ -212,6 +212,17 @@ int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id);
  */
 int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned reason);
 
+/*
+ * Says of a held connection whether it is idle: all that was read of it is answered, and the client
+ * has the word. Costs no system call and sends nothing; a new connection is not idle. Where this
+ * process dies, acceptd tells the idle ones among the lost: clients that had what they came for do
+ * not miss them.
+ *
+ * Errors:
+ *   -ENOENT  no connection with this id is held
+ */
+int acceptd_worker_idle(struct acceptd_worker *worker, uint64_t id, int idle);
+
 /* Closes the connection's descriptor, if that is not -1, and says that it is done. */
 int acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c);
 

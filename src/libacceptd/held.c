@@ -132,6 +132,7 @@ static struct held_slot *finish(struct held *held, uint64_t id, enum record_type
 
         assert(held->n_held > 0);
         held->n_held--;
+        held->n_idle -= slot->idle;
         held->n_finished++;
         return slot;
 }
@@ -149,6 +150,20 @@ int held_fail(struct held *held, uint64_t id, uint32_t reason)
                 return -ENOENT;
 
         slot->value = reason;
+        return 0;
+}
+
+int held_set_idle(struct held *held, uint64_t id, bool idle)
+{
+        uint32_t *at = find(held, id);
+        struct held_slot *slot;
+
+        if (!at)
+                return -ENOENT;
+
+        slot = get_slot(held, *at);
+        held->n_idle = held->n_idle - slot->idle + idle;
+        slot->idle = idle;
         return 0;
 }
 

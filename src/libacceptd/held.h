@@ -14,6 +14,7 @@ struct held_slot {
         uint32_t value; /* of the record that says its end */
         uint32_t next;  /* in its bucket, among the finished or among the free */
         uint8_t end;    /* type of that record; 0: it is held */
+        bool idle;      /* while it is held: the worker has nothing to do for it */
 };
 
 /* Indices are 1 more than the place, so that zeroed memory is an empty table and pages that were
@@ -27,6 +28,7 @@ struct held {
         uint32_t first_free;
         uint32_t first_finished, last_finished;
         uint32_t n_held, n_finished;
+        uint32_t n_idle; /* of those held */
 };
 
 #define HELD_NULL                                                                                  \
@@ -51,6 +53,9 @@ int held_add(struct held *held, uint64_t id, uint32_t value);
  * reason. Returns 0 or -ENOENT. */
 int held_finish(struct held *held, uint64_t id);
 int held_fail(struct held *held, uint64_t id, uint32_t reason);
+
+/* Returns 0 or -ENOENT. */
+int held_set_idle(struct held *held, uint64_t id, bool idle);
 
 /* Writes the records for the first finished ones, at most `max`. Returns how many. */
 size_t held_get_finished(const struct held *held, struct record *records, size_t max);

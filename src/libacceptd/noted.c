@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Notes of finished connections, for a dispatcher that finds this process dead. It knows no
- * channel.
+ * Notes of finished and of idle connections, for a dispatcher that finds this process dead. It
+ * knows no channel.
  */
 
 #include <sys/mman.h>
@@ -15,6 +15,7 @@ void noted_map(struct noted *noted, int fd)
 
         noted_done(noted);
         noted->memory = p == MAP_FAILED ? NULL : p;
+        noted_set_idle(noted, noted->n_idle);
 }
 
 void noted_done(struct noted *noted)
@@ -29,4 +30,11 @@ void noted_add(struct noted *noted, uint64_t id)
         if (noted->memory)
                 __atomic_store_n(
                         &noted->memory->ids[noted->n++ % FINISHED_MAX], id, __ATOMIC_RELAXED);
+}
+
+void noted_set_idle(struct noted *noted, uint32_t n)
+{
+        noted->n_idle = n;
+        if (noted->memory)
+                __atomic_store_n(&noted->memory->idle, n, __ATOMIC_RELAXED);
 }

@@ -32,16 +32,19 @@
 #define BURST_INTERVAL (10 * USEC_PER_SEC)
 
 static const struct {
-        const char *id;
+        const char *name, *id;
         int priority;
 } infos[MESSAGE_COUNT] = {
-#define MESSAGE_INFO(name, id, priority) [MESSAGE_##name] = { id, priority },
+#define MESSAGE_INFO(name, id, priority) [MESSAGE_##name] = { #name, id, priority },
         MESSAGES(MESSAGE_INFO)
 #undef MESSAGE_INFO
 };
 
 static struct {
         const char *instance;
+        struct journal_last lasts[MESSAGE_COUNT];
+        journal_listener_t listener;
+        void *userdata;         /* of the listener */
         int fd;                 /* connected to journald; -1: lines on stderr */
         bool lines;             /* on stderr, whoever reads there */
         const char *begin_line; /* NULL: <N>, the priority */
@@ -292,6 +295,25 @@ void journal_flush(void)
                 (void)report_suppressed(m);
 }
 
+/* What comes with each connection is too much to be kept, and nobody asks for the last one. */
+static void keep(enum message message, const char *text)
+{
+        struct journal_last *last = &journal.lasts[message];
+
+        if (message == MESSAGE_CONNECTION_ENDED)
+                return;
+
+        last->n++;
+        last->at = usec_now();
+        (void)snprintf(
+                last->text, sizeof(last->text), "%.*s", (int)sizeof(last->text) - 1, text);
+}
+
+const struct journal_last *journal_get_last(enum message message)
+{
+        return &journal.lasts[message];
+}
+
 void journal_event(
         enum message message, const struct journal_field *fields, const char *format, ...)
 {
@@ -303,9 +325,35 @@ void journal_event(
         (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
 
-        /* A gap is told where it is: before what comes after it. */
-        if (!suppress(message) && !(report_dropped() && deliver(message, fields, text)))
-                journal.n_dropped++;
+        keep(message, text);
+        if (!suppress(message)) {
+                if (journal.listener)
+                        journal.listener(journal.userdata, message, fields, text);
+                /* A gap is told where it is: before what comes after it. */
+                if (!(report_dropped() && deliver(message, fields, text)))
+                        journal.n_dropped++;
+        }
 
         errno = saved;
+}
+
+void journal_listen(journal_listener_t listener, void *userdata)
+{
+        journal.listener = listener;
+        journal.userdata = userdata;
+}
+
+const char *journal_get_name(enum message message)
+{
+        return infos[message].name;
+}
+
+const char *journal_get_id(enum message message)
+{
+        return infos[message].id;
+}
+
+int journal_get_priority(enum message message)
+{
+        return infos[message].priority;
 }

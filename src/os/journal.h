@@ -46,6 +46,26 @@ bool journal_report(void);
 /* Delivers it before it is due: this program ends, or another one takes its place. */
 void journal_flush(void);
 
+/* What a message is, for somebody else than the journal. */
+const char *journal_get_name(enum message message); /* as in os/messages.h */
+const char *journal_get_id(enum message message);
+int journal_get_priority(enum message message);
+
+/* What was said of one kind, in this program's life, but CONNECTION_ENDED: how often, when
+ * (CLOCK_MONOTONIC), and the last text. */
+struct journal_last {
+        uint64_t n;
+        usec_t at;
+        char text[256];
+};
+
+const struct journal_last *journal_get_last(enum message message);
+
+/* Has `listener` be told all that is said, too, but what is too much; NULL: nobody any more. */
+typedef void (*journal_listener_t)(
+        void *userdata, enum message message, const struct journal_field *fields, const char *text);
+void journal_listen(journal_listener_t listener, void *userdata);
+
 /* Says `message`, with errno set to that of `r` (-errno) for %m. Gives `r` back. */
 #define journal_event_errno(message, r, ...)                                                       \
         ({                                                                                         \

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <linux/vm_sockets.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +15,9 @@
 
 #include "base/fd.h"
 #include "os/listener.h"
+#include "os/peer.h"
+
+#define POLL_MAX ((size_t)64) /* at a time */
 
 static const char *describe_file(mode_t mode)
 {
@@ -165,15 +169,25 @@ void listener_done(struct listener *listener)
         free(TAKE_PTR(listener->name));
 }
 
-int listener_accept(struct listener *listener, int *ret_fd)
+bool listener_any_waits(const struct listener *listeners, size_t n)
 {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct pollfd fds[POLL_MAX];
 
-        if (fd >= 0) {
-                *ret_fd = fd;
-                return 0;
+        for (size_t i = 0; i < n; i += POLL_MAX) {
+                size_t k = MIN(n - i, POLL_MAX);
+
+                for (size_t j = 0; j < k; j++)
+                        fds[j] = (struct pollfd){ .fd = listeners[i + j].fd, .events = POLLIN };
+                if (poll(fds, k, 0) > 0)
+                        return true;
         }
 
+        return false;
+}
+
+/* Returns what to make of it, by errno. */
+static int judge(void)
+{
         switch (errno) {
         case EAGAIN:
                 return ACCEPT_EMPTY;
@@ -200,17 +214,50 @@ int listener_accept(struct listener *listener, int *ret_fd)
         }
 }
 
-int listener_refuse(struct listener *listener)
+static int take(int fd, int *ret_fd)
+{
+        if (fd < 0)
+                return judge();
+
+        *ret_fd = fd;
+        return 0;
+}
+
+int listener_accept(struct listener *listener, int *ret_fd)
+{
+        return take(accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), ret_fd);
+}
+
+int listener_accept_from(struct listener *listener, int *ret_fd, struct source *ret_source)
+{
+        struct sockaddr_storage address = {};
+        socklen_t len = sizeof(address);
+        int r;
+
+        r = take(accept4(listener->fd, (struct sockaddr *)&address, &len,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC),
+                ret_fd);
+        if (r == 0)
+                *ret_source = peer_get_source(*ret_fd, &address);
+
+        return r;
+}
+
+void listener_reset(int fd_consume)
 {
         const struct linger at_once = { .l_onoff = 1 };
+
+        (void)setsockopt(fd_consume, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        fd_close(fd_consume);
+}
+
+int listener_refuse(struct listener *listener)
+{
         int fd, r;
 
         r = listener_accept(listener, &fd);
-        if (r != 0)
-                return r;
+        if (r == 0)
+                listener_reset(fd);
 
-        /* Not as if it had been served: TCP says RST in place of FIN then. */
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-        fd_close(fd);
-        return 0;
+        return r;
 }

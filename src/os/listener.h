@@ -3,7 +3,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "base/base.h"
+#include "base/source.h"
 
 /*
  * A listening socket that the service manager passed.
@@ -36,6 +36,9 @@ void listener_done(struct listener *listener);
 /* True for a socket that listens, of whatever kind. */
 bool listener_listens(int fd);
 
+/* True where somebody waits at one of these. */
+bool listener_any_waits(const struct listener *listeners, size_t n);
+
 /* What to make of a failed accept. */
 enum accept_result {
         ACCEPT_EMPTY = 1,     /* nobody waits */
@@ -43,8 +46,14 @@ enum accept_result {
         ACCEPT_EXHAUSTED = 3, /* no descriptor or no memory (errno says which): later */
 };
 
+/* Closes a connection, and not as if it had been served: TCP says RST in place of FIN. */
+void listener_reset(int fd_consume);
+
 /* Accepts a connection and resets it. Returns 0 or enum accept_result. */
 int listener_refuse(struct listener *listener);
 
 /* Returns a connection (non-blocking, close-on-exec) in *ret_fd and 0, or enum accept_result. */
 int listener_accept(struct listener *listener, int *ret_fd);
+
+/* The same, and says who it comes from. */
+int listener_accept_from(struct listener *listener, int *ret_fd, struct source *ret_source);

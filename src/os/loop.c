@@ -57,6 +57,16 @@ int loop_add_timer(
         return set_priority(*ret, PRIORITY_TIMER);
 }
 
+int loop_set_timer(sd_event_source *timer, usec_t at)
+{
+        int r = sd_event_source_set_time(timer, at);
+
+        if (r >= 0)
+                r = sd_event_source_set_enabled(
+                        timer, at == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        return r;
+}
+
 int loop_add_signal(
         struct loop *loop, int signal, sd_event_signal_handler_t callback, void *userdata)
 {

@@ -4,7 +4,7 @@
 #include <sys/signalfd.h>
 #include <systemd/sd-event.h>
 
-#include "base/base.h"
+#include "base/time.h"
 
 /*
  * The event loop: in which order things are looked at that happen at once.
@@ -36,6 +36,9 @@ int loop_add_io(struct loop *loop, sd_event_source **ret, int fd, sd_event_io_ha
 /* A timer that is not set yet. The source is the caller's to unref. */
 int loop_add_timer(
         struct loop *loop, sd_event_source **ret, sd_event_time_handler_t callback, void *userdata);
+
+/* Has it go off at this time, once; with USEC_INFINITY, not at all. */
+int loop_set_timer(sd_event_source *timer, usec_t at);
 
 /* A signal that is blocked, for as long as there is the loop. */
 int loop_add_signal(

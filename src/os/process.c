@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "os/pidfd-info.h"
 #include "os/process.h"
 
 /* Set by the service manager for the dispatcher, or by whoever started it: nothing for workers. */
@@ -401,8 +402,10 @@ struct process_end process_reap(pid_t pid, int pidfd)
         siginfo_t info = {};
 
         /* A worker that an earlier process of this program started is not a child of this one. */
-        if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
-                return (struct process_end){};
+        if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) < 0) {
+                pidfd_info_signal_group(pidfd, SIGKILL);
+                return pidfd_info_get_end(pidfd);
+        }
 
         /* While it is a zombie its number, and so its group's, belongs to nobody else. */
         (void)kill(-pid, SIGKILL);

@@ -75,8 +75,8 @@ pid_t process_get_pid(int pidfd);
 void process_signal(int pidfd, int signal);
 
 /* Ends what is left of the process group of a process that is dead, and reaps it. A process that
- * another image's crash has left to the service manager is not reaped here: nothing is known of its
- * end, and its group cannot be ended safely, since its number may be somebody else's by now. */
+ * another image's crash has left to the service manager is not reaped here: its end, and its group,
+ * are what the kernel tells and takes by the pidfd. */
 struct process_end process_reap(pid_t pid, int pidfd);
 
 /* One that was killed and had not ended yet is reaped here later. Every start does this, too. */

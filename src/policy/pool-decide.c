@@ -159,7 +159,8 @@ static void decide_worker(
                 pool_act(pool, d,
                         (struct pool_action){ .type = POOL_DRAIN,
                                 .row = row,
-                                .drain = pool->stopping ? POOL_DRAIN_STOP : POOL_DRAIN_RELOAD });
+                                .drain = pool->stopping || pool->rests ? POOL_DRAIN_STOP
+                                                                       : POOL_DRAIN_RELOAD });
         } else if ((drain && record->state == WORKER_STARTING) || starts_in_vain(pool, row)) {
                 /* It holds nothing, so there is nothing to wait for. */
                 pool_act_on(pool, d, POOL_TERMINATE, row);
@@ -199,7 +200,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
 
         /* What waits for a credit gets its chance before the workers are drained. */
         waits = pool->n_in_hand > 0 || n[KIND_DEAD] > 0 || n[KIND_DYING] > 0;
-        drain = pool->stopping && (!waits || now >= pool->stop_deadline);
+        drain = pool->rests || (pool->stopping && (!waits || now >= pool->stop_deadline));
         if (pool->stopping && !drain)
                 pool_wake(ret, pool->stop_deadline);
         surplus = pool_count_surplus(pool, n[KIND_CURRENT], n[KIND_OLD]);
@@ -210,12 +211,15 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         }
 
         decide_sample(pool, now, ret);
-        ret->finished = pool->stopping && n[KIND_IN_USE] == 0 && pool->n_in_hand == 0;
+        pool_decide_rest(pool, now, ret);
+        ret->finished =
+                (pool->stopping || pool->rests) && n[KIND_IN_USE] == 0 && pool->n_in_hand == 0;
 }
 
 void pool_stop(struct pool *pool, usec_t now)
 {
         if (!pool->stopping) {
+                pool->rests = false;
                 pool->stopping = true;
                 pool->state->stopping = true;
                 pool->stop_deadline = usec_add(now, pool->settings->drain_timeout);
@@ -224,12 +228,6 @@ void pool_stop(struct pool *pool, usec_t now)
         }
 
         /* Those that were on their way out already have no more time than all. */
-        for (uint32_t i = 0; i < pool->n_rows; i++) {
-                struct worker_row *record = pool->workers[i].record;
-
-                if (record->state == WORKER_DRAINING)
-                        record->deadline = MIN(record->deadline, pool->stop_deadline);
-        }
-
+        pool_limit_drains(pool, pool->stop_deadline);
         pool->dirty = true;
 }

@@ -38,8 +38,11 @@ static int carry_out(
         case POOL_HAND_OVER:
                 return deeds->hand_over(userdata);
         case POOL_REFUSE:
-        default:
                 deeds->refuse(userdata);
+                return 0;
+        case POOL_REST:
+        default:
+                deeds->rest(userdata);
                 return 0;
         }
 }

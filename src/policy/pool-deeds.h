@@ -22,6 +22,7 @@ struct pool_deeds {
         void (*sample)(void *userdata);
         int (*hand_over)(void *userdata);
         void (*refuse)(void *userdata);
+        void (*rest)(void *userdata);
 };
 
 /* Does all that was decided, in its order. Returns 0 or what a deed returned below it. */

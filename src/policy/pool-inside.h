@@ -47,6 +47,15 @@ int pool_is_foreign(struct pool *pool, uint32_t row, uint64_t id);
 /* Releases the slot and counts what became of it. */
 void pool_end(struct pool *pool, struct slot *slot, enum outcome outcome);
 
+/* A connection ends whose source is known. */
+void pool_source_left(struct pool *pool, const struct slot *slot);
+
+/* Limits changed, or what is counted together. */
+void pool_limits_changed(struct pool *pool);
+
+/* Counts the connections of each source anew. */
+void pool_recount_sources(struct pool *pool);
+
 /* Notes that the worker has this connection, before pool_update_credit(). */
 void pool_link(struct pool *pool, uint32_t row, const struct slot *slot);
 
@@ -122,6 +131,12 @@ static inline void pool_wake(struct pool_decision *d, usec_t at)
 {
         d->wake_at = MIN(d->wake_at, at);
 }
+
+/* Those that drain have no more time than until `deadline`. */
+void pool_limit_drains(struct pool *pool, usec_t deadline);
+
+/* Whether there was a connection lately. After all else was decided. */
+void pool_decide_rest(struct pool *pool, usec_t now, struct pool_decision *d);
 
 /* How many workers there should be: starts, retires and recycles them. */
 void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d);

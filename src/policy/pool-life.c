@@ -23,7 +23,8 @@ static usec_t timeout_of(
         case TIMEOUT_START:
                 return settings->timeout_start;
         case TIMEOUT_DRAIN:
-                return pool->stopping ? settings->drain_timeout : settings->reload_drain_timeout;
+                return pool->stopping || pool->rests ? settings->drain_timeout
+                                                     : settings->reload_drain_timeout;
         case TIMEOUT_STOP:
                 return settings->timeout_stop;
         case TIMEOUT_NONE:
@@ -159,6 +160,16 @@ void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
         record->deadline = bound_by_stop(pool, record->deadline, now);
 }
 
+void pool_limit_drains(struct pool *pool, usec_t deadline)
+{
+        for (uint32_t i = 0; i < pool->n_rows; i++) {
+                struct worker_row *record = pool->workers[i].record;
+
+                if (record->state == WORKER_DRAINING)
+                        record->deadline = MIN(record->deadline, deadline);
+        }
+}
+
 /* Is about to be ended. Those that do not end at once must not be joined by one after another. */
 static void fails(struct pool *pool, uint32_t row, usec_t now)
 {
@@ -266,4 +277,9 @@ uint32_t pool_emptied(struct pool *pool, uint32_t row)
         happened(pool, row, WORKER_EMPTIED, 0);
 
         return lost;
+}
+
+void pool_lost_were_idle(struct pool *pool, uint32_t n)
+{
+        pool->state->lost_idle += n;
 }

@@ -188,6 +188,7 @@ static int recount(struct pool *pool)
         if (pool->state->generation == 0)
                 pool->state->generation = pool->state->last_generation = 1;
         pool->adopted_serial = pool->slots.head->last_serial;
+        pool_recount_sources(pool);
         pool_count_all(pool);
         return mend_counters(pool);
 }
@@ -233,6 +234,7 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
                 .counters = &memory->state->counters,
                 .n_rows = memory->n_rows,
                 .successor = POOL_NO_ROW,
+                .accepts = settings->accept && !memory->state->is_held,
                 .dirty = true,
         };
         set_delays(pool);
@@ -246,7 +248,8 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
         pool->workers = calloc(pool->n_rows, sizeof(*pool->workers));
         pool->heap = malloc(pool->n_rows * sizeof(*pool->heap));
         pool->links = calloc(memory->n_slots, sizeof(*pool->links));
-        if (!pool->workers || !pool->heap || !pool->links) {
+        r = sources_init(&pool->sources, memory->n_slots, settings->source_prefixes, memory->seed);
+        if (!pool->workers || !pool->heap || !pool->links || r < 0) {
                 pool_deinit(pool);
                 return -ENOMEM;
         }
@@ -257,6 +260,7 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
                 pool->workers[i].heap_position = POOL_NOT_IN_HEAP;
         }
 
+        pool_limits_changed(pool);
         r = recount(pool);
         if (r < 0)
                 pool_deinit(pool);
@@ -265,6 +269,7 @@ int pool_init(struct pool *pool, const struct settings *settings, const struct p
 
 void pool_deinit(struct pool *pool)
 {
+        sources_done(&pool->sources);
         free(TAKE_PTR(pool->links));
         free(TAKE_PTR(pool->heap));
         free(TAKE_PTR(pool->workers));
@@ -274,8 +279,10 @@ void pool_deinit(struct pool *pool)
 void pool_settings_changed(struct pool *pool)
 {
         set_delays(pool);
+        pool_limits_changed(pool);
         pool->sample_at = 0;
         pool->look_at = 0; /* WorkerIdleTimeoutSec= may be over sooner */
+        pool->rest_look_at = 0;
 
         /* Distribute= is the order of the heap */
         pool->n_heap = 0;

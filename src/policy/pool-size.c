@@ -290,7 +290,7 @@ void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d)
 
         pool->idle_floor = 0;
         pool->may_grow = false;
-        if (pool->stopping)
+        if (pool->stopping || pool->rests)
                 return;
 
         check_successor(pool);

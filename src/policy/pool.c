@@ -14,9 +14,16 @@
 
 bool pool_may_accept(const struct pool *pool)
 {
-        return pool->settings->accept && pool->n_heap > 0 &&
+        return pool->accepts && pool->n_heap > 0 &&
                pool->slots.n_used < pool->settings->max_connections && pool->n_in_hand == 0 &&
                pool->n_taking_back == 0 && pool->paused_until == 0 && !pool->stopping;
+}
+
+void pool_hold(struct pool *pool, bool on)
+{
+        pool->state->is_held = on;
+        pool->accepts = pool->settings->accept && !on;
+        pool->dirty = true;
 }
 
 struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now)
@@ -139,6 +146,8 @@ void pool_end(struct pool *pool, struct slot *slot, enum outcome outcome)
 {
         if (pool->ended)
                 pool->ended(pool->userdata, slot, outcome);
+        if (slot->source_kind != SOURCE_UNKNOWN)
+                pool_source_left(pool, slot);
 
         __atomic_store_n(&pool->state->ending, outcome, __ATOMIC_RELEASE);
         slots_release(&pool->slots, slot);
@@ -205,9 +214,13 @@ int pool_failed(struct pool *pool, uint32_t row, uint64_t id)
         return finish(pool, row, id, OUTCOME_FAILED);
 }
 
+/* Without a slot. `ending` comes first: after a crash in between, accepted is one too many. */
 void pool_turned_away(struct pool *pool)
 {
+        __atomic_store_n(
+                &pool->state->ending, OUTCOME_REFUSED + REFUSED_STOPPING, __ATOMIC_RELEASE);
         pool->counters->accepted++;
+        __atomic_thread_fence(__ATOMIC_RELEASE);
         pool->counters->refused[REFUSED_STOPPING]++;
 }
 
@@ -225,7 +238,8 @@ void pool_refused(struct pool *pool, struct slot *slot, enum refusal reason)
 
         pool_end(pool, slot, OUTCOME_REFUSED + reason);
         pool->n_in_hand--;
-        pool->dirty = true;
+        if (pool->hand_waited) /* and held up everything else */
+                pool->dirty = true;
 }
 
 void pool_lost(struct pool *pool, struct slot *slot)

@@ -5,6 +5,7 @@
 
 #include "policy/backoff.h"
 #include "policy/slots.h"
+#include "policy/sources.h"
 #include "policy/worker-state.h"
 #include "settings/settings.h"
 
@@ -137,6 +138,7 @@ enum pool_action_type {
         POOL_SAMPLE,    /* how much is queued, for each worker with pool_is_in_doubt() */
         POOL_HAND_OVER, /* what is in hand: there is a credit again */
         POOL_REFUSE,    /* what is in hand: nobody will ever take it */
+        POOL_REST,      /* there was nobody for ExitIdleTimeSec= */
 };
 
 struct pool_action {
@@ -154,7 +156,7 @@ struct pool_decision {
         struct pool_action actions[POOL_ACTIONS_MAX];
         size_t n_actions;
         usec_t wake_at; /* decide again at the latest then */
-        bool finished;  /* stopped, and nothing is left */
+        bool finished;  /* stopped or at rest, and nothing is left */
 };
 
 /* What a worker can do wrong. */
@@ -200,6 +202,8 @@ struct pool {
         struct counters *counters; /* in the state */
         struct slots slots;
         struct slot_link *links; /* one for each slot, where a worker has it */
+        struct sources sources;  /* of the connections that were asked for it */
+        bool asks_source;        /* of new ones: there is a limit */
 
         struct pool_worker *workers; /* one for each row */
         uint32_t n_rows;
@@ -224,8 +228,15 @@ struct pool {
         usec_t sample_at;        /* when queues are looked at again; 0: none is in doubt */
         uint32_t n_in_hand;      /* accepted or taken back, and given to no worker */
         bool hand_waited;        /* some were in hand at the last decision */
+        bool accepts;            /* Accept=yes, and not held */
         usec_t paused_until;     /* no new descriptor before; 0: not paused */
         usec_t stop_deadline;    /* of waiting for credits when stopping */
+        usec_t rest_look_at;     /* when it is looked whether it may rest; 0: there is no need */
+        usec_t quiet_since;      /* no connection was seen since then; 0: it begins now */
+        uint64_t quiet_mark;     /* how many there had been, at the last look */
+        bool is_quiet;           /* for long enough, at the last look */
+        bool stays;              /* pool_set_stays() */
+        bool rests;
         bool stopping;
         bool dirty;
 };
@@ -244,7 +255,9 @@ struct pool_state {
         uint32_t last_question;   /* its value: no two are equal, whoever asks */
         uint32_t noted;           /* bool: what follows is */
         uint64_t nonblocking;     /* listeners that workers have left so, by their index */
-        uint64_t reserved[7];     /* zeros, for later versions */
+        uint64_t lost_idle;       /* of those lost: the worker said that they were idle */
+        uint64_t reserved[5];     /* zeros, for later versions */
+        uint64_t is_held;         /* bool: pool_hold() */
 #ifdef LEDGER_TEST_GROWN
         uint64_t grown[5];
 #endif
@@ -257,6 +270,7 @@ struct pool_memory {
         uint32_t n_rows;
         struct slot *slots;
         uint32_t n_slots;
+        uint64_t seed; /* random: sources_init() */
 };
 
 /* --- pool-open.c: a new pool, or the next process' on the same memory --- */
@@ -291,6 +305,15 @@ void pool_settings_changed(struct pool *pool);
 /* True while a new connection may be accepted: there is a credit, and nothing older waits. The
  * listeners are to be watched as long as this is true, and not else. */
 bool pool_may_accept(const struct pool *pool);
+
+/* Nothing new is accepted until it is held no more, whoever comes waits in the kernel. That
+ * outlives a crash and a reload. */
+void pool_hold(struct pool *pool, bool on);
+
+static inline bool pool_is_held(const struct pool *pool)
+{
+        return pool->state->is_held;
+}
 
 /* A connection was accepted: it is in hand now. Only after pool_may_accept(). */
 struct slot *pool_accepted(struct pool *pool, uint16_t listener, usec_t now);
@@ -339,6 +362,21 @@ struct pool_figures {
 };
 
 void pool_get_figures(const struct pool *pool, struct pool_figures *ret);
+
+/* --- pool-limit.c: whom a connection comes from --- */
+
+/*
+ * The connection in `slot`, just accepted while `asks_source` was set, comes from `source`. Returns
+ * whether it may be served; else it is to be closed, and pool_refused() with *ret_reason.
+ *
+ * What was accepted while no limit was set counts for nobody, since nobody had asked.
+ */
+bool pool_admit(struct pool *pool, struct slot *slot, const struct source *source,
+        enum refusal *ret_reason);
+
+/* Returns how many refused connections of this source are to be told now, or 0: once in 10 seconds,
+ * what came since. */
+uint64_t pool_take_untold(struct pool *pool, const struct source *source, usec_t now);
 
 /* --- pool-credit.c: who can take another connection --- */
 
@@ -399,6 +437,9 @@ bool pool_exited(struct pool *pool, uint32_t row, usec_t now);
 /* No connection is left in the queue of a dead worker, and its row is free. Returns how many
  * connections it had received and not finished: they are lost. */
 uint32_t pool_emptied(struct pool *pool, uint32_t row);
+
+/* So many of these were idle. */
+void pool_lost_were_idle(struct pool *pool, uint32_t n);
 
 /* --- pool-question.c: questions and answers --- */
 
@@ -469,6 +510,16 @@ void pool_abandon(struct pool *pool);
 
 /* True for a worker of the generation that is being tried. */
 bool pool_is_on_trial(const struct pool *pool, uint32_t row);
+
+/* --- pool-rest.c: the end of a pool that nobody uses --- */
+
+/* POOL_REST was decided, and nobody waits at a listener: the workers are ended. Whoever comes
+ * before the decision is `finished`, and also then, has to rouse it. */
+void pool_rest(struct pool *pool, usec_t now);
+void pool_rouse(struct pool *pool);
+
+/* Something goes on of which the pool sees nothing: it does not rest meanwhile. */
+void pool_set_stays(struct pool *pool, bool stays);
 
 /* --- pool-decide.c (with pool-size.c): what is to be done --- */
 

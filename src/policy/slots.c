@@ -9,6 +9,18 @@
 
 #include "policy/slots.h"
 
+const char *refusal_name(enum refusal refusal)
+{
+        static const char *const names[REFUSALS] = {
+                [REFUSED_STOPPING] = "stopping",
+                [REFUSED_STRANDED] = "stranded",
+                [REFUSED_SOURCE] = "source",
+                [REFUSED_RATE] = "rate",
+        };
+
+        return names[refusal];
+}
+
 static bool is_sound(const struct slots *slots, uint32_t index)
 {
         const struct slot *slot = &slots->table[index];

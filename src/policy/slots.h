@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "base/source.h"
 #include "base/time.h"
 
 /*
@@ -25,22 +26,20 @@ enum slot_state {
         SLOT_SENT,     /* sent for certain */
 };
 
-#define SLOT_SOURCE_SIZE 16 /* of an IPv6 address */
-
 /* Lies in the ledger: its layout may change with LEDGER_VERSION only. There are many of them, so
  * there is no hole in it. */
 struct slot {
         uint64_t id;
         usec_t accepted_at;
-        uint8_t source[SLOT_SOURCE_SIZE]; /* who it comes from, by source_kind; zeros: unknown */
-        uint64_t cookie;                  /* SO_COOKIE of the socket; 0: unknown */
-        uint32_t worker;    /* row of the worker that it was given to, or SLOT_NO_WORKER */
+        uint8_t source[SOURCE_SIZE]; /* who it comes from, by source_kind; zeros: unknown */
+        uint64_t cookie;             /* SO_COOKIE of the socket; 0: unknown */
+        uint32_t worker;             /* row of the worker that it was given to, or SLOT_NO_WORKER */
         uint32_t handshake; /* microseconds from the TCP handshake to accept, at most; 0: unknown */
         uint16_t listener;
-        uint8_t attempt; /* how often it was given to a worker before */
-        uint8_t state;   /* enum slot_state */
-        uint8_t listed;  /* bool: an adopted worker says that it holds this connection */
-        uint8_t source_kind;
+        uint8_t attempt;     /* how often it was given to a worker before */
+        uint8_t state;       /* enum slot_state */
+        uint8_t listed;      /* bool: an adopted worker says that it holds this connection */
+        uint8_t source_kind; /* enum source_kind */
         uint8_t unused[2];
 #ifdef LEDGER_TEST_GROWN
         uint64_t grown[2];
@@ -55,8 +54,13 @@ static_assert(sizeof(struct slot) == 56, "65,536 of them stay below 4 MB");
 enum refusal {
         REFUSED_STOPPING, /* no worker was left to take it when the instance stopped */
         REFUSED_STRANDED, /* workers died so fast that no row is left for one that could take it */
+        REFUSED_SOURCE,   /* its source has MaxConnectionsPerSource= of them */
+        REFUSED_RATE,     /* its source has used up RateLimitPerSource= */
         REFUSALS,
 };
+
+/* Returns its name in a status. */
+const char *refusal_name(enum refusal refusal);
 
 /* Reasons that a later version may add have their place in the ledger already. */
 #define REFUSALS_MAX 16
@@ -145,6 +149,14 @@ struct slot *slots_reserve(struct slots *slots, uint16_t listener, usec_t accept
 struct slot *slots_get(const struct slots *slots, uint64_t id);
 
 void slots_release(struct slots *slots, struct slot *slot);
+
+static inline struct source slot_get_source(const struct slot *slot)
+{
+        struct source source = { .kind = slot->source_kind };
+
+        memcpy(source.bytes, slot->source, sizeof(source.bytes));
+        return source;
+}
 
 /* The state is what a later reader of the table goes by, so it is written after all else. */
 static inline void slot_set_state(struct slot *slot, enum slot_state state)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/words.h"
 #include "settings/settings-file.h"
 
 static const char *const not_understood =
@@ -227,22 +228,32 @@ static int parse(struct settings *s, FILE *file, const char *path, char **ret_me
         return reader.error;
 }
 
+/* Returns the descriptor of a regular file, which is to be `what`. */
+static int open_file(const char *path, const char *what, struct stat *ret_st, char **ret_message)
+{
+        /* O_NONBLOCK: whoever names a FIFO gets an answer, too. */
+        _cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+        if (fd < 0 || fstat(fd, ret_st) < 0)
+                return complain(ret_message, -errno, "cannot open %s: %m", path);
+
+        if (S_ISDIR(ret_st->st_mode))
+                return complain(ret_message, -EISDIR, "%s is a directory, not %s", path, what);
+        if (!S_ISREG(ret_st->st_mode))
+                return complain(ret_message, -EINVAL, "%s is not a regular file", path);
+
+        return TAKE_FD(fd);
+}
+
 static int read_file(struct settings *s, const char *path, char **ret_message)
 {
         _cleanup_(fclosep) FILE *file = NULL;
         _cleanup_(fd_closep) int fd = -1;
         struct stat st;
 
-        /* O_NONBLOCK: whoever names a FIFO gets an answer, too. */
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return complain(ret_message, -errno, "cannot open %s: %m", path);
-
-        if (S_ISDIR(st.st_mode))
-                return complain(
-                        ret_message, -EISDIR, "%s is a directory, not a settings file", path);
-        if (!S_ISREG(st.st_mode))
-                return complain(ret_message, -EINVAL, "%s is not a regular file", path);
+        fd = open_file(path, "a settings file", &st, ret_message);
+        if (fd < 0)
+                return fd;
         if (st.st_size > (off_t)SETTINGS_SIZE_MAX)
                 return complain(ret_message, -EFBIG,
                         "%s is larger than 1 MiB: this is not a settings file", path);
@@ -323,4 +334,39 @@ int settings_file_read(struct settings *s, const char *path, char **ret_message)
 
         free(entries);
         return r;
+}
+
+int settings_file_read_reply(struct settings *s, char **ret_message)
+{
+        _cleanup_(words_freep) char **words = NULL;
+        char text[OVERLOAD_REPLY_MAX + 2];
+        _cleanup_(fd_closep) int fd = -1;
+        const char *path;
+        struct stat st;
+        ssize_t n;
+
+        *ret_message = NULL;
+        if (!s->overload_reply || s->overload_reply[1])
+                return 0;
+
+        path = s->overload_reply[0];
+        fd = open_file(path, "a reply", &st, ret_message);
+        if (fd < 0)
+                return fd;
+        n = pread(fd, text, sizeof(text) - 1, 0);
+        if (n < 0)
+                return complain(ret_message, -errno, "cannot read %s: %m", path);
+        if (n > OVERLOAD_REPLY_MAX)
+                return complain(ret_message, -EFBIG, "%s is larger than %d bytes", path,
+                        OVERLOAD_REPLY_MAX);
+        text[n] = '\0';
+        if (strlen(text) != (size_t)n)
+                return complain(ret_message, -EINVAL, "%s has a zero byte in it", path);
+
+        words = words_copy((char *[]){ s->overload_reply[0], text, NULL });
+        if (!words)
+                return -ENOMEM;
+        words_free(s->overload_reply);
+        s->overload_reply = TAKE_PTR(words);
+        return 0;
 }

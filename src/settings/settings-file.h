@@ -8,3 +8,6 @@
  * where there is one, the line (NULL when memory ran out; the caller frees it). `s` may then be
  * half set. */
 int settings_file_read(struct settings *s, const char *path, char **ret_message);
+
+/* Reads what OverloadReply= names, where it is set and its contents are not. Returns the same. */
+int settings_file_read_reply(struct settings *s, char **ret_message);

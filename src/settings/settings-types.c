@@ -119,6 +119,94 @@ const struct settings_type settings_type_time = {
         .print_allowed = print_allowed_times,
 };
 
+/* As systemd has them: each is 1024 of the one before. */
+static const char size_units[] = "KMGTP";
+
+/* Reads the number of bytes. More than the maximum is one past it: no overflow. */
+static bool read_size(const char *value, uint64_t maximum, uint64_t *ret)
+{
+        uint64_t size = 0;
+        const char *s = value, *unit;
+
+        for (; *s >= '0' && *s <= '9'; s++)
+                size = MIN(size * 10 + (uint64_t)(*s - '0'), maximum + 1);
+        if (s == value)
+                return false;
+
+        unit = *s != '\0' ? strchr(size_units, *s) : NULL;
+        for (ptrdiff_t i = unit ? unit - size_units + 1 : 0; i > 0; i--)
+                size = MIN(size * 1024, maximum + 1);
+        s += unit != NULL;
+        *ret = size;
+        return *s == '\0';
+}
+
+static int parse_size(
+        const struct settings_row *row, const char *value, void *field, const char **ret_problem)
+{
+        uint64_t size;
+
+        if (row->word && streq(value, row->word)) {
+                *(uint64_t *)field = row->word_value;
+                return 0;
+        }
+
+        if (!read_size(value, row->maximum, &size))
+                *ret_problem = "not a size";
+        else if (size < row->minimum)
+                *ret_problem = "too small";
+        else if (size > row->maximum)
+                *ret_problem = "too large";
+        else {
+                *(uint64_t *)field = size;
+                return 0;
+        }
+
+        return -EINVAL;
+}
+
+static void reset_size(const struct settings_row *row, void *field)
+{
+        *(uint64_t *)field = row->default_value;
+}
+
+/* In the largest unit that leaves no remainder */
+static void write_size(uint64_t size, FILE *f)
+{
+        size_t i = 0;
+
+        while (size > 0 && size % 1024 == 0 && i < strlen(size_units)) {
+                size /= 1024;
+                i++;
+        }
+        fprintf(f, "%" PRIu64 "%.*s", size, i > 0 ? 1 : 0, size_units + MAX(i, (size_t)1) - 1);
+}
+
+static void print_size(const struct settings_row *row, const void *field, FILE *f)
+{
+        uint64_t size = *(const uint64_t *)field;
+
+        if (row->word && size == row->word_value)
+                fputs(row->word, f);
+        else
+                write_size(size, f);
+}
+
+static void print_allowed_sizes(const struct settings_row *row, FILE *f)
+{
+        write_size(row->minimum, f);
+        fputs(" to ", f);
+        write_size(row->maximum, f);
+        fprintf(f, "%s%s, such as 300M or 2G", row->word ? " or " : "", row->word ? row->word : "");
+}
+
+const struct settings_type settings_type_size = {
+        .parse = parse_size,
+        .reset = reset_size,
+        .print = print_size,
+        .print_allowed = print_allowed_sizes,
+};
+
 /* The field of a choice is an enum from 0 on, which gcc and clang store as unsigned int. */
 
 static int parse_choice(

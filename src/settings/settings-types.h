@@ -35,12 +35,22 @@ struct settings_row {
         bool needs_accept;        /* it is about connections, which Accept=no hides */
 };
 
-/* By the type of the field: uint32_t, usec_t, an enum from 0 on, bool, char **. */
+/* By the type of the field: uint32_t, usec_t, uint64_t (bytes), an enum from 0 on, bool, char **.
+ */
 extern const struct settings_type settings_type_number;
 extern const struct settings_type settings_type_time;
+extern const struct settings_type settings_type_size;
 extern const struct settings_type settings_type_choice;
 extern const struct settings_type settings_type_boolean;
 extern const struct settings_type settings_type_command;
+
+/* settings-sources.c: struct settings_rate (the bounds are those of the time; by default none),
+ * struct source_prefixes (by default 256 times IPv4's, plus IPv6's), struct source_range *,
+ * and char ** with a path and perhaps a text */
+extern const struct settings_type settings_type_rate;
+extern const struct settings_type settings_type_prefixes;
+extern const struct settings_type settings_type_sources;
+extern const struct settings_type settings_type_reply;
 
 /* Replaces the list `*field` by `words_consume`, if it can be a command. Returns as parse(). */
 int settings_types_take_command(char **words_consume, char ***field, const char **ret_problem);

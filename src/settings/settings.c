@@ -45,6 +45,8 @@ void settings_done(struct settings *s)
         for (size_t i = 0; i < SETTING_COUNT; i++)
                 free(s->sources[i]);
         words_free(s->command);
+        free(s->source_exempt);
+        words_free(s->overload_reply);
         *s = (struct settings){ 0 };
 }
 

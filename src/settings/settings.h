@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "base/source.h"
 #include "base/time.h"
 
 /*
@@ -29,6 +30,12 @@ enum scheduling_policy {
         SCHEDULING_OTHER,
 };
 
+/* So many in so much time. */
+struct settings_rate {
+        uint32_t n; /* 0: no limit */
+        usec_t time;
+};
+
 /* In the order in which they are printed; the rows of the table in settings-table.c. */
 enum setting {
         SETTING_WORKERS,
@@ -36,7 +43,13 @@ enum setting {
         SETTING_WORKERS_MAX,
         SETTING_WORKER_IDLE_TIMEOUT,
         SETTING_ACCEPT,
+        SETTING_EXIT_IDLE_TIME,
         SETTING_MAX_CONNECTIONS,
+        SETTING_MAX_CONNECTIONS_PER_SOURCE,
+        SETTING_RATE_LIMIT_PER_SOURCE,
+        SETTING_SOURCE_PREFIX_LENGTH,
+        SETTING_SOURCE_EXEMPT,
+        SETTING_OVERLOAD_REPLY,
         SETTING_DISTRIBUTE,
         SETTING_LOG_CONNECTIONS,
         SETTING_COMMAND,
@@ -48,6 +61,8 @@ enum setting {
         SETTING_RELOAD_DRAIN_TIMEOUT,
         SETTING_TIMEOUT_STOP,
         SETTING_RECYCLE_AFTER,
+        SETTING_RECYCLE_AGE,
+        SETTING_RECYCLE_MEMORY,
         SETTING_RESTART,
         SETTING_RESTART_MAX_DELAY,
         SETTING_SCHEDULING_POLICY,
@@ -61,7 +76,14 @@ struct settings {
         uint32_t workers_max;       /* UINT32_MAX: as `workers`, until settings_resolve() */
         usec_t worker_idle_timeout; /* USEC_INFINITY: extra workers stay */
         bool accept;                /* the dispatcher does; else the workers do */
+        usec_t exit_idle_time;      /* USEC_INFINITY: never */
         uint32_t max_connections;
+        uint32_t max_per_source; /* 0: no limit */
+        struct settings_rate rate_per_source;
+        struct source_prefixes source_prefixes;
+        struct source_range *source_exempt; /* SOURCE_UNKNOWN ends it; NULL: none */
+        char **overload_reply; /* the file, and what was in it: settings_file_read_reply(); or NULL
+                                */
         enum distribute distribute;
         bool log_connections;
 
@@ -74,7 +96,9 @@ struct settings {
         usec_t drain_timeout;            /* 0: SIGTERM at once; USEC_INFINITY: no limit */
         usec_t reload_drain_timeout;     /* the same */
         usec_t timeout_stop;
-        uint32_t recycle_after; /* 0: never */
+        uint32_t recycle_after;  /* 0: never */
+        usec_t recycle_age;      /* USEC_INFINITY: never */
+        uint64_t recycle_memory; /* bytes; UINT64_MAX: never */
         usec_t restart;
         usec_t restart_max_delay;
         enum scheduling_policy scheduling_policy;
@@ -106,6 +130,9 @@ int settings_set_command(
 /* Gives Workers=auto its number, from the CPUs that this process may use, and WorkersMax= its
  * default. */
 void settings_resolve(struct settings *s, uint32_t n_cpus);
+
+/* Of what OverloadReply= names. */
+#define OVERLOAD_REPLY_MAX 4096
 
 /* Of a file with them. */
 #define SETTINGS_SIZE_MAX ((size_t)1024 * 1024)

@@ -279,6 +279,7 @@ static void restore_hand(struct dispatcher *d, struct inheritance *inheritance)
         if (lost > 0)
                 journal_event(MESSAGE_CONNECTIONS_LOST,
                         JOURNAL_FIELDS(JOURNAL_NUMBER("ACCEPTD_COUNT", lost),
+                                JOURNAL_NUMBER("ACCEPTD_IDLE", 0),
                                 JOURNAL_TEXT("ACCEPTD_REASON", "the dispatcher died with them")),
                         "%" PRIu32 " connection%s that no worker had got when the last dispatcher "
                         "died %s lost.",

@@ -36,9 +36,18 @@ static size_t count_names(const struct listener *listeners, size_t n)
         return names;
 }
 
+static bool has_control_socket(const struct inheritance *inheritance)
+{
+        for (size_t i = 0; i < inheritance->n; i++)
+                if (streq(inheritance->entries[i].name, STORE_CONTROL))
+                        return true;
+
+        return false;
+}
+
 /* Returns what is wrong where there is no listener, or NULL without memory. `listen_pid` is for
  * whom sockets were passed, or NULL: a shell in between has another number. */
-static char *explain_no_socket(const char *listen_pid)
+static char *explain_no_socket(const char *listen_pid, bool has_control)
 {
         char *text;
 
@@ -50,6 +59,12 @@ static char *explain_no_socket(const char *listen_pid)
                                (int)getpid(), listen_pid) < 0
                                ? NULL
                                : text;
+
+        if (has_control)
+                return strdup(
+                        "No socket was passed that can be served: acceptd-control is the name "
+                        "of what acceptctl talks to; allowed is any other FileDescriptorName= "
+                        "in the .socket unit that does not begin with % + = or !");
 
         return strdup("No socket was passed; allowed are listening stream and seqpacket sockets "
                       "from a .socket unit, or, in a terminal: systemd-socket-activate -l "
@@ -67,7 +82,7 @@ static int check(const struct inheritance *inheritance, const char *listen_pid,
         if (n > 0 || inheritance->from_reload || leftovers_is_after_crash(inheritance))
                 return 0;
 
-        *ret_message = explain_no_socket(listen_pid);
+        *ret_message = explain_no_socket(listen_pid, has_control_socket(inheritance));
         return -ENOTCONN;
 }
 

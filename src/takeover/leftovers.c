@@ -11,12 +11,12 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "os/journal.h"
 #include "os/notify.h"
+#include "os/pidfd-info.h"
 #include "takeover/leftovers.h"
 
 /* What starts processes faster than they are ended is left to somebody else. */
@@ -88,24 +88,17 @@ static struct pids read_list(const char *path)
 
 /* --- Whose they are --- */
 
-/* struct pidfd_info and PIDFD_GET_INFO of <linux/pidfd.h>, since Linux 6.13; it grows */
-struct info {
-        uint64_t mask, cgroup;
-        uint32_t pid, tgid, parent, ids[8], exit_code;
-};
-#define GET_INFO _IOWR(0xFF, 11, struct info)
-
 /* What has its parent in the group is its parent's matter: a worker's child, or that of a process
  * that is ended now, and then is init's in the next round. */
 static bool is_kept(const struct pids *kept, const struct pids *all, pid_t pid, int pidfd)
 {
-        struct info info = { .mask = 1 };
-        pid_t group = getpgid(pid);
+        pid_t group = getpgid(pid), parent;
 
         if (group < 0 || pid == getpid() || has(kept, pid) || has(kept, group))
                 return true;
 
-        return ioctl(pidfd, GET_INFO, &info) < 0 || has(all, (pid_t)info.parent);
+        parent = pidfd_info_get_parent(pidfd);
+        return parent < 0 || has(all, parent);
 }
 
 /* Ends it where it is still the one that the list means. */

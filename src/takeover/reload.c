@@ -56,15 +56,19 @@ void reload_done(struct reload *reload)
         reload->output_fd = fd_close(reload->output_fd);
 }
 
-static void log_failure(const char *reason)
+static void log_failure(const char *reason, bool is_executed)
 {
         journal_event(MESSAGE_RELOAD_FAILED, JOURNAL_FIELDS(JOURNAL_TEXT("ACCEPTD_REASON", reason)),
-                "The reload failed, and nothing changed: %s", reason);
+                "The reload failed, and nothing changed%s: %s",
+                is_executed ? " but acceptd itself, where that was upgraded" : "", reason);
 }
 
-static void fail(struct reload *reload, const char *reason)
+/* `is_executed`: the program was; it is not taken back. */
+static void fail(struct reload *reload, const char *reason, bool is_executed)
 {
-        log_failure(reason);
+        log_failure(reason, is_executed);
+        pool_set_stays(&reload->dispatcher->pool, false);
+        dispatcher_wake(reload->dispatcher);
         health_reloaded(&reload->dispatcher->health);
         if (reload->call)
                 control_fail(TAKE_PTR(reload->call), VARLINK_RELOAD_FAILED,
@@ -211,7 +215,7 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         }
 
         reload_done(reload);
-        fail(reload, text);
+        fail(reload, text, false);
         return 0;
 }
 
@@ -220,7 +224,7 @@ static void leave_check(struct reload *reload, const char *why)
 {
         reload->is_late = true;
         process_signal(reload->pidfd, SIGKILL);
-        fail(reload, why);
+        fail(reload, why, false);
 }
 
 static int on_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
@@ -294,7 +298,7 @@ void reload_run(struct control_call *call, void *userdata)
         int r;
 
         if (obstacle && !call) {
-                log_failure(obstacle);
+                log_failure(obstacle, false);
                 return;
         }
         if (obstacle) {
@@ -309,11 +313,13 @@ void reload_run(struct control_call *call, void *userdata)
         }
 
         reload->call = call;
+        pool_set_stays(&d->pool, true);
+        dispatcher_wake(d);
         health_reloading(&d->health);
         r = start_check(reload);
         if (r < 0) {
                 reload_done(reload);
-                fail(reload, strerror(-r));
+                fail(reload, strerror(-r), false);
         }
 }
 
@@ -372,7 +378,7 @@ void reload_resume(struct reload *reload, struct control_call *call, const struc
                 trouble = check_store(d, reload->new); /* for another WorkersMax= */
         }
         if (trouble)
-                fail(reload, trouble);
+                fail(reload, trouble, true);
         else
                 pool_try(&d->pool, reload->new);
 }
@@ -431,7 +437,7 @@ static void succeed(struct reload *reload)
 void reload_failed(struct reload *reload, const char *why)
 {
         pool_abandon(&reload->dispatcher->pool);
-        fail(reload, why);
+        fail(reload, why, true);
 }
 
 void reload_passed(struct reload *reload)

@@ -73,13 +73,13 @@ static int to_errno(int r)
         }
 }
 
-int varlink_call(struct varlink_stream *stream, const char *method, json_t *parameters_consume,
-        usec_t deadline, json_t **ret_reply)
+int varlink_send_call(struct varlink_stream *stream, const char *method, json_t *parameters_consume,
+        bool more, usec_t deadline)
 {
         json_auto_t *message = varlink_make_call(method, parameters_consume);
         int r;
 
-        if (!message)
+        if (!message || (more && json_object_set_new(message, "more", json_true()) < 0))
                 return -ENOMEM;
 
         r = varlink_stream_send(stream, message);
@@ -88,8 +88,13 @@ int varlink_call(struct varlink_stream *stream, const char *method, json_t *para
                 if (r >= 0)
                         r = varlink_stream_flush(stream);
         }
-        if (r != 0)
-                return to_errno(r);
+
+        return to_errno(r);
+}
+
+int varlink_receive_reply(struct varlink_stream *stream, usec_t deadline, json_t **ret_reply)
+{
+        int r;
 
         do {
                 r = wait_for(stream, POLLIN, deadline);
@@ -98,4 +103,12 @@ int varlink_call(struct varlink_stream *stream, const char *method, json_t *para
         } while (r == VARLINK_WAIT);
 
         return to_errno(r);
+}
+
+int varlink_call(struct varlink_stream *stream, const char *method, json_t *parameters_consume,
+        usec_t deadline, json_t **ret_reply)
+{
+        int r = varlink_send_call(stream, method, parameters_consume, false, deadline);
+
+        return r < 0 ? r : varlink_receive_reply(stream, deadline, ret_reply);
 }

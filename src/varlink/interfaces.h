@@ -13,8 +13,16 @@
 #define VARLINK_GET_STATUS    VARLINK_POOL ".GetStatus"
 #define VARLINK_RELOAD        VARLINK_POOL ".Reload"
 #define VARLINK_CANCEL_RELOAD VARLINK_POOL ".CancelReload"
+#define VARLINK_CONNECTIONS   VARLINK_POOL ".ListConnections"
+#define VARLINK_MONITOR       VARLINK_POOL ".Monitor"
+#define VARLINK_DRAIN         VARLINK_POOL ".DrainWorker"
+#define VARLINK_PAUSE         VARLINK_POOL ".Pause"
+#define VARLINK_RESUME        VARLINK_POOL ".Resume"
 #define VARLINK_RELOAD_FAILED VARLINK_POOL ".ReloadFailed" /* reason */
 #define VARLINK_NO_RELOAD     VARLINK_POOL ".NoReload"
+#define VARLINK_NO_WORKER     VARLINK_POOL ".NoSuchWorker"
+#define VARLINK_IMPOSSIBLE    VARLINK_POOL ".Impossible" /* reason */
+#define VARLINK_BUSY          VARLINK_POOL ".Busy"
 
 #define VARLINK_SERVICE         "org.varlink.service"
 #define VARLINK_GET_INFO        VARLINK_SERVICE ".GetInfo"

@@ -28,11 +28,11 @@ bool varlink_call_parse(
                         ret_call->oneway = json_is_true(value);
                         good = json_is_boolean(value);
                 } else if (streq(name, "more")) {
-                        /* Each method here has one reply, which is an answer to this as well. */
+                        ret_call->more = json_is_true(value);
                         good = json_is_boolean(value);
                 } else {
                         /* To upgrade is to go on with another protocol: there is none. */
-                        good = streq(name, "upgrade") && json_is_false(value);
+                        good = !streq(name, "upgrade") || json_is_false(value);
                 }
 
                 if (!good && !wrong)
@@ -81,6 +81,11 @@ json_t *varlink_make_error(const char *error, json_t *parameters_consume)
 json_t *varlink_make_reply(json_t *parameters_consume)
 {
         return json_pack("{s:o}", "parameters", parameters_consume);
+}
+
+json_t *varlink_make_continued(json_t *parameters_consume)
+{
+        return json_pack("{s:o, s:b}", "parameters", parameters_consume, "continues", true);
 }
 
 json_t *varlink_make_text(const char *text)

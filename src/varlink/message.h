@@ -13,10 +13,12 @@ struct varlink_call {
         const char *method; /* lent by the message */
         json_t *parameters; /* lent too; an object, or NULL where it has none */
         bool oneway;        /* no answer is wanted */
+        bool more;          /* more replies than one are welcome */
 };
 
-/* Reads a call that came in. Returns true, or false and in `ret_wrong` the member that is wrong
- * (lent by the message); `oneway` is set all the same. */
+/* Reads a call that came in. Members that this version does not know change nothing. Returns true,
+ * or false and in `ret_wrong` the member that is wrong (lent by the message); `oneway` is set all
+ * the same. */
 bool varlink_call_parse(
         const json_t *message, struct varlink_call *ret_call, const char **ret_wrong);
 
@@ -28,6 +30,10 @@ const char *varlink_call_unknown_parameter(
 
 json_t *varlink_make_call(const char *method, json_t *parameters_consume);
 json_t *varlink_make_reply(json_t *parameters_consume);
+
+/* One behind which others come. */
+json_t *varlink_make_continued(json_t *parameters_consume);
+
 json_t *varlink_make_error(const char *error, json_t *parameters_consume);
 
 /* A text that may be anything: what is not UTF-8, as all of JSON is, comes with escapes. */
@@ -38,6 +44,11 @@ json_t *varlink_make_text(const char *text);
 #define VARLINK_INTERFACE_NOT_FOUND "org.varlink.service.InterfaceNotFound" /* interface */
 #define VARLINK_METHOD_NOT_FOUND    "org.varlink.service.MethodNotFound"    /* method */
 #define VARLINK_INVALID_PARAMETER   "org.varlink.service.InvalidParameter"  /* parameter */
+
+/* And two without any. */
+
+#define VARLINK_PERMISSION_DENIED "org.varlink.service.PermissionDenied"
+#define VARLINK_EXPECTED_MORE     "org.varlink.service.ExpectedMore"
 
 json_t *varlink_make_simple_error(const char *error, const char *parameter);
 

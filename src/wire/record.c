@@ -30,7 +30,7 @@ static const char *check_fields(const struct record *record, bool with_id)
 const char *record_check_to_worker(const struct record *record)
 {
         if (record->version != RECORD_VERSION)
-                return "unknown protocol version (allowed: 1)";
+                return "unknown version (allowed: 1)";
 
         switch (record->type) {
         case RECORD_CONNECTION:
@@ -51,7 +51,7 @@ const char *record_check_to_worker(const struct record *record)
 const char *record_check_to_dispatcher(const struct record *record)
 {
         if (record->version != RECORD_VERSION)
-                return "unknown protocol version (allowed: 1)";
+                return "unknown version (allowed: 1)";
 
         switch (record->type) {
         case RECORD_READY:

@@ -45,6 +45,11 @@ static int on_end(void *userdata, uint64_t id, int fd_consume)
                 userdata, &(struct acceptd_connection){ .id = id, .fd = fd_consume });
 }
 
+static void on_idle(void *userdata, uint64_t id, bool idle)
+{
+        (void)acceptd_worker_idle(userdata, id, idle); /* it is held: nothing can fail */
+}
+
 static bool is_seqpacket(struct echo_worker *w, const struct acceptd_connection *new)
 {
         unsigned n = acceptd_worker_get_n_listeners(w->channel);
@@ -100,7 +105,7 @@ static int worker_run(struct echo_worker *w)
                 return r;
 
         /* before READY, which counts descriptors */
-        r = echo_init(&w->echo, w->idle_timeout, on_end, w->channel);
+        r = echo_init(&w->echo, w->idle_timeout, on_end, on_idle, w->channel);
         if (r < 0)
                 return r;
         r = acceptd_worker_ready(w->channel, w->capacity);

@@ -25,6 +25,7 @@
 #include "workers/inetd-options.h"
 #include "workers/inetd-programs.h"
 #include "workers/inetd-report.h"
+#include "workers/inetd-trial.h"
 
 /* New connections in one turn, so that ends are not kept waiting. */
 #define RECEIVE_MAX 8
@@ -44,6 +45,7 @@ struct inetd {
         struct inetd_environment environment;
         struct inetd_programs programs;
         struct inetd_report report;
+        struct inetd_trial trial; /* until a program is proven */
 
         struct acceptd_connection waiting; /* its program cannot be started now; fd is -1: none */
         usec_t retry_at;
@@ -86,6 +88,8 @@ static int start_program(struct inetd *w, const struct acceptd_connection *c)
                 return r;
 
         inetd_programs_started(&w->programs, place, c->id, pid, usec_now());
+        if (!w->proven)
+                inetd_trial_keep(&w->trial, place, c->fd, usec_now());
         return 0;
 }
 
@@ -156,21 +160,41 @@ static void report_end(struct inetd *w, const siginfo_t *end, enum inetd_program
                 &w->report, kind, usec_now(), "(PID %d) %s%s", (int)end->si_pid, after, words);
 }
 
-/* Says what is to be said of it, to the log and to the dispatcher. */
-static int judge(struct inetd *w, const siginfo_t *end, const struct inetd_program *program)
+/* It could not be executed by who should; or it failed, and has not touched its connection. A
+ * client may bring a program that works to the first. */
+static bool is_in_vain(struct inetd *w, const siginfo_t *end, unsigned place)
 {
+        bool untouched = inetd_trial_was_in_vain(&w->trial, place);
         int status = end->si_status;
+
+        if (end->si_code != CLD_EXITED)
+                return false;
+
+        return status == STATUS_NOT_EXECUTABLE || status == STATUS_NOT_FOUND ||
+               (status != 0 && untouched);
+}
+
+static void prove(struct inetd *w)
+{
+        w->proven = true;
+        inetd_trial_enforce(&w->trial, USEC_INFINITY);
+}
+
+/* Says what is to be said of it, to the log and to the dispatcher. */
+static int judge(struct inetd *w, const siginfo_t *end, unsigned place)
+{
+        const struct inetd_program *program = &w->programs.places[place];
         bool exited = end->si_code == CLD_EXITED;
         /* The client has left, as clients may: systemd, too, takes this for a clean end. */
-        bool left = !exited && status == SIGPIPE;
-        bool in_vain = exited && (status == STATUS_NOT_EXECUTABLE || status == STATUS_NOT_FOUND);
+        bool left = !exited && end->si_status == SIGPIPE;
+        bool in_vain = is_in_vain(w, end, place);
 
-        if (!left && !(exited && status == 0))
+        if (!left && !(exited && end->si_status == 0))
                 report_end(w, end, program->state);
 
         if (!in_vain)
-                w->proven = true;
-        else if (!w->proven) /* a client may bring a program that works to this */
+                prove(w);
+        else if (!w->proven)
                 give_up(w);
 
         if ((exited && !in_vain) || left)
@@ -193,7 +217,7 @@ static int on_end(struct inetd *w, const siginfo_t *end)
         if (place < 0)
                 return 0; /* or a child that this process had before it executed this program */
 
-        return judge(w, end, &w->programs.places[place]);
+        return judge(w, end, (unsigned)place);
 }
 
 static int reap(struct inetd *w)
@@ -275,6 +299,7 @@ static int on_channel(struct inetd *w)
 static int on_time(struct inetd *w, usec_t now)
 {
         inetd_programs_enforce(&w->programs, now);
+        inetd_trial_enforce(&w->trial, now);
         return w->waiting.fd >= 0 && w->retry_at <= now ? retry(w) : 0;
 }
 
@@ -284,6 +309,7 @@ static int wait_for_events(struct inetd *w, struct pollfd fds[static 2])
         struct timespec timeout;
 
         next = MIN(next, w->programs.next);
+        next = MIN(next, w->trial.until);
         if (w->waiting.fd >= 0)
                 next = MIN(next, w->retry_at);
         next -= MIN(next, now);
@@ -365,6 +391,8 @@ static int set_up(struct inetd *w)
         if (r >= 0)
                 r = inetd_programs_init(&w->programs, w->options.capacity, w->options.runtime_max,
                         w->options.stop_timeout);
+        if (r >= 0)
+                r = inetd_trial_init(&w->trial, w->options.capacity);
         if (r >= 0) /* last: it counts descriptors */
                 r = acceptd_worker_ready(w->channel, w->options.capacity);
 
@@ -375,6 +403,7 @@ static void tear_down(struct inetd *w)
 {
         (void)inetd_report_flush(&w->report, USEC_INFINITY);
         inetd_programs_done(&w->programs);
+        inetd_trial_done(&w->trial);
         inetd_environment_done(&w->environment);
         fd_close(w->signal_fd);
         acceptd_worker_free(w->channel);

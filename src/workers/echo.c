@@ -31,8 +31,9 @@
 struct echo_connection {
         int fd; /* -1: the place is free */
         bool seqpacket;
-        bool watched; /* added to epoll */
-        bool stalled; /* was once: then epoll also watches for room */
+        bool watched;  /* added to epoll */
+        bool stalled;  /* was once: then epoll also watches for room */
+        bool answered; /* all that was read is sent back, and some was */
         uint64_t id;
         char *pending; /* read, and not yet sent */
         size_t pending_size, pending_sent;
@@ -75,6 +76,18 @@ static void note_progress(struct echo *echo, struct echo_connection *c)
         TAILQ_INSERT_TAIL(&echo->idle, c, link);
 }
 
+/* To be called before a send that may answer all: SIGKILL that comes meanwhile takes effect when it
+ * has sent. */
+static void set_answered(struct echo *echo, struct echo_connection *c, bool answered)
+{
+        if (c->answered == answered)
+                return;
+
+        c->answered = answered;
+        if (echo->on_idle)
+                echo->on_idle(echo->userdata, c->id, answered);
+}
+
 /* What became of an attempt on a connection. */
 enum outcome {
         GO_ON,    /* there may be more to do at once */
@@ -101,6 +114,7 @@ static enum outcome flush_pending(struct echo *echo, struct echo_connection *c)
                 return WAIT;
 
         free(TAKE_PTR(c->pending));
+        set_answered(echo, c, true);
         return GO_ON;
 }
 
@@ -132,11 +146,16 @@ static enum outcome echo_bytes(struct echo *echo, struct echo_connection *c)
                 return FINISHED;
 
         note_progress(echo, c);
+        set_answered(echo, c, true);
         sent = send(c->fd, buffer, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && on_socket_error() == FINISHED)
                 return FINISHED;
 
-        return sent < size ? keep_pending(c, (size_t)size, (size_t)MAX(sent, 0)) : GO_ON;
+        if (sent == size)
+                return GO_ON;
+
+        set_answered(echo, c, false);
+        return keep_pending(c, (size_t)size, (size_t)MAX(sent, 0));
 }
 
 /* An empty message reads like end of file. It is one if the client may still send, or if there is
@@ -193,9 +212,12 @@ static enum outcome echo_message(struct echo *echo, struct echo_connection *c)
                         return FINISHED;
         }
 
+        set_answered(echo, c, true);
         outcome = send_message(c, large ?: buffer, (size_t)size);
-        if (outcome != GO_ON)
+        if (outcome != GO_ON) {
+                set_answered(echo, c, false);
                 return outcome;
+        }
 
         note_progress(echo, c);
         /* takes the message out of the queue, with a buffer of any size: unix(7) */
@@ -241,11 +263,13 @@ static int serve(struct echo *echo, struct echo_connection *c)
         return 0;
 }
 
-int echo_init(struct echo *echo, usec_t idle_timeout, echo_end_t *on_end, void *userdata)
+int echo_init(struct echo *echo, usec_t idle_timeout, echo_end_t *on_end, echo_idle_t *on_idle,
+        void *userdata)
 {
         *echo = (struct echo){
                 .idle_timeout = idle_timeout,
                 .on_end = on_end,
+                .on_idle = on_idle,
                 .userdata = userdata,
                 .epoll = epoll_create1(EPOLL_CLOEXEC),
                 .free = TAILQ_HEAD_INITIALIZER(echo->free),
@@ -276,7 +300,7 @@ int echo_start(struct echo *echo, int fd_consume, uint64_t id, bool seqpacket)
         c->fd = fd_consume;
         c->id = id;
         c->seqpacket = seqpacket;
-        c->watched = c->stalled = false;
+        c->watched = c->stalled = c->answered = false;
         c->pending = NULL;
         note_progress(echo, c);
         return serve(echo, c);

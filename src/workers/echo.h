@@ -15,10 +15,15 @@ struct echo_connection;
 /* Hears that a connection has ended. Returns 0 or -errno, which ends the turn. */
 typedef int echo_end_t(void *userdata, uint64_t id, int fd_consume);
 
+/* Hears whether all that came on a connection has been sent back: not at first, and not while the
+ * client does not take it. */
+typedef void echo_idle_t(void *userdata, uint64_t id, bool idle);
+
 struct echo {
         unsigned capacity;
         usec_t idle_timeout;
         echo_end_t *on_end;
+        echo_idle_t *on_idle; /* or NULL */
         void *userdata;
         int epoll;
         struct echo_connection *connections;
@@ -28,7 +33,8 @@ struct echo {
 };
 
 /* A connection ends after `idle_timeout` without progress. Returns 0 or -errno. */
-int echo_init(struct echo *echo, usec_t idle_timeout, echo_end_t *on_end, void *userdata);
+int echo_init(struct echo *echo, usec_t idle_timeout, echo_end_t *on_end, echo_idle_t *on_idle,
+        void *userdata);
 
 /* How many connections there can be at once. To be called once, before the first. Returns 0 or
  * -ENOMEM. */

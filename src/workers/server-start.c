@@ -6,6 +6,7 @@
  * start.
  */
 
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/pidfd.h>
@@ -219,6 +220,7 @@ int server_start(struct server *server, const struct server_options *options)
         n = count_listeners(options->on_stdin);
         if (n < 0)
                 return -n;
+        assert(n >= 1);
         for (int i = 0; i < n; i++) {
                 fds[i] = SERVER_FIRST_LISTENER + i;
                 r = fd_set_cloexec(fds[i], true);

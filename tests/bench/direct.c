@@ -86,7 +86,7 @@ static int serve(struct direct *d)
 {
         int r;
 
-        r = echo_init(&d->echo, USEC_INFINITY, on_end, NULL);
+        r = echo_init(&d->echo, USEC_INFINITY, on_end, NULL, NULL);
         if (r >= 0)
                 r = echo_set_capacity(&d->echo, CAPACITY);
         /* one connection wakes one process: epoll_ctl(2) */

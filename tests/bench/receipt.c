@@ -50,7 +50,7 @@ static int run(struct acceptd_worker *worker)
         unsigned burst = 1;
         int r;
 
-        r = echo_init(&echo, USEC_INFINITY, on_end, worker);
+        r = echo_init(&echo, USEC_INFINITY, on_end, NULL, worker);
         if (r >= 0)
                 r = acceptd_worker_ready(worker, CAPACITY);
         if (r >= 0)

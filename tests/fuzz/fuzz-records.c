@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         static struct worker_row rows[12];
         static struct slot slots[16];
         struct pool_state state = {};
-        const struct pool_memory memory = { &state, rows, 12, slots, 16 };
+        const struct pool_memory memory = { &state, rows, 12, slots, 16, 0 };
         struct life l = { .now = USEC_PER_SEC };
         struct input in = { data, size };
         uint32_t features;

@@ -13,8 +13,11 @@ void life_settings(struct settings *s)
                 .accept = true,
                 .workers_spare = 1,
                 .worker_idle_timeout = USEC_PER_SEC,
+                .exit_idle_time = USEC_PER_SEC,
                 .reload_drain_timeout = USEC_PER_SEC,
                 .recycle_after = 9,
+                .recycle_age = USEC_PER_SEC,
+                .recycle_memory = 1 << 20,
                 .max_connections = 16,
                 .connections_per_worker = UINT32_MAX,
                 .timeout_start = USEC_PER_SEC,
@@ -172,6 +175,13 @@ static void pass(void *userdata, uint32_t row _unused_)
         pool_commit(&l->pool);
 }
 
+static void rest(void *userdata)
+{
+        struct life *l = userdata;
+
+        pool_rest(&l->pool, l->now);
+}
+
 static const struct pool_deeds deeds = {
         .spawn = spawn,
         .drain = drain,
@@ -184,6 +194,7 @@ static const struct pool_deeds deeds = {
         .sample = sample,
         .hand_over = hand_over,
         .refuse = refuse,
+        .rest = rest,
 };
 
 static void settle(struct life *l)
@@ -228,7 +239,9 @@ void life_step(struct life *l, struct input *in)
         uint32_t what = input_byte(in), row = input_byte(in) % l->pool.n_rows;
         enum worker_state state = l->pool.workers[row].record->state;
 
-        if (what < 32 && pool_may_accept(&l->pool)) {
+        if (what < 32 && l->pool.rests) {
+                pool_rouse(&l->pool);
+        } else if (what < 32 && pool_may_accept(&l->pool)) {
                 l->hand[l->n_hand++] = pool_accepted(&l->pool, 0, l->now);
                 (void)hand_over(l);
         } else if (what < 48) {

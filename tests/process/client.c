@@ -5,6 +5,7 @@
  * would have made, and the client. Called by the tests of this folder.
  */
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -83,8 +84,9 @@ static int make_listener(enum listener_kind kind)
 }
 
 /* Returns a socket that is connected to the listener, or -errno: -EAGAIN after 10 s of a full
- * backlog. */
-static int connect_to(int listener)
+ * backlog. It has an address of its own, unless `from` is NULL. One that is reset already
+ * was connected, too. */
+static int connect_from(int listener, const union address *from)
 {
         _cleanup_(fd_closep) int fd = -1;
         struct timeval patience = { .tv_sec = 10 };
@@ -98,10 +100,16 @@ static int connect_to(int listener)
 
         fd = socket(address.sa.sa_family, type | SOCK_CLOEXEC, 0);
         if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
-                connect(fd, &address.sa, length) < 0)
+                (from && bind(fd, &from->sa, sizeof(*from)) < 0) ||
+                (connect(fd, &address.sa, length) < 0 && errno != ECONNRESET))
                 return -errno;
 
         return TAKE_FD(fd);
+}
+
+static int connect_to(int listener)
+{
+        return connect_from(listener, NULL);
 }
 
 bool listener_available(enum listener_kind kind)
@@ -164,6 +172,35 @@ void client_open(struct harness *h, struct client *ret_client, size_t listener)
         *ret_client = (struct client){ .fd = fd };
 }
 
+static void open_from(
+        struct harness *h, struct client *ret_client, size_t listener, const union address *address)
+{
+        int fd = connect_from(h->sockets[listener], address);
+
+        if (fd < 0)
+                fail_msg("connect: %s", strerror(-fd));
+        *ret_client = (struct client){ .fd = fd };
+}
+
+void client_open_from_ipv4(
+        struct harness *h, struct client *ret_client, size_t listener, uint32_t address)
+{
+        open_from(h, ret_client, listener,
+                &(union address){ .in = {
+                                          .sin_family = AF_INET,
+                                          .sin_addr.s_addr = htonl(address),
+                                  } });
+}
+
+void client_open_from_ipv6(
+        struct harness *h, struct client *ret_client, size_t listener, const char *address)
+{
+        union address from = { .in6.sin6_family = AF_INET6 };
+
+        assert_int_equal(inet_pton(AF_INET6, address, &from.in6.sin6_addr), 1);
+        open_from(h, ret_client, listener, &from);
+}
+
 /* Receives once. Returns the number of bytes, 0 at end of file, -errno. */
 static ssize_t receive(struct harness *h, struct client *client)
 {
@@ -173,8 +210,8 @@ static ssize_t receive(struct harness *h, struct client *client)
         assert_true(room > 0);
         (void)harness_wait(h, client->fd, POLLIN);
         n = recv(client->fd, client->text + client->size, room, MSG_DONTWAIT);
-        if (n < 0)
-                return -errno;
+        if (n < 0) /* connect() may have been told of the reset */
+                return errno == ENOTCONN ? -ECONNRESET : -errno;
         client->size += (size_t)n;
 
         return n;
@@ -211,6 +248,23 @@ void client_await_greeting(struct harness *h, struct client *client)
         if (sscanf(line, "worker=%u pid=%d listener=%63s id=%" SCNu64, &client->worker,
                     &client->pid, client->listener, &client->id) != 4)
                 fail_msg("\"%s\" is no greeting", line);
+}
+
+bool client_is_served(struct harness *h, struct client *client)
+{
+        while (!memchr(client->text, '\n', client->size)) {
+                ssize_t n = receive(h, client);
+
+                if (n == 0 || n == -ECONNRESET || n == -EPIPE) {
+                        client_close(client);
+                        return false;
+                }
+                if (n < 0 && n != -EAGAIN)
+                        fail_msg("instead of a line: %s", strerror((int)-n));
+        }
+
+        client_await_greeting(h, client);
+        return true;
 }
 
 void client_open_served(struct harness *h, struct client *ret_client, size_t listener)

@@ -47,6 +47,16 @@ enum client_end {
 /* Connects; the connection may still be in the backlog then. */
 void client_open(struct harness *h, struct client *ret_client, size_t listener);
 
+/* The same from an address of its own: an IPv4 one, in host byte order, or an IPv6 one. */
+void client_open_from_ipv4(
+        struct harness *h, struct client *ret_client, size_t listener, uint32_t address);
+void client_open_from_ipv6(
+        struct harness *h, struct client *ret_client, size_t listener, const char *address);
+
+/* Waits for the line with which a stub answers, or the end. Returns false, and closes, where it is
+ * the end: the connection was refused. */
+bool client_is_served(struct harness *h, struct client *client);
+
 /* Waits for the line with which a stub answers. */
 void client_await_greeting(struct harness *h, struct client *client);
 

@@ -43,6 +43,7 @@ struct counters harness_counters(struct harness *h)
                 /* a dispatcher of an earlier version has none */
                 .failed = strstr(line, " failed=") ? parse_counter(line, "failed") : 0,
                 .lost = parse_counter(line, "lost"),
+                .lost_idle = strstr(line, " lost-idle=") ? parse_counter(line, "lost-idle") : 0,
                 .refused = parse_counter(line, "refused"),
                 .taken_back = parse_counter(line, "taken-back"),
         };

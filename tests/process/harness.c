@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "harness.h"
 #include "procfs.h"
+#include "sanitized.h"
 
 #define CHILDREN_MAX 256
 
@@ -276,8 +277,17 @@ void harness_crash(struct harness *h)
         harness_await_crash(h);
 }
 
-/* Whatever the dispatcher left is a child of the test now. Only what a test's worker started itself
- * and called "grandchild" may still be on its way out. */
+/*
+ * Whatever the dispatcher left is a child of the test now. Only two may still be on their way out:
+ * what a test's worker started itself and called "grandchild"; and, of a worker that was ended
+ * while the sanitizer looked for leaks at its exit, the child that it does so from, which is in the
+ * worker's session and which the kernel kills (PR_SET_PDEATHSIG).
+ */
+static bool may_be_ending(pid_t pid, const struct procfs_stat *stat)
+{
+        return streq(stat->name, "grandchild") || (SANITIZED && stat->session != pid);
+}
+
 static void check_processes(struct harness *h)
 {
         pid_t children[CHILDREN_MAX];
@@ -288,7 +298,7 @@ static void check_processes(struct harness *h)
 
                 if (procfs_stat(children[i], &stat) < 0)
                         continue;
-                if (!streq(stat.name, "grandchild"))
+                if (!may_be_ending(children[i], &stat))
                         fail_msg("%s: process %d (%s, state %c) was left behind", __func__,
                                 (int)children[i], stat.name, stat.state);
                 harness_await_death(h, children[i]);

@@ -70,7 +70,7 @@ struct harness_config {
 };
 
 struct counters {
-        uint64_t accepted, open, done, failed, lost, refused, taken_back;
+        uint64_t accepted, open, done, failed, lost, lost_idle, refused, taken_back;
 };
 
 #define WORDS(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })

@@ -80,11 +80,13 @@ static void test_queue_goes_on(void **state)
         harness_stop(h);
 }
 
-/* It is no child of the dispatcher that sees it die. */
+/* It is no child of the dispatcher that sees it die: how it ended is known where the kernel tells,
+ * and the test, in the service manager's place, has reaped it in time. */
 static void test_adopted_worker_dies(void **state)
 {
         struct harness *h = *state;
         struct client held[2], client;
+        const char *line;
 
         adoption_begin(h);
         client_open_at_each(h, held, 0);
@@ -93,7 +95,9 @@ static void test_adopted_worker_dies(void **state)
         client_exchange(h, &held[0]);
         (void)kill(held[0].pid, SIGKILL);
         (void)client_await_end(h, &held[0]);
-        harness_await_line(h, "orker 1 ", "ended in an unknown way", "with 1 connection");
+        line = harness_await_line(h, "orker 1 ", "with 1 connection");
+        assert_true(
+                strstr(line, "was ended by SIGKILL") || strstr(line, "ended in an unknown way"));
         assert_int_equal(harness_await_counter(h, lost, 1).open, 1);
         harness_await_workers(h, 3);
         client_open_served(h, &client, 0);

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "ctl.h"
+#include "procfs.h"
 #include "varlink/interfaces.h"
 
 /* The answer is to be there within this time, also where the pool is saturated. */
@@ -153,6 +154,41 @@ static void test_degraded(void **state)
 }
 
 /* At its descriptor limit, where looking is most wanted. */
+/* The echo worker's clients had their answers. What was counted outlives the dispatcher. */
+static void test_idle_ones_among_the_lost(void **state)
+{
+        struct harness *h = *state;
+        struct client client;
+        struct ctl ctl;
+        pid_t worker;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        ctl_write_settings(&ctl, "[Pool]\nWorkers=1\n");
+        ctl_start(h, &ctl, .command = WORDS());
+        harness_await_ready(h);
+        assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+        assert_non_null(strstr(ctl_out, " 0 lost, "));
+        client_open(h, &client, 0);
+        client_send(&client, "a\n");
+        assert_string_equal(client_await_line(h, &client), "a");
+        assert_int_equal(procfs_children(h->pid, &worker, 1), 1);
+        assert_int_equal(kill(worker, SIGKILL), 0);
+        (void)client_await_end(h, &client);
+        assert_int_equal(harness_await_counter(h, lost, 1).lost_idle, 1);
+
+        for (unsigned i = 0; i < 2; i++) {
+                json_auto_t *status = NULL;
+
+                status = ctl_status(h, &ctl);
+                assert_int_equal(ctl_number(status, "counters.lostIdle"), 1);
+                assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+                assert_non_null(strstr(ctl_out, " 1 lost (1 idle), 0 refused"));
+                assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        }
+        harness_stop(h);
+}
+
 static void test_without_descriptors(void **state)
 {
         struct harness *h = *state;
@@ -179,6 +215,88 @@ static void test_without_descriptors(void **state)
                 assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
 
         assert_int_equal(prlimit(h->pid, RLIMIT_NOFILE, &before, NULL), 0);
+        harness_stop(h);
+}
+
+/* --- What was --- */
+
+static void test_highest_values_and_waiting(void **state)
+{
+        struct harness *h = *state;
+        struct client clients[3];
+        json_auto_t *status = NULL;
+        const json_t *bucket;
+        long long sum = 0;
+        struct ctl ctl;
+        size_t i;
+
+        ctl_start_pool(h, &ctl, "Workers=1", "--serve=obey --capacity=10");
+        for (i = 0; i < ELEMENTSOF(clients); i++)
+                client_open_served(h, &clients[i], 0);
+        for (i = 0; i < ELEMENTSOF(clients); i++)
+                client_finish(h, &clients[i]);
+        (void)harness_await_counter(h, done, 3);
+
+        status = ctl_status(h, &ctl);
+        assert_int_equal(ctl_number(status, "counters.open"), 0);
+        assert_int_equal(ctl_number(status, "openHighest"), 3);
+        assert_int_equal(ctl_number(status, "capacity"), 10);
+        assert_int_equal(ctl_number(status, "workersStarted"), 1);
+        json_array_foreach (
+                json_object_get(json_object_get(status, "waiting"), "buckets"), i, bucket)
+                sum += json_integer_value(bucket);
+        assert_int_equal(sum, 3);
+        assert_true(json_is_null(json_object_get(status, "nextStart")));
+        assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+        assert_non_null(strstr(ctl_out, "10 at once with these workers; at most 3 were open"));
+        harness_stop(h);
+}
+
+static void test_last_end_and_last_reload_in_words(void **state)
+{
+        struct harness *h = *state;
+        json_auto_t *status = NULL;
+        long long pid;
+        struct ctl ctl;
+
+        ctl_start_pool(h, &ctl, "Workers=1", "");
+        assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+        assert_null(strstr(ctl_out, "Last reload:"));
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 0);
+        assert_int_equal(ctl_run(h, &ctl, "wait", "test", "--no-old", "--ready"), 0);
+        status = ctl_status(h, &ctl);
+        pid = ctl_number(json_array_get(json_object_get(status, "workers"), 0), "pid");
+        assert_int_equal(kill((pid_t)pid, SIGSEGV), 0);
+        harness_await_line(h, "SIGSEGV");
+        ctl_write_settings(&ctl, "[Pool]\nWorkres=1\n");
+        assert_int_equal(ctl_run(h, &ctl, "reload", "test"), 1);
+
+        assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+        assert_non_null(strstr(ctl_out, "ago: The reload failed, and nothing changed: "));
+        assert_non_null(strstr(ctl_out, "SIGSEGV"));
+        assert_null(strstr(ctl_out, "ago: Generation 2")); /* the later one counts */
+        harness_stop(h);
+}
+
+static void test_next_start_after_failures(void **state)
+{
+        struct harness *h = *state;
+        json_auto_t *status = NULL;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        ctl_start(h, &ctl,
+                .options = WORDS("Workers=1", "RestartSec=60s", "RestartMaxDelaySec=2min"),
+                .command = WORDS("/nonexistent"));
+        harness_await_ready(h);
+        status = ctl_status(h, &ctl);
+        assert_in_range(ctl_number(status, "nextStart"), usec_now(), usec_now() + 60000000);
+        assert_int_equal(ctl_number(status, "failedStarts"), 1);
+        assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
+        assert_non_null(strstr(ctl_out, "Next start: in "));
+        assert_non_null(strstr(ctl_out, "after 1 failed start\n"));
+        assert_non_null(strstr(ctl_out, "Degraded: "));
         harness_stop(h);
 }
 
@@ -251,6 +369,9 @@ static void test_what_is_sent_is_what_is_declared(void **state)
         check_members(text, "Listener", listener);
         worker = json_array_get(json_object_get(status, "workers"), 0);
         check_members(text, "Worker", worker);
+        check_members(text, "Waiting", json_object_get(status, "waiting"));
+        check_members(text, "EventCount",
+                json_object_get(json_object_get(status, "events"), "WORKER_READY"));
         check_is_among(text, "State", ctl_text(status, "state"));
         check_is_among(text, "ListenerKind", ctl_text(listener, "kind"));
         check_is_among(text, "WorkerState", ctl_text(worker, "state"));
@@ -284,7 +405,11 @@ int main(void)
                 HARNESS_TEST(test_status_while_saturated),
                 HARNESS_TEST(test_states),
                 HARNESS_TEST(test_degraded),
+                HARNESS_TEST(test_idle_ones_among_the_lost),
                 HARNESS_TEST(test_without_descriptors),
+                HARNESS_TEST(test_highest_values_and_waiting),
+                HARNESS_TEST(test_last_end_and_last_reload_in_words),
+                HARNESS_TEST(test_next_start_after_failures),
                 HARNESS_TEST(test_what_is_sent_is_what_is_declared),
                 HARNESS_TEST(test_introspection),
         };

@@ -171,27 +171,39 @@ static void test_more_clients_than_credits(void **state)
         harness_stop(h);
 }
 
-/* Workers that die under load: only what they had received fails, and no more than is counted. */
-static void test_workers_die_under_load(void **state)
+/* Kills one of the workers, once there are some and 20 more connections were served. */
+static void kill_one_in_work(struct harness *h)
 {
-        struct harness *h = *state;
+        usec_t deadline = usec_add(usec_now(), HARNESS_DEADLINE);
+        uint64_t done = harness_counters(h).done + 20;
+        pid_t workers[8];
+        size_t n;
+
+        do {
+                assert_true(usec_now() < deadline);
+                (void)poll(NULL, 0, SAMPLE_MSEC);
+                n = procfs_children(h->pid, workers, ELEMENTSOF(workers));
+        } while (harness_counters(h).done < done || n == 0);
+        assert_int_equal(kill(workers[done % n], SIGKILL), 0);
+        harness_await_death(h, workers[done % n]);
+}
+
+#define KILLS 5U
+
+/* Workers that die under load: only what they had received fails, and no more than is counted.
+ * Clients that have failed are between all that are lost and those of them that were not idle, but
+ * for one with each worker that was answered in the instant of its death. Returns how many failed.
+ */
+static uint64_t kill_workers_under_load(struct harness *h, const char *const *options)
+{
         struct load load;
         struct counters c;
-        uint64_t failures;
+        uint64_t failures, busy;
 
-        start_pool(h, LISTENER_UNIX, WORDS("Workers=2"));
-        load_start(&load, h, WORDS("--held=20", "--held-interval=20", "--rate=400", "--seconds=3"));
-        for (unsigned round = 1; round <= 5; round++) {
-                pid_t workers[8];
-                size_t n;
-
-                while (harness_counters(h).done < 100ULL * round)
-                        (void)poll(NULL, 0, SAMPLE_MSEC);
-                n = procfs_children(h->pid, workers, ELEMENTSOF(workers));
-                assert_true(n > 0);
-                assert_int_equal(kill(workers[round % n], SIGKILL), 0);
-                harness_await_death(h, workers[round % n]);
-        }
+        start_pool(h, LISTENER_UNIX, WORDS("Workers=2", "RestartSec=10ms"));
+        load_start(&load, h, options);
+        for (unsigned i = 0; i < KILLS; i++)
+                kill_one_in_work(h);
 
         (void)load_finish(&load, h);
         failures = load_get(&load, "failures");
@@ -199,12 +211,30 @@ static void test_workers_die_under_load(void **state)
                                            load_get(&load, "held_eof") +
                                            load_get(&load, "held_reset"));
         c = harness_await_counter(h, open, 0);
-        assert_true(failures > 0);
-        assert_in_range(failures, 1, c.lost);
+        assert_in_range(c.lost_idle, 0, c.lost);
+        busy = c.lost - c.lost_idle;
+        assert_in_range(failures, busy - MIN(busy, KILLS), c.lost);
         assert_int_equal(c.accepted, load_get(&load, "connected"));
         assert_int_equal(c.refused, 0);
         free(load.result);
         harness_stop(h);
+        return failures;
+}
+
+static void test_workers_die_under_load(void **state)
+{
+        assert_true(kill_workers_under_load(*state, WORDS("--held=20", "--held-interval=20",
+                                                            "--rate=400", "--seconds=3")) > 0);
+}
+
+static void test_workers_die_while_clients_close_first(void **state)
+{
+        (void)kill_workers_under_load(*state, WORDS("--clients=16", "--seconds=3"));
+}
+
+static void test_workers_die_while_clients_half_close(void **state)
+{
+        (void)kill_workers_under_load(*state, WORDS("--clients=16", "--seconds=3", "--half-close"));
 }
 
 /* That the load generator would see it: a service that answers something else. */
@@ -233,6 +263,8 @@ int main(void)
                 HARNESS_TEST(test_tcp6),
                 HARNESS_TEST(test_more_clients_than_credits),
                 HARNESS_TEST(test_workers_die_under_load),
+                HARNESS_TEST(test_workers_die_while_clients_close_first),
+                HARNESS_TEST(test_workers_die_while_clients_half_close),
                 HARNESS_TEST(test_wrong_answers_are_noticed),
         };
 

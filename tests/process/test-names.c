@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "sanitized.h"
 
 /* The second one of acceptd(8), without FileDescriptorName=: clients connected and hung for ever.
  */
@@ -114,17 +115,15 @@ static void test_limit_of_file_size(void **state)
 
 static void test_limit_of_address_space(void **state)
 {
-#if defined(__SANITIZE_ADDRESS__)
-        harness_skip(*state, "the address sanitizer has its own idea of address space");
-#endif
+        if (SANITIZED)
+                harness_skip(*state, "the address sanitizer has its own idea of address space");
         refuse_start(*state, RLIMIT_AS, 300000000, "MaxConnections=16000000", "LimitAS=");
 }
 
 static void test_limit_of_data(void **state)
 {
-#if defined(__SANITIZE_ADDRESS__)
-        harness_skip(*state, "the address sanitizer has its own idea of memory");
-#endif
+        if (SANITIZED)
+                harness_skip(*state, "the address sanitizer has its own idea of memory");
         refuse_start(*state, RLIMIT_DATA, 30000000, "MaxConnections=16000000", "LimitDATA=");
 }
 

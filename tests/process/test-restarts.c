@@ -100,6 +100,20 @@ static void test_program_that_is_not_there(void **state)
         assert_true(client_waits(h, &client));
         client_close(&client);
         harness_stop(h);
+        /* whether it would speak the protocol, nobody knows */
+        assert_int_equal(harness_count_lines(h, "acceptd-inetd"), 0);
+}
+
+/* The name in the message began a line of its own, as if it were another message. */
+static void test_program_with_a_newline_in_its_name(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        harness_start(h, .options = WORDS("Workers=1"), .command = WORDS("/nowhere\nSTATUS=evil"));
+        harness_await_line(h, "Workers fail", "STATUS=evil", "No such file");
+        harness_await_ready(h);
+        harness_stop(h);
 }
 
 static void test_program_that_may_not_be_executed(void **state)
@@ -171,11 +185,12 @@ static void test_start_timeout(void **state)
         struct stub_id late;
         struct client client;
 
-        start_pool(
-                h, WORDS("Workers=1", "TimeoutStartSec=200ms"), WORDS(h->marks, "--never-ready"));
+        start_pool(h, WORDS("Workers=1", "TimeoutStartSec=2s"), WORDS(h->marks, "--never-ready"));
         late = harness_await_stub(h, "misbehaves");
         harness_await_death(h, late.pid);
         harness_await_line(h, "orker 1 ", "not", "ready", "SIGTERM");
+        harness_await_line(
+                h, "Workers fail", "was ended by SIGTERM: not ready within TimeoutStartSec=");
         harness_await_ready(h);
         client_open_served(h, &client, 0);
         assert_int_equal(client.worker, 2);
@@ -191,7 +206,7 @@ static void test_start_timeout_with_sigkill(void **state)
         struct stub_id late;
         struct client client;
 
-        start_pool(h, WORDS("Workers=1", "TimeoutStartSec=200ms", "TimeoutStopSec=200ms"),
+        start_pool(h, WORDS("Workers=1", "TimeoutStartSec=2s", "TimeoutStopSec=200ms"),
                 WORDS(h->marks, "--never-ready", "--ignore-term"));
         late = harness_await_stub(h, "misbehaves");
         harness_await_death(h, late.pid);
@@ -212,6 +227,7 @@ int main(void)
                 HARNESS_TEST(test_delay_has_a_bound),
                 HARNESS_TEST(test_ready_after_a_failed_start),
                 HARNESS_TEST(test_program_that_is_not_there),
+                HARNESS_TEST(test_program_with_a_newline_in_its_name),
                 HARNESS_TEST(test_program_that_may_not_be_executed),
                 HARNESS_TEST(test_trouble_is_said_once),
                 HARNESS_TEST(test_recovery),

@@ -201,6 +201,20 @@ static void test_none_at_all(void **state)
         assert_int_equal(procfs_lines(h->log.text), 1);
 }
 
+/* "No socket was passed", said the instance acceptd-control, of which there was one. */
+static void test_only_a_socket_of_the_control_sockets_name(void **state)
+{
+        struct harness *h = *state;
+
+        (void)listener_add(h, LISTENER_UNIX, "acceptd-control");
+        harness_start(h, .options = WORDS("Workers=1"));
+        harness_expect_exit(h, 78);
+        assert_int_equal(harness_count_lines(h, "that can be served", "acceptd-control",
+                                 "acceptctl", "FileDescriptorName="),
+                1);
+        assert_int_equal(procfs_lines(h->log.text), 1);
+}
+
 /* Meant for another process, as by a parent that forgot to clean its environment. */
 static void test_wrong_listen_pid(void **state)
 {
@@ -233,6 +247,7 @@ int main(void)
                 HARNESS_TEST(test_socket_that_does_not_listen),
                 HARNESS_TEST(test_netlink_socket),
                 HARNESS_TEST(test_none_at_all),
+                HARNESS_TEST(test_only_a_socket_of_the_control_sockets_name),
                 HARNESS_TEST(test_wrong_listen_pid),
         };
 

@@ -46,16 +46,16 @@ pick() {
 
 # --- what is looked at --------------------------------------------------------
 
-# The counters, into accepted, open, finished, unserved, lost, refused, taken_back
+# The counters, into accepted, open, finished, unserved, lost, lost_idle, refused, taken_back
 read_counters() {
         local json pattern
         json=$(timeout 5 acceptctl status echo --json 2>/dev/null) || return
         pattern='"accepted": ([0-9]+),\s*"open": ([0-9]+),\s*"done": ([0-9]+),'
-        pattern+='\s*"failed": ([0-9]+),\s*"lost": ([0-9]+),\s*"refused": ([0-9]+).*"takenBack": ([0-9]+)'
+        pattern+='\s*"failed": ([0-9]+),\s*"lost": ([0-9]+),\s*"lostIdle": ([0-9]+),\s*"refused": ([0-9]+).*"takenBack": ([0-9]+)'
         [[ $json =~ $pattern ]] || return
         accepted=${BASH_REMATCH[1]} open=${BASH_REMATCH[2]} finished=${BASH_REMATCH[3]}
-        unserved=${BASH_REMATCH[4]} lost=${BASH_REMATCH[5]} refused=${BASH_REMATCH[6]}
-        taken_back=${BASH_REMATCH[7]}
+        unserved=${BASH_REMATCH[4]} lost=${BASH_REMATCH[5]} lost_idle=${BASH_REMATCH[6]}
+        refused=${BASH_REMATCH[7]} taken_back=${BASH_REMATCH[8]}
 }
 
 counters_are_right() {
@@ -178,7 +178,7 @@ start_load() {
         first_stored=$(property $service NFileDescriptorStore)
         first_memory=$(main_status RssAnon)
         read_counters
-        first_accepted=$accepted first_lost=$lost first_done=$finished
+        first_accepted=$accepted first_lost=$lost first_idle=$lost_idle first_done=$finished
         : >/root/killed
         tell "$scenario: CHAOS_SEED=$seed CHAOS_SECONDS=$duration held=$held rate=$4" \
                 "workers=$n_workers"
@@ -218,7 +218,7 @@ end_load() {
                 no_connection_is_open
         read_counters
         accepted=$((accepted - first_accepted)) lost=$((lost - first_lost))
-        finished=$((finished - first_done))
+        finished=$((finished - first_done)) lost_idle=$((lost_idle - first_idle))
         failed=$(($(failures short /root/load.out) + $(failures held /root/load.out)))
         missing=$(($(counted connected) - accepted))
 
@@ -226,8 +226,8 @@ end_load() {
                 "failed: $(failures short /root/load.out) short, $(failures held /root/load.out)" \
                 "held; p50 $(counted p50_us) us, p99 $(counted p99_us) us, max $(counted max_us)" \
                 "us; $(counted short_slow) slower than ${slow:-1500} ms"
-        figure "accepted $accepted (clients: $(counted connected)), done $finished, lost $lost," \
-                "refused $refused; $samples samples, $unanswered unanswered; killed:" \
+        figure "accepted $accepted (clients: $(counted connected)), done $finished, lost $lost" \
+                "($lost_idle idle), refused $refused; $samples samples, $unanswered unanswered; killed:" \
                 "$workers_killed workers, $dispatchers_killed dispatchers; $faults faults in all"
 
         check "clients refused" equal "$(($(counted short_refused) + $(counted held_refused)))" 0

@@ -45,6 +45,23 @@ test_crashes_under_load_fail_no_held_connection() {
         not pgrep -x acceptd-echo
 }
 
+# It is no child of the dispatcher that sees it die: "ended in an unknown way" before Linux 6.15.
+test_end_of_a_worker_from_before_the_crash_is_known() {
+        local release
+        release=$(uname -r)
+        sort -C -V <<<"6.15
+$release" || skip "Linux $release does not tell it"
+        crash_is_expected
+        expect 'was ended by SIGKILL'
+        ask 127.0.0.1 7
+        worker=$(workers "$(main_pid)" | head -n 1)
+        crash 1 0
+        eventually 10 ask 127.0.0.1 7
+        kill -KILL "$worker"
+        eventually 10 said WORKER_DIED "ACCEPTD_WORKER_PID=$worker" ACCEPTD_END_CODE=2 \
+                ACCEPTD_END_STATUS=9
+}
+
 no_connection_is_open() {
         acceptctl status echo --json | grep -q '"open": *0\b'
 }

@@ -231,6 +231,9 @@ chaos_kill_workers() {
         every 100 kill_worker
         end_load
         check_losses
+        # one with each that was answered in the instant of its death
+        check "lost that were not idle" at_most $((lost - lost_idle)) \
+                $(($(failures short /root/load.out) + $(failures held /root/load.out) + workers_killed))
         stop_all
 }
 

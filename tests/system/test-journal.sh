@@ -306,7 +306,6 @@ Command=/bin/sh -c \"exec $stub --serve=line --exit=3 --at=1 2>/dev/null\""
                 $(sum ACCEPTD_COUNT MESSAGE_ID="$(message_id DROPPED)"))) -ge 2500 ]
 }
 
-# The journal drops what is too much, for each class of priorities apart.
 # Again, where journald is so busy that it takes nothing for a moment.
 count_again() {
         systemctl kill --kill-whom=main --signal=USR1 acceptd@echo.service
@@ -314,7 +313,10 @@ count_again() {
         said COUNTERS "$@"
 }
 
+# The journal drops what is too much, for each class of priorities apart. Where it is so slow that it
+# has no place for a datagram, the dispatcher does not wait for it, and says so.
 test_messages_of_connections_leave_room_for_the_others() {
+        expect '[0-9]+ messages were dropped: the journal did not take them in time'
         settings $'[Pool]\nLogConnections=yes'
         unit_settings $'[Service]\nLogRateLimitIntervalSec=60s\nLogRateLimitBurst=100'
         ask 127.0.0.1 7

@@ -216,6 +216,46 @@ static void test_ends_are_noted_before_they_are_told(void **state)
         assert_int_equal(munmap((void *)(uintptr_t)channel.finished, sizeof(*first)), 0);
 }
 
+static void test_idle_ones_are_counted(void **state)
+{
+        struct fixture *f = *state;
+        struct channel channel = { .fd = f->peer, .queue_fd = -1 };
+        const struct finished *first;
+
+        hold(f, 4);
+        assert_int_equal(acceptd_worker_idle(f->worker, 1, 1), 0); /* no memory yet */
+        assert_int_equal(channel_share_finished(&channel), 0);
+        receive_nothing(f);
+        first = TAKE(channel.finished, NULL);
+        assert_int_equal(first->idle, 1);
+        assert_int_equal(acceptd_worker_idle(f->worker, 2, 1), 0);
+        assert_int_equal(acceptd_worker_idle(f->worker, 2, 2), 0); /* as before */
+        assert_int_equal(acceptd_worker_idle(f->worker, 3, 0), 0);
+        assert_int_equal(acceptd_worker_idle(f->worker, 5, 1), -ENOENT);
+        assert_int_equal(first->idle, 2);
+        assert_silent(f);
+
+        /* another dispatcher */
+        assert_int_equal(channel_share_finished(&channel), 0);
+        receive_nothing(f);
+        assert_int_equal(channel.finished->idle, 2);
+        assert_int_equal(acceptd_worker_idle(f->worker, 1, 0), 0);
+        assert_int_equal(channel.finished->idle, 1);
+        assert_int_equal(acceptd_worker_done(f->worker, 2), 0);
+        assert_int_equal(channel.finished->idle, 0);
+        assert_int_equal(acceptd_worker_idle(f->worker, 2, 1), -ENOENT);
+        assert_int_equal(acceptd_worker_idle(f->worker, 3, 1), 0);
+        assert_int_equal(acceptd_worker_failed(f->worker, 3, ACCEPTD_FAILURE_OTHER), 0);
+        assert_int_equal(acceptd_worker_done(f->worker, 4), 0);
+        assert_int_equal(channel.finished->idle, 0);
+        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        hold_range(f, 6, 6); /* where an idle one was */
+        assert_int_equal(channel.finished->idle, 0);
+        assert_int_equal(first->idle, 2);
+        assert_int_equal(munmap((void *)(uintptr_t)first, sizeof(*first)), 0);
+        assert_int_equal(munmap((void *)(uintptr_t)channel.finished, sizeof(*first)), 0);
+}
+
 /* --- DRAIN --- */
 
 static void tell_drain(const struct fixture *f, uint32_t reason, uint64_t deadline)
@@ -306,6 +346,7 @@ int main(void)
                 WITH_MODERN_WORKER(test_pause),
                 WITH_WORKER(test_pause_where_it_is_not_offered),
                 WITH_MODERN_WORKER(test_ends_are_noted_before_they_are_told),
+                WITH_MODERN_WORKER(test_idle_ones_are_counted),
                 WITH_WORKER(test_finished_that_was_not_taken),
                 WITH_MODERN_WORKER(test_drain_with_reason_and_deadline),
                 WITH_MODERN_WORKER(test_wait_ends_with_drain),

@@ -17,7 +17,7 @@ static int begin(void **state)
 {
         leaks_begin(state);
         small_pool_init(&small);
-        hand_init(&hand, &small.pool, small.workers);
+        hand_init(&hand, &small.pool, small.workers, &small.loop);
         return 0;
 }
 
@@ -190,29 +190,80 @@ static void test_no_descriptor_to_take_it_back(void **state _unused_)
         fd_close(client);
 }
 
+/* The kernel finds a name: unix(7), autobind. */
+static void listen_somewhere(struct listener *listener)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+        *listener = LISTENER_NULL;
+        listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        assert_int_equal(bind(listener->fd, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+        assert_int_equal(listen(listener->fd, 8), 0);
+}
+
+static int connect_to(const struct listener *listener)
+{
+        struct sockaddr_un address = {};
+        socklen_t len = sizeof(address);
+        int client;
+
+        assert_int_equal(getsockname(listener->fd, (struct sockaddr *)&address, &len), 0);
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&address, len), 0);
+        return client;
+}
+
 static void test_accepted(void **state _unused_)
 {
         struct worker *w = small_pool_add_worker(&small, 0, 1);
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        socklen_t len = sizeof(address);
-        struct listener listener = LISTENER_NULL;
+        struct listener listener;
         int client;
         uint64_t id;
 
-        /* The kernel finds a name: unix(7), autobind. */
-        listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        assert_int_equal(bind(listener.fd, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
-        assert_int_equal(listen(listener.fd, 8), 0);
+        listen_somewhere(&listener);
         assert_int_equal(hand_accept(&hand, &listener), ACCEPT_EMPTY);
-
-        assert_int_equal(getsockname(listener.fd, (struct sockaddr *)&address, &len), 0);
-        client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(connect(client, (struct sockaddr *)&address, len), 0);
+        client = connect_to(&listener);
         assert_int_equal(hand_accept(&hand, &listener), 0);
         assert_int_equal(hand.n, 0);
         assert_true(small_pool_receive(w, &id) > 0);
         assert_int_equal(small.state.counters.accepted, 1);
+        /* nobody asked who it is */
+        assert_int_equal(slots_get(&small.pool.slots, id)->source_kind, SOURCE_UNKNOWN);
         fd_close(client);
+        fd_close(listener.fd);
+}
+
+/* Nothing has to be decided anew, however many are refused. */
+static void test_refused_for_who_it_is(void **state _unused_)
+{
+        struct worker *w = small_pool_add_worker(&small, 0, 8);
+        struct pool_decision decision;
+        struct listener listener;
+        int served, refused[3];
+        uint64_t id;
+
+        small.settings.max_per_source = 1;
+        pool_settings_changed(&small.pool);
+        for (int i = 0; i < 8 && small.pool.dirty; i++)
+                pool_decide(&small.pool, usec_now(), &decision);
+        listen_somewhere(&listener);
+        served = connect_to(&listener);
+        assert_int_equal(hand_accept(&hand, &listener), 0);
+        assert_true(small_pool_receive(w, &id) > 0);
+        small.pool.dirty = false; /* a sample is due */
+        for (size_t i = 0; i < ELEMENTSOF(refused); i++) {
+                refused[i] = connect_to(&listener);
+                assert_int_equal(hand_accept(&hand, &listener), 0);
+                assert_true(sees_end(refused[i]));
+                fd_close(refused[i]);
+        }
+        assert_false(small.pool.dirty);
+        assert_int_equal(hand.n, 0);
+        assert_int_equal(slots_get(&small.pool.slots, id)->source_kind, SOURCE_UID);
+        assert_int_equal(small.state.counters.accepted, 4);
+        assert_int_equal(small.state.counters.refused[REFUSED_SOURCE], 3);
+        assert_int_equal(small.pool.slots.n_used, 1);
+        fd_close(served);
         fd_close(listener.fd);
 }
 
@@ -229,6 +280,7 @@ int main(void)
                 HAND(test_taken_back),
                 HAND(test_no_descriptor_to_take_it_back),
                 HAND(test_accepted),
+                HAND(test_refused_for_who_it_is),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -321,6 +321,79 @@ static void test_accept(void **state)
         expect_connections(listen_on_unix(SOCK_SEQPACKET));
 }
 
+/* --- Who comes --- */
+
+static struct source accept_from(struct listener *listener)
+{
+        struct source source = { .kind = SOURCE_KINDS };
+        int client = connect_to(listener), connection = -1;
+
+        assert_int_equal(listener_accept_from(listener, &connection, &source), 0);
+        assert_int_equal(fcntl(connection, F_GETFD), FD_CLOEXEC);
+        assert_true(fcntl(connection, F_GETFL) & O_NONBLOCK);
+        fd_close(connection);
+        fd_close(client);
+        return source;
+}
+
+static void expect_source(int fd, struct source expected)
+{
+        struct listener listener = begin(fd);
+        struct source source = accept_from(&listener);
+        int connection = -1;
+
+        assert_true(source_equal(&source, &expected));
+        assert_int_equal(listener_accept_from(&listener, &connection, &source), ACCEPT_EMPTY);
+        assert_int_equal(connection, -1);
+        listener_done(&listener);
+}
+
+static void test_accept_says_who_comes(void **state _unused_)
+{
+        const struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6,
+                .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+        int fd = listen_on(AF_INET6, SOCK_STREAM, &ipv6, sizeof(ipv6));
+
+        expect_source(listen_on_ip(), source_make(SOURCE_IPV4, INADDR_LOOPBACK));
+        expect_source(listen_on_unix(SOCK_STREAM), source_make(SOURCE_UID, geteuid()));
+        expect_source(listen_on_unix(SOCK_SEQPACKET), source_make(SOURCE_UID, geteuid()));
+        if (fd >= 0)
+                expect_source(fd, source_make_ipv6(ipv6.sin6_addr.s6_addr));
+}
+
+/* accept4() says it, and getpeername() would not any more. */
+static void test_who_has_reset_is_known_all_the_same(void **state _unused_)
+{
+        struct listener listener = begin(listen_on_ip());
+        const struct linger at_once = { .l_onoff = 1 };
+        struct source source = {}, expected = source_make(SOURCE_IPV4, INADDR_LOOPBACK);
+        int client = connect_to(&listener), connection = -1;
+        struct sockaddr_in address;
+        socklen_t len = sizeof(address);
+
+        assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+        fd_close(client);
+        assert_int_equal(listener_accept_from(&listener, &connection, &source), 0);
+        assert_int_equal(getpeername(connection, (struct sockaddr *)&address, &len), -1);
+        assert_true(source_equal(&source, &expected));
+        fd_close(connection);
+        listener_done(&listener);
+}
+
+static void test_reset(void **state _unused_)
+{
+        struct listener listener = begin(listen_on_ip());
+        int client = connect_to(&listener), connection = -1;
+        char byte;
+
+        assert_int_equal(listener_accept(&listener, &connection), 0);
+        listener_reset(connection);
+        assert_int_equal(recv(client, &byte, 1, 0), -1);
+        assert_int_equal(errno, ECONNRESET);
+        fd_close(client);
+        listener_done(&listener);
+}
+
 static void test_accept_at_the_limit(void **state)
 {
         struct listener listener = begin(listen_on_ip());
@@ -374,6 +447,9 @@ int main(void)
                 WITHOUT_LEAKS(test_closed_descriptor),
                 WITHOUT_LEAKS(test_done_takes_null),
                 WITHOUT_LEAKS(test_accept),
+                WITHOUT_LEAKS(test_accept_says_who_comes),
+                WITHOUT_LEAKS(test_who_has_reset_is_known_all_the_same),
+                WITHOUT_LEAKS(test_reset),
                 WITHOUT_LEAKS(test_accept_at_the_limit),
                 WITHOUT_LEAKS(test_accept_errors),
         };

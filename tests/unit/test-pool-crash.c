@@ -69,10 +69,42 @@ static void test_crashes(void **state _unused_)
         weather_run(run_episode, EPISODES);
 }
 
+/* --- Directed --- */
+
+static void turn_away(struct world *w, void *userdata _unused_)
+{
+        pool_turned_away(&w->pool);
+}
+
+/* After a crash between its two counters, it was counted as what had ended last. */
+static void test_turned_away_is_counted_as_refused(void **state _unused_)
+{
+        static struct world w;
+        bool stopped = true;
+
+        for (uint64_t fuse = 0; stopped; fuse++) {
+                world_default_settings(&w, 1, 4);
+                world_init(&w, 0);
+                world_ready(&w, 0, 4);
+                w.backlog = 1;
+                assert_int_equal(world_accept(&w, 1), 1);
+                world_receive(&w, 0, 1);
+                world_done(&w, 0, 0);
+                stopped = world_run(&w, fuse, turn_away, NULL);
+                world_adopt(&w, WORLD_TORN);
+                assert_int_equal(w.state.counters.done, 1);
+                assert_int_equal(
+                        w.state.counters.refused[REFUSED_STOPPING], w.state.counters.accepted - 1);
+                world_deinit(&w);
+                assert_true(fuse < 10);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_crashes),
+                cmocka_unit_test(test_turned_away_is_counted_as_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

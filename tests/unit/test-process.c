@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -446,7 +448,18 @@ static void test_signal_of_one_that_is_gone(void **state)
         fd_close(pidfd);
 }
 
-/* Not a child any more, or never one: nothing is known, and nothing blocks. */
+/* How a process ended that is no child of this one. */
+static bool kernel_tells_ends(void)
+{
+        struct utsname name;
+        int major, minor;
+
+        assert_int_equal(uname(&name), 0);
+        assert_int_equal(sscanf(name.release, "%d.%d", &major, &minor), 2);
+        return major > 6 || (major == 6 && minor >= 15);
+}
+
+/* Not a child any more: nothing blocks, and the kernel may tell. */
 static void test_reap_twice(void **state)
 {
         struct started s = start(stay_argv);
@@ -455,7 +468,65 @@ static void test_reap_twice(void **state)
 
         (void)state;
         (void)end_it(&s);
-        expect_words(process_reap(pid, pidfd), "ended in an unknown way");
+        expect_words(process_reap(pid, pidfd),
+                kernel_tells_ends() ? "was ended by SIGKILL" : "ended in an unknown way");
+        fd_close(pidfd);
+}
+
+/* Leads a process group with another member, tells its number, and exits with 5 when `go` says
+ * so. */
+static _Noreturn void lead_a_group(int told, int go)
+{
+        pid_t self = getpid();
+        char byte;
+
+        (void)setpgid(0, 0);
+        if (fork() == 0)
+                for (;;)
+                        (void)pause();
+        if (write(told, &self, sizeof(self)) != sizeof(self) || read(go, &byte, 1) != 1)
+                _exit(1);
+        _exit(5);
+}
+
+/* After a crash of the dispatcher, a worker that dies is reaped by the service manager. What it had
+ * started in its group ended with it only where it was a child of this process, and how it had
+ * ended was not known. */
+static void test_group_of_somebody_elses_child_ends(void **state)
+{
+        int told[2], go[2], held[2], pidfd;
+        struct process_end end;
+        pid_t other, pid;
+        char byte = 0;
+
+        (void)state;
+        assert_int_equal(pipe2(told, O_CLOEXEC) | pipe2(go, O_CLOEXEC) | pipe2(held, O_CLOEXEC), 0);
+        other = fork();
+        if (other == 0) {
+                pid = fork();
+                if (pid == 0)
+                        lead_a_group(told[1], go[0]);
+                (void)waitpid(pid, NULL, 0);
+                _exit(0);
+        }
+        held[1] = fd_close(held[1]);
+        assert_int_equal(read(told[0], &pid, sizeof(pid)), sizeof(pid));
+        pidfd = pidfd_open(pid, 0);
+        assert_true(pidfd >= 0);
+        assert_int_equal(write(go[1], &byte, 1), 1);
+        assert_int_equal(waitpid(other, NULL, 0), other);
+
+        end = process_reap(pid, pidfd);
+        expect_words(end, kernel_tells_ends() ? "exited with status 5" : "ended in an unknown way");
+        if (kernel_tells_ends()) /* it ends groups by a pidfd since before that */
+                assert_int_equal(read(held[0], &byte, 1), 0);
+        else
+                (void)kill(-pid, SIGKILL);
+        for (size_t i = 0; i < 2; i++) {
+                fd_close(told[i]);
+                fd_close(go[i]);
+        }
+        fd_close(held[0]);
         fd_close(pidfd);
 }
 
@@ -482,6 +553,7 @@ int main(void)
                 WITHOUT_LEAKS(test_group_ends),
                 WITHOUT_LEAKS(test_signal_of_one_that_is_gone),
                 WITHOUT_LEAKS(test_reap_twice),
+                WITHOUT_LEAKS(test_group_of_somebody_elses_child_ends),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,18 +70,16 @@ static void test_unsound(void **state)
                 struct record record;
                 const char *expected;
         } unsound[] = {
-                { TO_WORKER, { 0, RECORD_PING, 0, 0, 0 }, "unknown protocol version (allowed: 1)" },
-                { TO_WORKER, { 2, RECORD_PING, 0, 0, 0 }, "unknown protocol version (allowed: 1)" },
+                { TO_WORKER, { 0, RECORD_PING, 0, 0, 0 }, "unknown version (allowed: 1)" },
+                { TO_WORKER, { 2, RECORD_PING, 0, 0, 0 }, "unknown version (allowed: 1)" },
                 { TO_WORKER, { 1, RECORD_CONNECTION, 0, 0, 0 }, "connection id is 0" },
                 { TO_WORKER, { 1, RECORD_PING, 0, 0, 1 }, "connection id is not 0" },
                 { TO_WORKER, { 1, RECORD_LIST, 1, 0, 0 }, "listener is not 0" },
                 { TO_WORKER, { 1, RECORD_DRAIN, 1, 1, 0 }, "listener is not 0" },
                 { TO_WORKER, { 1, RECORD_DRAIN, 0, 0, 0 },
                         "DRAIN for the reason 0 (allowed: 1 or more)" },
-                { TO_DISPATCHER, { 0, RECORD_PONG, 0, 0, 0 },
-                        "unknown protocol version (allowed: 1)" },
-                { TO_DISPATCHER, { 255, RECORD_PONG, 0, 0, 0 },
-                        "unknown protocol version (allowed: 1)" },
+                { TO_DISPATCHER, { 0, RECORD_PONG, 0, 0, 0 }, "unknown version (allowed: 1)" },
+                { TO_DISPATCHER, { 255, RECORD_PONG, 0, 0, 0 }, "unknown version (allowed: 1)" },
                 { TO_DISPATCHER, { 1, RECORD_READY, 0, 0, 0 },
                         "READY with capacity 0 (allowed: 1 or more)" },
                 { TO_DISPATCHER, { 1, RECORD_READY, 0, 0, ~(uint64_t)RECORD_FEATURE_PAUSE },

@@ -20,8 +20,9 @@
         "not understood (allowed: [Section], Key=Value, and comments that start with # or ;)"
 #define HEADER "a section header is [Name], alone on its line"
 #define POOL_KEYS                                                                                  \
-        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, MaxConnections=, "  \
-        "Distribute=, LogConnections="
+        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, "                   \
+        "ExitIdleTimeSec=, MaxConnections=, MaxConnectionsPerSource=, RateLimitPerSource=, "       \
+        "SourcePrefixLength=, SourceExempt=, OverloadReply=, Distribute=, LogConnections="
 #define WORKERS "not a number (allowed: auto, or 1 to 4096)"
 
 static char folder[] = "/tmp/acceptd-settings-XXXXXX";
@@ -438,6 +439,65 @@ static void printed_settings_are_a_settings_file(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, setup_folder, remove_folder)
 
+/* --- OverloadReply= --- */
+
+static char *read_reply(const char *value, int expected)
+{
+        _cleanup_(freep) char *path = NULL;
+        char *message = NULL, *text = NULL;
+        struct settings s;
+
+        settings_init(&s);
+        assert_true(asprintf(&path, "OverloadReply=%s/%s", folder, value) > 0);
+        assert_int_equal(settings_assign(&s, path, "-o", &message), 0);
+        assert_int_equal(settings_file_read_reply(&s, &message), expected);
+        if (expected == 0) {
+                assert_null(message);
+                assert_non_null(text = strdup(s.overload_reply[1]));
+                assert_null(s.overload_reply[2]);
+        }
+        settings_done(&s);
+        return text ?: message;
+}
+
+static void check_reply(const char *value, int expected, const char *text)
+{
+        _cleanup_(freep) char *found = read_reply(value, expected);
+
+        if (!strstr(found, text))
+                fail_msg("\"%s\" is not in \"%s\"", text, found);
+}
+
+static void reads_what_the_refused_get(void **state)
+{
+        _cleanup_(freep) char *text = NULL;
+        char full[OVERLOAD_REPLY_MAX + 1];
+        struct settings s;
+        char *message;
+
+        (void)state;
+        settings_init(&s);
+        assert_int_equal(settings_file_read_reply(&s, &message), 0);
+        assert_null(s.overload_reply);
+        settings_done(&s);
+
+        write_file("reply", "HTTP/1.1 503 \xff\r\n\r\n");
+        text = read_reply("reply", 0);
+        assert_string_equal(text, "HTTP/1.1 503 \xff\r\n\r\n");
+        check_reply("reply given", 0, "given"); /* as --check prints it: nothing is read */
+        check_reply("nowhere given", 0, "given");
+
+        memset(full, 'x', sizeof(full));
+        write_bytes("full", full, OVERLOAD_REPLY_MAX);
+        check_reply("full", 0, "xxx");
+        write_bytes("full", full, OVERLOAD_REPLY_MAX + 1);
+        check_reply("full", -EFBIG, "full is larger than 4096 bytes");
+        write_bytes("zero", "a\0b", 3);
+        check_reply("zero", -EINVAL, "zero has a zero byte in it");
+        check_reply("nowhere", -ENOENT, "nowhere: No such file");
+        check_reply("x.conf.d", -EISDIR, "x.conf.d is a directory, not a reply");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -458,6 +518,7 @@ int main(void)
                 IN_FOLDER(bad_drop_ins_are_named),
                 IN_FOLDER(file_without_a_folder_of_drop_ins_is_fine),
                 IN_FOLDER(printed_settings_are_a_settings_file),
+                IN_FOLDER(reads_what_the_refused_get),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

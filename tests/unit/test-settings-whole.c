@@ -115,7 +115,9 @@ static void workers_that_accept_leave_nothing_to_count(void **state)
 {
         static const char *const others[] = { "MaxConnections=65536", "Distribute=round-robin",
                 "LogConnections=no", "WorkersSpare=1", "WorkersMax=7", "WorkerIdleTimeoutSec=1s",
-                "ConnectionsPerWorker=1", "QueueTimeoutSec=1s", "RecycleAfter=5" };
+                "ConnectionsPerWorker=1", "QueueTimeoutSec=1s", "RecycleAfter=5",
+                "MaxConnectionsPerSource=1", "RateLimitPerSource=1/1s", "OverloadReply=/a",
+                "SourcePrefixLength=24:56", "SourceExempt=::1", "ExitIdleTimeSec=1h" };
 
         (void)state;
         for (size_t i = 0; i < ELEMENTSOF(others); i++) {
@@ -193,7 +195,19 @@ static void prints_defaults_in_full(void **state)
                                   "# default\n"
                                   "Accept=yes\n"
                                   "# default\n"
+                                  "ExitIdleTimeSec=infinity\n"
+                                  "# default\n"
                                   "MaxConnections=65536\n"
+                                  "# default\n"
+                                  "MaxConnectionsPerSource=0\n"
+                                  "# default\n"
+                                  "RateLimitPerSource=0\n"
+                                  "# default\n"
+                                  "SourcePrefixLength=32:64\n"
+                                  "# default: nobody\n"
+                                  "SourceExempt=\n"
+                                  "# default: nothing\n"
+                                  "OverloadReply=\n"
                                   "# default\n"
                                   "Distribute=least-connections\n"
                                   "# default\n"
@@ -218,6 +232,10 @@ static void prints_defaults_in_full(void **state)
                                   "TimeoutStopSec=5s\n"
                                   "# default\n"
                                   "RecycleAfter=0\n"
+                                  "# default\n"
+                                  "RecycleSec=infinity\n"
+                                  "# default\n"
+                                  "RecycleMemory=infinity\n"
                                   "# default\n"
                                   "RestartSec=100ms\n"
                                   "# default\n"
@@ -252,7 +270,11 @@ static void printed_settings_read_back_as_the_same(void **state)
         static const char *const assignments[] = { "Workers=3", "WorkersSpare=2", "WorkersMax=9",
                 "LogConnections=yes", "RecycleAfter=1000", "Distribute=round-robin",
                 "Command=/bin/a 'b\\n#' \"\\\\\" ; \"it's\"", "DrainTimeoutSec=infinity",
-                "RestartSec=1d 1us", "RestartMaxDelaySec=7w", "CPUSchedulingPolicy=other" };
+                "RestartSec=1d 1us", "RestartMaxDelaySec=7w", "CPUSchedulingPolicy=other",
+                "MaxConnectionsPerSource=7", "RateLimitPerSource=7/1min 30s",
+                "SourcePrefixLength=24:56",
+                "SourceExempt=192.0.2.0/24 2001:db8::/32 uid:1000 cid:3", "ExitIdleTimeSec=90s",
+                "RecycleSec=2h", "RecycleMemory=1536K" };
         _cleanup_(freep) char *text = NULL;
         struct settings a, b;
 
@@ -273,6 +295,9 @@ static void printed_settings_read_back_as_the_same(void **state)
         assert_int_equal(a.log_connections, b.log_connections);
         assert_int_equal(a.reload_drain_timeout, b.reload_drain_timeout);
         assert_int_equal(a.recycle_after, b.recycle_after);
+        assert_int_equal(a.recycle_age, b.recycle_age);
+        assert_int_equal(a.recycle_memory, b.recycle_memory);
+        assert_int_equal(a.exit_idle_time, b.exit_idle_time);
         for (size_t i = 0; a.command[i] || b.command[i]; i++)
                 assert_string_equal(a.command[i], b.command[i]);
         assert_int_equal(a.connections_per_worker, b.connections_per_worker);

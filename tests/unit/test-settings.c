@@ -10,17 +10,29 @@
 #define COUNTS   " (allowed: 1 to 16777215)"
 #define FINITE   " (allowed: 1ms to 365d, such as 5s, 2min or 1h 30min)"
 #define START    " (allowed: 1ms to 365d or infinity, such as 5s, 2min or 1h 30min)"
+#define SECONDS  " (allowed: 1s to 365d or infinity, such as 5s, 2min or 1h 30min)"
+#define SIZES    " (allowed: 1M to 1P or infinity, such as 300M or 2G)"
 #define WATCHDOG " (allowed: 1ms to 365d or 0, such as 5s, 2min or 1h 30min)"
 #define DRAIN    " (allowed: 0 to 365d or infinity, such as 5s, 2min or 1h 30min)"
 #define COMMAND                                                                                    \
         " (allowed: an absolute path or a name, and arguments, quoted as in systemd.service(5))"
+#define REPLIES                                                                                    \
+        " (allowed: the absolute path of a file of up to 4096 bytes; or that and, as --check "     \
+        "prints it, what is to be taken for its contents)"
+#define RATES    " (allowed: 0, or 1 to 100000, a slash, 1ms to 1d, such as 10/1s)"
+#define PREFIXES " (allowed: 1 to 32 for IPv4, a colon, 1 to 128 for IPv6, such as 32:64)"
+#define SOURCES                                                                                    \
+        " (allowed: addresses, or prefixes of them such as 192.0.2.0/24 and 2001:db8::/32, "       \
+        "uid:N and cid:N, with spaces between)"
 #define POOL_KEYS                                                                                  \
-        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, MaxConnections=, "  \
-        "Distribute=, LogConnections="
+        "Workers=, WorkersSpare=, WorkersMax=, WorkerIdleTimeoutSec=, Accept=, "                   \
+        "ExitIdleTimeSec=, MaxConnections=, MaxConnectionsPerSource=, RateLimitPerSource=, "       \
+        "SourcePrefixLength=, SourceExempt=, OverloadReply=, Distribute=, LogConnections="
 #define ALL_KEYS                                                                                   \
         "(known: " POOL_KEYS ", Command=, ConnectionsPerWorker=, TimeoutStartSec=, "               \
         "WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, "               \
-        "TimeoutStopSec=, RecycleAfter=, RestartSec=, RestartMaxDelaySec=, "                       \
+        "TimeoutStopSec=, RecycleAfter=, RecycleSec=, RecycleMemory=, RestartSec=, "               \
+        "RestartMaxDelaySec=, "                                                                    \
         "CPUSchedulingPolicy=)"
 
 static void has_the_defaults_of_the_manual(void **state)
@@ -36,8 +48,17 @@ static void has_the_defaults_of_the_manual(void **state)
         assert_false(s.log_connections);
         assert_int_equal(s.reload_drain_timeout, USEC_INFINITY);
         assert_int_equal(s.recycle_after, 0);
+        assert_int_equal(s.recycle_age, USEC_INFINITY);
+        assert_int_equal(s.recycle_memory, UINT64_MAX);
+        assert_int_equal(s.exit_idle_time, USEC_INFINITY);
         assert_true(s.accept);
         assert_int_equal(s.max_connections, 65536);
+        assert_int_equal(s.max_per_source, 0);
+        assert_int_equal(s.rate_per_source.n, 0);
+        assert_int_equal(s.source_prefixes.ipv4, 32);
+        assert_int_equal(s.source_prefixes.ipv6, 64);
+        assert_null(s.source_exempt);
+        assert_null(s.overload_reply);
         assert_int_equal(s.distribute, DISTRIBUTE_LEAST_CONNECTIONS);
         assert_null(s.command);
         assert_int_equal(s.connections_per_worker, UINT32_MAX);
@@ -65,6 +86,15 @@ static void takes_good_values(void **state)
                 { "WorkersMax=4096", "WorkersMax=4096" },
                 { "WorkerIdleTimeoutSec=1ms", "WorkerIdleTimeoutSec=1ms" },
                 { "WorkerIdleTimeoutSec=infinity", "WorkerIdleTimeoutSec=infinity" },
+                { "ExitIdleTimeSec=1s", "ExitIdleTimeSec=1s" },
+                { "ExitIdleTimeSec=infinity", "ExitIdleTimeSec=infinity" },
+                { "RecycleSec=1d", "RecycleSec=1d" },
+                { "RecycleMemory=1048576", "RecycleMemory=1M" },
+                { "RecycleMemory=1536K", "RecycleMemory=1536K" },
+                { "RecycleMemory=2048M", "RecycleMemory=2G" },
+                { "RecycleMemory=2000001", "RecycleMemory=2000001" },
+                { "RecycleMemory=1P", "RecycleMemory=1P" },
+                { "RecycleMemory=infinity", "RecycleMemory=infinity" },
                 { "Accept=yes", "Accept=yes" },
                 { "Accept=no", "Accept=no" },
                 { "LogConnections=yes", "LogConnections=yes" },
@@ -85,6 +115,22 @@ static void takes_good_values(void **state)
                 { "RecycleAfter=1000000000", "RecycleAfter=1000000000" },
                 { "MaxConnections=1", "MaxConnections=1" },
                 { "MaxConnections=16777215", "MaxConnections=16777215" },
+                { "MaxConnectionsPerSource=0", "MaxConnectionsPerSource=0" },
+                { "MaxConnectionsPerSource=16777215", "MaxConnectionsPerSource=16777215" },
+                { "RateLimitPerSource=0", "RateLimitPerSource=0" },
+                { "RateLimitPerSource=1/1ms", "RateLimitPerSource=1/1ms" },
+                { "RateLimitPerSource=0100000/90", "RateLimitPerSource=100000/1min 30s" },
+                { "RateLimitPerSource=7/1d", "RateLimitPerSource=7/1d" },
+                { "SourcePrefixLength=1:1", "SourcePrefixLength=1:1" },
+                { "SourcePrefixLength=32:128", "SourcePrefixLength=32:128" },
+                { "SourcePrefixLength=024:056", "SourcePrefixLength=24:56" },
+                { "SourceExempt=::1  192.0.2.7/24 uid:0 cid:4294967295",
+                        "SourceExempt=::1 192.0.2.0/24 uid:0 cid:4294967295" },
+                { "SourceExempt=::ffff:192.0.2.7/120", "SourceExempt=192.0.2.0/24" },
+                { "SourceExempt=0.0.0.0/0 2001:db8::1/32", "SourceExempt=0.0.0.0/0 2001:db8::/32" },
+                { "OverloadReply=/etc/busy", "OverloadReply=/etc/busy" },
+                { "OverloadReply='/etc/b y' \"HTTP/1.1 503\\r\\n\"",
+                        "OverloadReply=\"/etc/b y\" \"HTTP/1.1 503\\x0d\\x0a\"" },
                 { "Distribute=least-connections", "Distribute=least-connections" },
                 { "Distribute=round-robin", "Distribute=round-robin" },
                 { "Command=/bin/a", "Command=/bin/a" },
@@ -145,6 +191,16 @@ static void refuses_bad_values_and_changes_nothing(void **state)
                 { "WorkersMax=4294967295",
                         "WorkersMax=4294967295: too large (allowed: 1 to 4096)" },
                 { "WorkerIdleTimeoutSec=0", "WorkerIdleTimeoutSec=0: too short" START },
+                { "ExitIdleTimeSec=999ms", "ExitIdleTimeSec=999ms: too short" SECONDS },
+                { "RecycleSec=0", "RecycleSec=0: too short" SECONDS },
+                { "RecycleMemory=1023K", "RecycleMemory=1023K: too small" SIZES },
+                { "RecycleMemory=0", "RecycleMemory=0: too small" SIZES },
+                { "RecycleMemory=2P", "RecycleMemory=2P: too large" SIZES },
+                { "RecycleMemory=99999999999999999999999G",
+                        "RecycleMemory=99999999999999999999999G: too large" SIZES },
+                { "RecycleMemory=M", "RecycleMemory=M: not a size" SIZES },
+                { "RecycleMemory=5MB", "RecycleMemory=5MB: not a size" SIZES },
+                { "RecycleMemory=-5M", "RecycleMemory=-5M: not a size" SIZES },
                 { "LogConnections=2", "LogConnections=2: neither yes nor no (allowed: yes, no)" },
                 { "LogConnections=yess",
                         "LogConnections=yess: neither yes nor no (allowed: yes, no)" },
@@ -154,6 +210,29 @@ static void refuses_bad_values_and_changes_nothing(void **state)
                 { "MaxConnections=0", "MaxConnections=0: too small" COUNTS },
                 { "MaxConnections=16777216", "MaxConnections=16777216: too large" COUNTS },
                 { "MaxConnections=auto", "MaxConnections=auto: not a number" COUNTS },
+                { "MaxConnectionsPerSource=16777216",
+                        "MaxConnectionsPerSource=16777216: too large (allowed: 0 to 16777215)" },
+                { "SourcePrefixLength=32",
+                        "SourcePrefixLength=32: not two prefix lengths" PREFIXES },
+                { "SourcePrefixLength=0:64",
+                        "SourcePrefixLength=0:64: not two prefix lengths" PREFIXES },
+                { "SourcePrefixLength=32:129",
+                        "SourcePrefixLength=32:129: not two prefix lengths" PREFIXES },
+                { "SourcePrefixLength=33:64",
+                        "SourcePrefixLength=33:64: not two prefix lengths" PREFIXES },
+                { "SourcePrefixLength=00000032:64",
+                        "SourcePrefixLength=00000032:64: not two prefix lengths" PREFIXES },
+                { "SourceExempt=::1 localhost",
+                        "SourceExempt=::1 localhost: not a list of sources" SOURCES },
+                { "SourceExempt=192.0.2.0/33",
+                        "SourceExempt=192.0.2.0/33: not a list of sources" SOURCES },
+                { "SourceExempt=192.0.2.0/",
+                        "SourceExempt=192.0.2.0/: not a list of sources" SOURCES },
+                { "SourceExempt=uid:4294967296",
+                        "SourceExempt=uid:4294967296: not a list of sources" SOURCES },
+                { "SourceExempt=\"::1", "SourceExempt=\"::1: a quote is not closed" SOURCES },
+                { "OverloadReply=busy", "OverloadReply=busy: not an absolute path" REPLIES },
+                { "OverloadReply=/a b c", "OverloadReply=/a b c: not an absolute path" REPLIES },
                 { "Distribute=Round-Robin",
                         "Distribute=Round-Robin: unknown (allowed: least-connections, "
                         "round-robin)" },
@@ -232,7 +311,7 @@ static void knows_which_key_belongs_to_which_section(void **state)
                 { "Worker", "X",
                         "[Worker] has no key X= (known: Command=, ConnectionsPerWorker=, "
                         "TimeoutStartSec=, WatchdogSec=, QueueTimeoutSec=, DrainTimeoutSec=, ReloadDrainTimeoutSec=, "
-                        "TimeoutStopSec=, RecycleAfter=, RestartSec=, RestartMaxDelaySec=, "
+                        "TimeoutStopSec=, RecycleAfter=, RecycleSec=, RecycleMemory=, RestartSec=, RestartMaxDelaySec=, "
                         "CPUSchedulingPolicy=)" },
                 { "pool", "Workers", "there is no section [pool] (known: [Pool], [Worker])" },
                 { "Po\nol", "X", "there is no section [Po\\x0aol] (known: [Pool], [Worker])" },
@@ -275,12 +354,16 @@ static void cuts_long_values_in_messages(void **state)
 static void empty_value_means_the_default_again(void **state)
 {
         static const char *const keys[] = { "Workers", "WorkersSpare", "WorkersMax",
-                "WorkerIdleTimeoutSec", "Accept", "MaxConnections", "Distribute", "LogConnections",
-                "Command", "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec",
-                "QueueTimeoutSec", "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec",
-                "RecycleAfter", "RestartSec", "RestartMaxDelaySec", "CPUSchedulingPolicy" };
-        static const char *const values[] = { "2", "2", "2", "2", "yes", "2", "round-robin", "yes",
-                "/bin/a b", "2", "2", "2", "2", "2", "2", "2", "2", "2", "2", "other" };
+                "WorkerIdleTimeoutSec", "Accept", "ExitIdleTimeSec", "MaxConnections",
+                "MaxConnectionsPerSource", "RateLimitPerSource", "SourcePrefixLength",
+                "SourceExempt", "OverloadReply", "Distribute", "LogConnections", "Command",
+                "ConnectionsPerWorker", "TimeoutStartSec", "WatchdogSec", "QueueTimeoutSec",
+                "DrainTimeoutSec", "ReloadDrainTimeoutSec", "TimeoutStopSec", "RecycleAfter",
+                "RecycleSec", "RecycleMemory", "RestartSec", "RestartMaxDelaySec",
+                "CPUSchedulingPolicy" };
+        static const char *const values[] = { "2", "2", "2", "2", "yes", "2", "2", "2", "2/2s",
+                "24:48", "::1", "/a", "round-robin", "yes", "/bin/a b", "2", "2", "2", "2", "2",
+                "2", "2", "2", "2", "2M", "2", "2", "other" };
         _cleanup_(freep) char *before = NULL, *changed = NULL, *after = NULL;
         struct settings s;
 

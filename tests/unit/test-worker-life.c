@@ -267,6 +267,17 @@ static void test_failed_start(void **state _unused_)
         assert_string_equal(life.trouble, "the last one exited with status 3 before it had served");
 }
 
+/* It "was ended by SIGKILL", which was the dispatcher's own, and said nothing of why. */
+static void test_violation_is_why_a_start_failed(void **state _unused_)
+{
+        start_ready(1);
+        say(RECORD_DONE, 0, 12345);
+        wait_for_end();
+        assert_true(life.failed);
+        assert_string_equal(life.trouble,
+                "the last one was ended by SIGKILL: DONE for a connection that it does not have");
+}
+
 /* What executes the program says so, and exits as any worker might. */
 static void test_program_that_is_not_there(void **state _unused_)
 {
@@ -319,24 +330,31 @@ static void test_death_with_a_queue(void **state _unused_)
 
 #define LIFE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
-/* It had finished one of two, and had not come to say so: that one was counted as lost, too. */
-static void test_end_that_was_not_told_is_not_lost(void **state _unused_)
+/* Begins with a worker that notes. Returns where. */
+static struct finished *start_noting(void)
 {
         struct record record;
         struct finished *noted;
         const char *why;
-        uint64_t first;
         int fd = -1;
 
         life.pool.pool.offers = RECORD_FEATURES;
         start_one(sleeper_argv);
-        say(RECORD_READY, 2, RECORD_FEATURE_FINISHED);
+        say(RECORD_READY, 4, RECORD_FEATURE_FINISHED);
         assert_int_equal(wire_receive(life.worker->channel.queue_fd, false, &record, &fd, &why), 0);
         assert_int_equal(record.type, RECORD_FINISHED);
         assert_int_equal(ftruncate(fd, 1), -1); /* reading it must not be a signal */
         noted = mmap(NULL, sizeof(*noted), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         assert_true(noted != MAP_FAILED);
         fd_close(fd);
+        return noted;
+}
+
+/* It had finished one of two, and had not come to say so: that one was counted as lost, too. */
+static void test_end_that_was_not_told_is_not_lost(void **state _unused_)
+{
+        struct finished *noted = start_noting();
+        uint64_t first;
 
         first = give_connection();
         (void)give_connection();
@@ -346,6 +364,35 @@ static void test_end_that_was_not_told_is_not_lost(void **state _unused_)
         wait_for_end();
         assert_int_equal(life.pool.pool.counters->done, 1);
         assert_int_equal(life.pool.pool.counters->lost, 1);
+        assert_int_equal(munmap(noted, sizeof(*noted)), 0);
+}
+
+/* Connections whose clients had their answers were counted as all others. */
+static void test_idle_ones_are_told_from_the_lost(void **state _unused_)
+{
+        struct finished *noted = start_noting();
+
+        for (unsigned i = 0; i < 3; i++)
+                (void)give_connection();
+        noted->idle = 2;
+        process_signal(life.worker->pidfd, SIGKILL);
+        wait_for_end();
+        assert_int_equal(life.pool.pool.counters->lost, 3);
+        assert_int_equal(life.pool.pool.state->lost_idle, 2);
+        assert_int_equal(munmap(noted, sizeof(*noted)), 0);
+}
+
+/* It may write what it likes. */
+static void test_no_more_is_idle_than_is_lost(void **state _unused_)
+{
+        struct finished *noted = start_noting();
+
+        (void)give_connection();
+        noted->idle = UINT64_MAX;
+        process_signal(life.worker->pidfd, SIGKILL);
+        wait_for_end();
+        assert_int_equal(life.pool.pool.counters->lost, 1);
+        assert_int_equal(life.pool.pool.state->lost_idle, 1);
         assert_int_equal(munmap(noted, sizeof(*noted)), 0);
 }
 
@@ -364,9 +411,12 @@ int main(void)
                 LIFE(test_shutdown_with_a_connection),
                 LIFE(test_shutdown_while_it_serves),
                 LIFE(test_failed_start),
+                LIFE(test_violation_is_why_a_start_failed),
                 LIFE(test_program_that_is_not_there),
                 LIFE(test_death_with_a_queue),
                 LIFE(test_end_that_was_not_told_is_not_lost),
+                LIFE(test_idle_ones_are_told_from_the_lost),
+                LIFE(test_no_more_is_idle_than_is_lost),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

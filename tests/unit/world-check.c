@@ -65,6 +65,7 @@ void world_check_may_accept(struct world *w)
         world_expect(w, credit);
         world_expect(w, w->n_hand == 0);
         world_expect(w, !w->pool.stopping);
+        world_expect(w, !w->pool.rests);
 }
 
 void world_check_choice(struct world *w, uint32_t row)
@@ -161,6 +162,16 @@ void world_check_may_recycle(struct world *w, uint32_t row)
         world_expect(w, has_successor);
 }
 
+void world_check_may_rest(struct world *w)
+{
+        world_expect(w, !w->pool.stopping && !w->pool.rests && !w->state.trial);
+        world_expect(w, w->n_hand == 0);
+        for (uint32_t i = 0; i < w->pool.n_rows; i++)
+                world_expect(w, count_open(&w->workers[i]) == 0);
+        if (w->n_crashes == 0)
+                world_expect(w, w->now - w->used_at >= w->settings.exit_idle_time);
+}
+
 /* Nothing is left to decide: there are as many as there should be, or they cannot be started. */
 static void check_size(struct world *w)
 {
@@ -171,8 +182,8 @@ static void check_size(struct world *w)
                 return;
 
         world_expect(w, s.running <= settings->workers_max + 1);
-        if (w->pool.dirty || w->pool.stopping || backoff_is_failing(&w->pool.backoff) ||
-                world_count(w, WORKER_NONE) == 0)
+        if (w->pool.dirty || w->pool.stopping || w->pool.rests ||
+                backoff_is_failing(&w->pool.backoff) || world_count(w, WORKER_NONE) == 0)
                 return;
 
         if (w->pool.rows_max > 0 && w->pool.census[KIND_IN_USE] >= w->pool.rows_max)
@@ -188,8 +199,9 @@ static void check_growth(struct world *w)
 {
         uint32_t starting = 0, running = 0, most = w->settings.workers_max;
 
-        if (w->pool.dirty || w->pool.stopping || backoff_is_failing(&w->pool.backoff) ||
-                w->pool.paused_until != 0 || w->pool.slots.n_used >= w->settings.max_connections ||
+        if (w->pool.dirty || w->pool.stopping || w->pool.rests ||
+                backoff_is_failing(&w->pool.backoff) || w->pool.paused_until != 0 ||
+                w->pool.slots.n_used >= w->settings.max_connections ||
                 world_count(w, WORKER_NONE) == 0 || world_count(w, WORKER_READY) == 0)
                 return;
 
@@ -334,7 +346,7 @@ static void check_nothing_is_due(struct world *w)
 
         pool_decide(&copy, w->now, &d);
         world_expect(w, d.n_actions == 0);
-        world_expect(w, pool_may_accept(&copy) == w->listening);
+        world_expect(w, (pool_may_accept(&copy) || copy.rests) == w->listening);
         world_expect(w, d.wake_at == w->timer);
         world_expect(w, d.finished == w->finished);
 }
@@ -347,6 +359,7 @@ void world_check(struct world *w)
         check_growth(w);
         check_heap(w);
         check_census(w);
+        world_check_sources(w);
         if (!w->pool.dirty && w->now < w->timer)
                 check_nothing_is_due(w);
         if (w->finished)

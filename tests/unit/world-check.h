@@ -33,6 +33,16 @@ extern const struct pool_deeds world_deeds;
 /* What is in hand is sent to whoever has credit. */
 void world_hand_over(struct world *w);
 
+/* The connection that was just accepted comes from somebody. Returns whether it may be served; else
+ * it is refused. */
+bool world_admit(struct world *w, struct slot *slot);
+
+/* What must hold of them after each event. */
+void world_check_sources(struct world *w);
+
+/* What is in hand as the last one is refused. */
+void world_refuse_last(struct world *w, enum refusal reason);
+
 /* The first record leaves the queue. */
 struct world_item world_take_from_queue(struct world_worker *v);
 
@@ -55,6 +65,9 @@ void world_check_may_accept(struct world *w);
  * connections, nobody else goes, and there is one in its place. */
 void world_check_may_retire(struct world *w, uint32_t row);
 void world_check_may_recycle(struct world *w, uint32_t row);
+
+/* Nobody was there for as long as it takes. */
+void world_check_may_rest(struct world *w);
 
 /* The chosen worker has credit, and it is its turn. */
 void world_check_choice(struct world *w, uint32_t row);

@@ -167,6 +167,13 @@ static void refuse(void *userdata)
         }
 }
 
+void world_refuse_last(struct world *w, enum refusal reason)
+{
+        pool_refused(&w->pool, w->hand[w->n_hand - 1], reason);
+        drop_from_hand(w, w->n_hand - 1);
+        w->expected.refused[reason]++;
+}
+
 static void abort_worker(void *userdata, uint32_t row)
 {
         struct world *w = userdata;
@@ -190,7 +197,7 @@ static void drain(void *userdata, uint32_t row, enum pool_drain reason)
         usec_t deadline;
         bool told;
 
-        world_expect(w, (reason == POOL_DRAIN_STOP) == w->pool.stopping);
+        world_expect(w, (reason == POOL_DRAIN_STOP) == (w->pool.stopping || w->pool.rests));
         if (reason == POOL_DRAIN_RETIRE)
                 world_check_may_retire(w, row);
         else if (reason == POOL_DRAIN_RECYCLE)
@@ -245,6 +252,20 @@ static void pass(void *userdata, uint32_t row _unused_)
         world_expect(userdata, false);
 }
 
+static void rest(void *userdata)
+{
+        struct world *w = userdata;
+
+        world_check_may_rest(w);
+        if (w->backlog > 0) {
+                pool_rouse(&w->pool);
+                return;
+        }
+
+        w->n_rests++;
+        pool_rest(&w->pool, w->now);
+}
+
 const struct pool_deeds world_deeds = {
         .spawn = spawn,
         .drain = drain,
@@ -257,4 +278,5 @@ const struct pool_deeds world_deeds = {
         .sample = sample,
         .hand_over = hand_over_waiting,
         .refuse = refuse,
+        .rest = rest,
 };

@@ -9,7 +9,7 @@
 
 #define WEATHER_EVENTS 250 /* then it changes */
 #define CALM_CLIENTS   20
-#define CALM_STEPS     20000
+#define CALM_STEPS     30000 /* a look at queues each 2.5 ms, two steps each, in 30 s: 24,000 */
 
 /* --- Settings and weather --- */
 
@@ -46,12 +46,15 @@ void weather_make_settings(struct world *w)
         w->settings.drain_timeout = pick(w, drain, ELEMENTSOF(drain));
         w->settings.reload_drain_timeout = pick(w, drain, ELEMENTSOF(drain));
         w->settings.worker_idle_timeout = pick(w, idle, ELEMENTSOF(idle));
+        if (world_chance(w, 64))
+                w->settings.exit_idle_time = pick(w, idle, ELEMENTSOF(idle));
         if (world_chance(w, 128))
                 w->settings.workers_max += world_random(w, 7);
         if (world_chance(w, 64))
                 w->settings.workers_spare = world_random(w, 1 + w->settings.workers_max);
         if (world_chance(w, 128))
                 w->settings.recycle_after = 1 + world_random(w, 12);
+        world_change_limits(w);
 }
 
 enum event {
@@ -396,12 +399,18 @@ void weather_shrink(struct world *w)
                 world_expect(w, step++ < CALM_STEPS);
                 if (!behave_all(w) && w->timer != USEC_INFINITY)
                         world_wait(w);
+                /* who replaces another is idle only from then on */
+                if (w->pool.successor != POOL_NO_ROW)
+                        begin = w->now;
         } while (
                 w->timer != USEC_INFINITY && w->now - begin <= 2 * w->settings.worker_idle_timeout);
 
+        while (w->pool.dirty) /* a burst was too short for all that was to be done */
+                world_settle(w);
+
         /* while starts fail, one is tried at a time, and the next when that has served */
         if (!backoff_is_failing(&w->pool.backoff))
-                world_expect(w, world_count(w, WORKER_READY) == smallest);
+                world_expect(w, world_count(w, WORKER_READY) == (w->pool.rests ? 0 : smallest));
 }
 
 /* --- The end --- */

@@ -31,8 +31,12 @@ void world_default_settings(struct world *w, uint32_t workers, uint32_t connecti
                 .workers_max = workers,
                 .accept = true,
                 .worker_idle_timeout = 60 * USEC_PER_SEC,
+                .exit_idle_time = USEC_INFINITY,
+                .recycle_age = USEC_INFINITY,
+                .recycle_memory = UINT64_MAX,
                 .reload_drain_timeout = USEC_INFINITY,
                 .max_connections = WORLD_SLOTS_MAX,
+                .source_prefixes = { 32, 64 },
                 .distribute = DISTRIBUTE_LEAST_CONNECTIONS,
                 .connections_per_worker = connections,
                 .timeout_start = 30 * USEC_PER_SEC,
@@ -87,8 +91,11 @@ void world_deinit(struct world *w)
 void world_settle(struct world *w)
 {
         w->n_events++;
+        if (w->pool.slots.n_used > 0 || w->was_used)
+                w->used_at = w->now;
+        w->was_used = w->pool.slots.n_used > 0;
         if (!w->pool.dirty) {
-                w->listening = pool_may_accept(&w->pool);
+                w->listening = pool_may_accept(&w->pool) || w->pool.rests;
                 world_check(w);
                 return;
         }
@@ -100,7 +107,7 @@ void world_settle(struct world *w)
 
         w->timer = w->pool.dirty ? w->now : w->decision.wake_at;
         w->finished = w->decision.finished;
-        w->listening = pool_may_accept(&w->pool);
+        w->listening = pool_may_accept(&w->pool) || w->pool.rests;
         world_check(w);
 }
 
@@ -112,6 +119,10 @@ uint32_t world_accept(struct world *w, uint32_t burst)
 
         if (!w->listening)
                 return 0;
+        if (w->pool.rests && w->backlog > 0) {
+                w->finished = false; /* or the service is started again, on the same memory */
+                pool_rouse(&w->pool);
+        }
 
         for (; n < burst && w->backlog > 0 && pool_may_accept(&w->pool); n++) {
                 world_check_may_accept(w);
@@ -123,7 +134,8 @@ uint32_t world_accept(struct world *w, uint32_t burst)
                 w->n_taken++;
                 w->hand[w->n_hand++] = pool_accepted(&w->pool, 3, w->now);
                 w->expected.accepted++;
-                world_hand_over(w);
+                if (world_admit(w, w->hand[w->n_hand - 1]))
+                        world_hand_over(w);
         }
 
         world_settle(w);
@@ -309,7 +321,9 @@ void world_change_settings(struct world *w)
         s->workers_spare = world_random(w, 5);
         s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
         s->worker_idle_timeout = 1000 + world_random(w, 1000000);
+        s->exit_idle_time = world_chance(w, 128) ? USEC_INFINITY : 1000 + world_random(w, 1000000);
         s->reload_drain_timeout = world_chance(w, 128) ? USEC_INFINITY : world_random(w, 1000000);
+        world_change_limits(w);
         pool_settings_changed(&w->pool);
         world_settle(w);
 }
@@ -317,6 +331,7 @@ void world_change_settings(struct world *w)
 void world_try(struct world *w)
 {
         w->generations = true;
+        pool_rouse(&w->pool);
         pool_try(&w->pool, &w->settings);
         world_settle(w);
 }

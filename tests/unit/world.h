@@ -89,14 +89,17 @@ struct world {
         struct pool_decision decision; /* the last one */
 
         struct world_worker workers[WORLD_ROWS_MAX];
-        uint32_t backlog;                 /* clients that nobody accepted yet */
-        struct slot *hand[POOL_HAND_MAX]; /* the first n_hand */
+        struct source sources[WORLD_SLOTS_MAX]; /* of the connections in the slots */
+        uint32_t backlog;                       /* clients that nobody accepted yet */
+        struct slot *hand[POOL_HAND_MAX];       /* the first n_hand */
         size_t n_hand;
         bool listening;
         bool finished;
         usec_t timer;
         uint64_t n_choices;
-        uint64_t n_spawns, n_aborts;
+        usec_t used_at; /* there was a connection last */
+        bool was_used;
+        uint64_t n_spawns, n_aborts, n_rests;
         uint64_t n_crashes;
         uint64_t n_taken;    /* connections that left the backlog */
         uint64_t n_finished; /* by workers */
@@ -153,6 +156,9 @@ void world_wait(struct world *w); /* up to the timer */
 
 /* Distribute=, delays, bounds and what the pool's size goes by become others. */
 void world_change_settings(struct world *w);
+
+/* So do limits for sources, before the others tell the pool. */
+void world_change_limits(struct world *w);
 
 void world_stop(struct world *w);
 
