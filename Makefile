@@ -8,6 +8,9 @@ BINDIR      ?= $(PREFIX)/bin
 SBINDIR     ?= $(PREFIX)/sbin
 LIBEXECDIR  ?= $(PREFIX)/libexec
 SYSCONFDIR  ?= /etc
+LIBDIR      ?= $(PREFIX)/lib
+INCLUDEDIR  ?= $(PREFIX)/include
+EXAMPLEDIR  ?= $(PREFIX)/share/doc/libacceptd-dev/examples
 MANDIR      ?= $(PREFIX)/share/man
 CATALOGDIR  ?= $(PREFIX)/lib/systemd/catalog
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
@@ -82,7 +85,9 @@ DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
         $(O)/acceptd-listen $(O)/acceptd-protocol-test
 
-all: $(PROGRAMS) $(O)/libacceptd.a
+SHARED := $(if $(SAN),,$(O)/libacceptd.so.1)
+
+all: $(PROGRAMS) $(O)/libacceptd.a $(SHARED)
 
 $(O)/acceptd: $(MAIN) $(DAEMON)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
@@ -95,7 +100,7 @@ $(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd
 $(O)/acceptd-listen: $(patsubst %,$(O)/src/workers/%.o,acceptd-listen server server-start server-notify \
         notify-socket family program) $(LIB) $(WIRE) $(BASE)
 
-$(O)/acceptd-protocol-test: $(call objects,src/protocol-test/*.c) $(O)/src/os/process.o $(WIRE) $(BASE)
+$(O)/acceptd-protocol-test: $(call objects,src/protocol-test/*.c) $(O)/src/os/process.o $(O)/src/os/pidfd-info.o $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
@@ -118,6 +123,21 @@ $(O)/libacceptd.a: $(if $(SAN),$(LIB) $(WIRE) $(BASE),$(O)/libacceptd.o)
 	$(say) AR $@
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+# The shared library, from objects of its own: the others are for programs
+pic_o := $(O)/pic
+PIC   := $(patsubst $(O)/%,$(pic_o)/%,$(LIB) $(WIRE) $(BASE))
+
+$(pic_o)/%.o: %.c Makefile | $(after_deps)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -MMD -MP -c -o $@ $<
+
+$(O)/libacceptd.so.1: $(PIC) src/libacceptd/libacceptd.map
+	$(say) LD $@
+	$(Q)$(CC) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared $(filter-out -pie,$(ALL_LDFLAGS)) \
+	        -Wl,-z,defs,-soname,libacceptd.so.1,--version-script=src/libacceptd/libacceptd.map \
+	        -o $@ $(PIC)
 
 $(O)/%.o: %.c Makefile | $(after_deps)
 	$(say) CC $<
@@ -246,7 +266,7 @@ SAN_TESTS := $(TESTS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)
 RELEASES  := bookworm trixie
 
 check-unit: tests
-	$(Q)tests/run $(TESTS) $(call REPLAY_RUNS,$(REPLAYS))
+	$(Q)tests/run $(TESTS) $(call REPLAY_RUNS,$(REPLAYS)) 'tests/examples/run $(O)'
 
 $(O)/$(PRELOAD).so: $(PRELOAD).c
 	$(say) LD $@
@@ -258,7 +278,7 @@ bench bench-quick: all $(BENCH) $(O)/$(PRELOAD).so
 check: tests
 	$(Q)tests/system/run $(subst $(space),$(comma),$(RELEASES)) --download >/dev/null 2>&1 & \
 	        $(MAKE) --no-print-directory SAN=$(SANITIZE) tests; r=$$?; wait; exit $$r
-	$(Q)tests/run $(TESTS) $(SAN_TESTS) \
+	$(Q)tests/run $(TESTS) $(SAN_TESTS) 'tests/examples/run $(O)' \
 	        $(call REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)) \
 	        --timeout=2700 'tests/system/run $(subst $(space),$(comma),$(RELEASES))'
 
@@ -312,7 +332,8 @@ PAGES   := $(wildcard man/*.[1-8])
 install: all
 	$(say) INSTALL $(or $(DESTDIR),/)
 	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(COMPLETIONDIR) \
-	        $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(CATALOGDIR) \
+	        $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(CATALOGDIR) $(DESTDIR)$(INCLUDEDIR) \
+	        $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(EXAMPLEDIR) \
 	        $(addprefix $(DESTDIR)$(UNITDIR)/,$(sort $(dir $(UNITS)))) \
 	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
 	        $(DESTDIR)$(SYSCONFDIR)/acceptd
@@ -331,6 +352,13 @@ install: all
 	$(Q)for p in $(PAGES); do \
 	        $(call install_text,$$p,$(DESTDIR)$(MANDIR)/man$${p##*.}/$${p#man/}) || exit; \
 	done
+	$(Q)$(INSTALL) -m 644 src/libacceptd/acceptd.h $(DESTDIR)$(INCLUDEDIR)
+	$(Q)$(INSTALL) -m 644 $(O)/libacceptd.a $(O)/libacceptd.so.1 $(DESTDIR)$(LIBDIR)
+	$(Q)ln -sf libacceptd.so.1 $(DESTDIR)$(LIBDIR)/libacceptd.so
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	        -e 's|@VERSION@|$(VERSION)|' src/libacceptd/libacceptd.pc.in \
+	        > $(DESTDIR)$(LIBDIR)/pkgconfig/libacceptd.pc
+	$(Q)$(INSTALL) -m 644 tests/examples/*.c tests/examples/*.py $(DESTDIR)$(EXAMPLEDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptd.catalog $(DESTDIR)$(CATALOGDIR)
 	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf || \
 	        { $(call install_text,systemd/echo.conf,$(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf); }
