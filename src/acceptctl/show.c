@@ -135,6 +135,22 @@ static void add_use(struct table *table, const struct places *places, const json
         table_add(table, process_format_memory(use.memory, memory));
 }
 
+/* And why it is replaced, if it is */
+static void add_state(struct table *table, const json_t *worker)
+{
+        const char *state = text_of(worker, "state");
+        const char *why = json_string_value(json_object_get(worker, "recycling"));
+        char text[64];
+
+        if (!why) {
+                table_add_state(table, state);
+                return;
+        }
+
+        (void)snprintf(text, sizeof(text), "%s (%s)", state, why);
+        table_add(table, text);
+}
+
 static int show_workers(const struct places *places, const json_t *workers)
 {
         _cleanup_(table_done) struct table table;
@@ -147,7 +163,7 @@ static int show_workers(const struct places *places, const json_t *workers)
         json_array_foreach (workers, i, worker) {
                 add_number(&table, worker, "number");
                 add_number(&table, worker, "pid");
-                table_add_state(&table, text_of(worker, "state"));
+                add_state(&table, worker);
                 add_number(&table, worker, "generation");
                 add_number(&table, worker, "open");
                 add_number(&table, worker, "capacity");

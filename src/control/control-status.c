@@ -71,16 +71,32 @@ static json_t *make_time(usec_t at)
         return at == 0 || at == USEC_INFINITY ? NULL : json_integer(INTEGER(at));
 }
 
+static const char *const recyclings[] = {
+        [RECYCLE_CONNECTIONS] = "connections",
+        [RECYCLE_AGE] = "age",
+        [RECYCLE_SIZE] = "memory",
+};
+
+/* Why it is about to be replaced, or is; NULL: it is not. */
+static json_t *make_recycling(const struct pool *pool, const struct pool_worker *w)
+{
+        enum pool_recycling why = pool_why_recycle(pool, (uint32_t)(w - pool->workers), usec_now());
+
+        return why == RECYCLE_NONE ? NULL : json_string(recyclings[why]);
+}
+
 static json_t *make_worker(const struct pool *pool, const struct pool_worker *w)
 {
         const struct worker_row *row = w->record;
 
-        return json_pack("{s:I, s:I, s:s, s:I, s:o?, s:o?, s:o?, s:I, s:o?}", "number",
+        return json_pack("{s:I, s:I, s:s, s:I, s:o?, s:o?, s:o?, s:o?, s:o?, s:I, s:o?}", "number",
                 INTEGER(row->number), "pid", INTEGER(row->pid), "state",
                 worker_state_info(row->state)->name, "generation", INTEGER(row->generation),
                 "capacity", make_figure(pool, row->capacity), "open", make_figure(pool, w->open),
-                "handedOver", make_figure(pool, row->handed_over), "since",
-                INTEGER(row->started_at), "idleSince", make_time(w->idle_since));
+                "handedOver", make_figure(pool, row->handed_over), "memory",
+                w->size > 0 ? json_integer(INTEGER(w->size)) : NULL, "recycling",
+                make_recycling(pool, w), "since", INTEGER(row->started_at), "idleSince",
+                make_time(w->idle_since));
 }
 
 static json_t *make_workers(const struct pool *pool, json_int_t number)

@@ -3,10 +3,9 @@
 /*
  * The dispatcher: one event loop in which nothing waits.
  *
- * Something happens: a listener has a connection, a worker has said something, a process has ended,
- * a time has come, a signal was sent. Its callback first does the one thing that the event is
- * about, and tells the pool: a connection is accepted and handed over, a record is heard, a process
- * is reaped. Whatever this changes in what ought to be done sets pool.dirty.
+ * Something happens: a listener has a connection, a worker has said something, a time has come. Its
+ * callback first does the one thing that the event is about, and tells the pool. Whatever this
+ * changes in what ought to be done sets pool.dirty.
  *
  * Each callback then ends with dispatcher_carry_out(), and so does the start. That asks
  * pool_decide() what is to be done now, and does it, action by action: start a worker, drain one,
@@ -18,10 +17,8 @@
  *
  * While connections come and go nothing is dirty, and none of this runs but that last step.
  *
- * Calls go downwards only. Events end here, also those of workers: worker.c and hand.c return what
- * happened, and what follows from it (the service manager is told, the trial of a reload is over)
- * is written down in one place. What the dispatcher must not know itself, what a reload is, comes
- * in as on_trial_end.
+ * Events end here, also those of workers: worker.c and hand.c return what happened, and what
+ * follows from it is written down in one place. What a reload is comes in as on_trial_end.
  *
  * An error that only this program can have caused ends the loop with -errno. The service manager
  * starts the next dispatcher, which takes over all workers and connections from the ledger.
@@ -31,6 +28,7 @@
 
 #include "dispatcher/dispatcher.h"
 #include "dispatcher/lending.h"
+#include "dispatcher/weighing.h"
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
 #include "os/notify.h"
@@ -148,6 +146,13 @@ static void do_sample(void *userdata)
         pool_sampling_done(&d->pool);
 }
 
+static void do_weigh(void *userdata)
+{
+        struct dispatcher *d = userdata;
+
+        weighing_do(&d->pool);
+}
+
 static int do_hand_over(void *userdata)
 {
         struct dispatcher *d = userdata;
@@ -179,6 +184,7 @@ static const struct pool_deeds deeds = {
         .take_back = do_take_back,
         .ask = do_ask,
         .sample = do_sample,
+        .weigh = do_weigh,
         .hand_over = do_hand_over,
         .refuse = do_refuse,
         .rest = do_rest,

@@ -81,21 +81,55 @@ void worker_log_lost(
                 lost == 1 ? "" : "s", w->number, what, lost == 1 ? "is" : "are", of_these);
 }
 
+/* In words, and with the key of acceptd.conf(5). */
+static void format_recycling(const struct worker *w, usec_t now, char *text, size_t size)
+{
+        const struct pool *pool = w->context->pool;
+        uint64_t handed_over = row_of(w)->handed_over;
+        usec_t lived = now - row_of(w)->started_at;
+        usec_t unit = lived < 10 * USEC_PER_SEC ? USEC_PER_MSEC : USEC_PER_SEC;
+        char age[USEC_FORMAT_SIZE];
+
+        switch (pool_why_recycle(pool, w->row, now)) {
+        case RECYCLE_SIZE:
+                (void)snprintf(text, size, "it grew to %" PRIu64 "M (RecycleMemory=)",
+                        pool->workers[w->row].size >> 20);
+                return;
+        case RECYCLE_AGE:
+                (void)snprintf(
+                        text, size, "%s (RecycleSec=)", usec_format(lived / unit * unit, age));
+                return;
+        case RECYCLE_CONNECTIONS:
+        case RECYCLE_NONE:
+        default:
+                (void)snprintf(text, size, "%" PRIu64 " connection%s", handed_over,
+                        handed_over == 1 ? "" : "s");
+        }
+}
+
+static void log_recycled(const struct worker *w)
+{
+        const struct pool *pool = w->context->pool;
+        char why[96];
+
+        format_recycling(w, usec_now(), why, sizeof(why));
+        journal_event(MESSAGE_WORKER_RECYCLED,
+                JOURNAL_FIELDS(ABOUT(w),
+                        JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", row_of(w)->handed_over),
+                        JOURNAL_NUMBER("ACCEPTD_MEMORY", pool->workers[w->row].size),
+                        JOURNAL_TEXT("ACCEPTD_REASON", why)),
+                "Worker %" PRIu64 " (PID %d) is recycled after %s.", w->number, w->pid, why);
+}
+
 void worker_log_drain(const struct worker *w, enum pool_drain reason)
 {
-        uint64_t handed_over = row_of(w)->handed_over;
-
         if (reason == POOL_DRAIN_RETIRE)
                 journal_event(MESSAGE_WORKER_RETIRED, JOURNAL_FIELDS(ABOUT(w)),
                         "Worker %" PRIu64
                         " (PID %d) retires: it was idle, and is not needed any more.",
                         w->number, w->pid);
         else if (reason == POOL_DRAIN_RECYCLE)
-                journal_event(MESSAGE_WORKER_RECYCLED,
-                        JOURNAL_FIELDS(
-                                ABOUT(w), JOURNAL_NUMBER("ACCEPTD_HANDED_OVER", handed_over)),
-                        "Worker %" PRIu64 " (PID %d) is recycled after %" PRIu64 " connection%s.",
-                        w->number, w->pid, handed_over, handed_over == 1 ? "" : "s");
+                log_recycled(w);
 }
 
 void worker_log_terminated(const struct worker *w)

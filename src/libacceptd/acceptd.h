@@ -93,7 +93,7 @@ enum acceptd_drain_reason {
         ACCEPTD_DRAIN_UNKNOWN = 0, /* acceptd did not say, or there is no drain yet */
         ACCEPTD_DRAIN_STOP = 1,    /* the instance stops */
         ACCEPTD_DRAIN_RELOAD = 2,  /* new settings or a new program */
-        ACCEPTD_DRAIN_RECYCLE = 3, /* RecycleAfter= */
+        ACCEPTD_DRAIN_RECYCLE = 3, /* RecycleAfter=, RecycleSec=, RecycleMemory= */
         ACCEPTD_DRAIN_RETIRE = 4,  /* WorkerIdleTimeoutSec= */
 };
 

@@ -211,6 +211,7 @@ void pool_decide(struct pool *pool, usec_t now, struct pool_decision *ret)
         }
 
         decide_sample(pool, now, ret);
+        pool_decide_weigh(pool, now, ret);
         pool_decide_rest(pool, now, ret);
         ret->finished =
                 (pool->stopping || pool->rests) && n[KIND_IN_USE] == 0 && pool->n_in_hand == 0;

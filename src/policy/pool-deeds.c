@@ -35,6 +35,9 @@ static int carry_out(
         case POOL_SAMPLE:
                 deeds->sample(userdata);
                 return 0;
+        case POOL_WEIGH:
+                deeds->weigh(userdata);
+                return 0;
         case POOL_HAND_OVER:
                 return deeds->hand_over(userdata);
         case POOL_REFUSE:

@@ -20,6 +20,7 @@ struct pool_deeds {
         int (*take_back)(void *userdata, uint32_t row);
         int (*ask)(void *userdata, uint32_t row, enum pool_question question);
         void (*sample)(void *userdata);
+        void (*weigh)(void *userdata);
         int (*hand_over)(void *userdata);
         void (*refuse)(void *userdata);
         void (*rest)(void *userdata);

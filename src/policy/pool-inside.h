@@ -83,13 +83,6 @@ usec_t pool_get_sample_time(struct pool *pool, usec_t now);
 /* Returns the row whose queue is to be taken first, or -1. */
 int64_t pool_next_queue(const struct pool *pool);
 
-/* True where the worker has had RecycleAfter= connections. */
-static inline bool pool_is_due(const struct pool *pool, const struct pool_worker *w)
-{
-        return pool->settings->recycle_after > 0 &&
-               w->record->handed_over >= pool->settings->recycle_after;
-}
-
 /* True where more workers could start, and it is not MaxConnections= that keeps clients waiting. */
 static inline bool pool_grows_if_full(const struct pool *pool)
 {
@@ -137,6 +130,18 @@ void pool_limit_drains(struct pool *pool, usec_t deadline);
 
 /* Whether there was a connection lately. After all else was decided. */
 void pool_decide_rest(struct pool *pool, usec_t now, struct pool_decision *d);
+
+/* Returns the worker that is to be replaced first, or POOL_NO_ROW. */
+uint32_t pool_find_due(const struct pool *pool, usec_t now);
+
+/* The decision is made again when the next one is due. */
+void pool_wake_when_due(const struct pool *pool, usec_t now, struct pool_decision *d);
+
+/* The worker is drained now: notes why, if it was due. */
+void pool_note_recycled(struct pool *pool, uint32_t row, usec_t now);
+
+/* Whether it is to be looked now how large workers are. */
+void pool_decide_weigh(struct pool *pool, usec_t now, struct pool_decision *d);
 
 /* How many workers there should be: starts, retires and recycles them. */
 void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d);

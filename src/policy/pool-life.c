@@ -154,8 +154,7 @@ void pool_drained(struct pool *pool, uint32_t row, bool told, usec_t now)
         if (told)
                 __atomic_fetch_or(&record->flags, ROW_DRAIN_TOLD, __ATOMIC_RELEASE);
         w->leaves = true;
-        if (pool_is_due(pool, w)) /* the successor has its place now */
-                pool->successor = POOL_NO_ROW;
+        pool_note_recycled(pool, row, now);
         happened(pool, row, WORKER_DRAINED, now);
         record->deadline = bound_by_stop(pool, record->deadline, now);
 }

@@ -283,6 +283,10 @@ void pool_settings_changed(struct pool *pool)
         pool->sample_at = 0;
         pool->look_at = 0; /* WorkerIdleTimeoutSec= may be over sooner */
         pool->rest_look_at = 0;
+        pool->weigh_at = 0;
+        pool->size_doublings = 0;
+        for (uint32_t i = 0; i < pool->n_rows; i++) /* they are weighed again */
+                pool->workers[i].large_since = 0;
 
         /* Distribute= is the order of the heap */
         pool->n_heap = 0;

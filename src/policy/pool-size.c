@@ -72,27 +72,8 @@ static uint32_t count_wanted(const struct pool *pool)
 
 /* --- Recycling --- */
 
-/* Returns the ready worker that has had the most beyond RecycleAfter=, or POOL_NO_ROW. */
-static uint32_t find_due(const struct pool *pool)
-{
-        uint32_t due = POOL_NO_ROW;
-
-        for (uint32_t i = 0; pool->settings->recycle_after > 0 && i < pool->n_rows; i++) {
-                const struct pool_worker *w = &pool->workers[i];
-
-                if (w->record->state != WORKER_READY || w->must_list || i == pool->successor ||
-                        pool_age(pool, i) != POOL_CURRENT || !pool_is_due(pool, w))
-                        continue;
-                if (due == POOL_NO_ROW ||
-                        w->record->handed_over > pool->workers[due].record->handed_over)
-                        due = i;
-        }
-
-        return due;
-}
-
 /* A successor that is gone, or whose predecessor is, is none any more. */
-static void check_successor(struct pool *pool)
+static void check_successor(struct pool *pool, usec_t now)
 {
         enum worker_state state;
 
@@ -100,14 +81,21 @@ static void check_successor(struct pool *pool)
                 return;
 
         state = pool->workers[pool->successor].record->state;
-        if (state != WORKER_STARTING && !(state == WORKER_READY && find_due(pool) != POOL_NO_ROW))
+        if (state != WORKER_STARTING &&
+                !(state == WORKER_READY && pool_find_due(pool, now) != POOL_NO_ROW))
                 pool->successor = POOL_NO_ROW;
 }
 
-static void decide_recycle(struct pool *pool, uint32_t due, struct pool_decision *d)
+/* With Accept=no a server may say READY and end all the same. */
+static bool successor_is_good(const struct pool *pool, usec_t now)
 {
-        if (due == POOL_NO_ROW || pool->successor == POOL_NO_ROW ||
-                pool->workers[pool->successor].record->state != WORKER_READY)
+        return pool->workers[pool->successor].record->state == WORKER_READY &&
+               (pool->settings->accept || now >= pool_get_proof_time(pool, pool->successor));
+}
+
+static void decide_recycle(struct pool *pool, uint32_t due, usec_t now, struct pool_decision *d)
+{
+        if (due == POOL_NO_ROW || pool->successor == POOL_NO_ROW || !successor_is_good(pool, now))
                 return;
 
         /* While starts fail, the old ones are kept until the successor has served somebody. */
@@ -293,11 +281,12 @@ void pool_decide_size(struct pool *pool, usec_t now, struct pool_decision *d)
         if (pool->stopping || pool->rests)
                 return;
 
-        check_successor(pool);
+        check_successor(pool, now);
         replaces = pool->census[KIND_READY] != pool->census[KIND_CURRENT];
-        due = replaces ? POOL_NO_ROW : find_due(pool);
+        due = replaces ? POOL_NO_ROW : pool_find_due(pool, now);
         decide_spawn(pool, decide_trial(pool, d), due, now, d);
-        decide_recycle(pool, due, d);
+        decide_recycle(pool, due, now, d);
+        pool_wake_when_due(pool, now, d);
         if (replaces)
                 pool->look_at = 0;
         else

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "policy/backoff.h"
+#include "policy/pool-decision.h"
 #include "policy/slots.h"
 #include "policy/sources.h"
 #include "policy/worker-state.h"
@@ -68,18 +69,12 @@ static_assert(sizeof(struct worker_row) == 72, "no holes");
 #define POOL_NO_ROW      UINT32_MAX
 #define POOL_NO_SLOT     UINT32_MAX
 
-enum pool_question {
-        QUESTION_NONE,
-        QUESTION_LIST, /* what an adopted worker holds */
-        QUESTION_PING, /* whether it reads */
-};
-
-/* Why a worker drains. These are the values on the wire. */
-enum pool_drain {
-        POOL_DRAIN_STOP = 1,    /* the instance ends */
-        POOL_DRAIN_RELOAD = 2,  /* the next generation takes its place */
-        POOL_DRAIN_RECYCLE = 3, /* it has had RecycleAfter= connections, its successor is ready */
-        POOL_DRAIN_RETIRE = 4,  /* it has been idle, and the pool is larger than it has to be */
+/* Why a worker is replaced although it is well; what goes before the others is last. */
+enum pool_recycling {
+        RECYCLE_NONE,
+        RECYCLE_CONNECTIONS, /* RecycleAfter= */
+        RECYCLE_AGE,         /* RecycleSec= */
+        RECYCLE_SIZE,        /* RecycleMemory= */
 };
 
 /* What the pool keeps of a worker for itself. */
@@ -104,6 +99,11 @@ struct pool_worker {
         usec_t idle_since;  /* as it was noticed; 0: it was not */
         uint64_t idle_mark; /* `handed_over` then: while it is the same, it is idle since then */
 
+        /* pool-recycle.c */
+        uint64_t size;                 /* in memory, as it was seen last, in bytes; 0: unknown */
+        usec_t large_since;            /* larger than RecycleMemory=; 0: it is not */
+        enum pool_recycling recycling; /* why it was drained */
+
         /* It was adopted. It may answer questions of the process before this one, and gets nothing
          * until it has listed what it holds. */
         bool adopted, must_list;
@@ -124,39 +124,6 @@ struct pool_worker {
         uint64_t question_at; /* how many records had been sent with the question */
         usec_t asked_at;      /* since when it owes an answer; 0: it owes none */
         usec_t answered_at;   /* when it gave the last, or became ready */
-};
-
-enum pool_action_type {
-        POOL_SPAWN,
-        POOL_DRAIN,
-        POOL_PASS, /* it is on trial, and has proved itself without connections: Accept=no */
-        POOL_TERMINATE,
-        POOL_ABORT, /* it hangs */
-        POOL_KILL,
-        POOL_TAKE_BACK, /* one connection from the queue of a worker that will not read it */
-        POOL_ASK,
-        POOL_SAMPLE,    /* how much is queued, for each worker with pool_is_in_doubt() */
-        POOL_HAND_OVER, /* what is in hand: there is a credit again */
-        POOL_REFUSE,    /* what is in hand: nobody will ever take it */
-        POOL_REST,      /* there was nobody for ExitIdleTimeSec= */
-};
-
-struct pool_action {
-        enum pool_action_type type;
-        uint32_t row;                /* where it is about a worker */
-        bool on_trial;               /* of the generation that is tried, with POOL_SPAWN */
-        enum pool_drain drain;       /* why, with POOL_DRAIN */
-        enum pool_question question; /* with POOL_ASK */
-};
-
-/* What does not fit is decided next time. */
-#define POOL_ACTIONS_MAX 32
-
-struct pool_decision {
-        struct pool_action actions[POOL_ACTIONS_MAX];
-        size_t n_actions;
-        usec_t wake_at; /* decide again at the latest then */
-        bool finished;  /* stopped or at rest, and nothing is left */
 };
 
 /* What a worker can do wrong. */
@@ -216,12 +183,16 @@ struct pool {
         uint32_t n_heap;
         uint64_t n_choices;
 
-        uint32_t census[KINDS]; /* how many workers of each kind */
-        uint32_t n_idle;        /* workers with `idle` */
-        uint32_t idle_floor;    /* below it, another worker has to be started: dirty */
-        bool may_grow;          /* without a credit, another worker has to be started: dirty */
-        uint32_t successor;     /* row of the one that takes the place of a recycled one */
-        usec_t look_at;         /* when idle workers are looked for next; 0: there is no need */
+        uint32_t census[KINDS];  /* how many workers of each kind */
+        uint32_t n_idle;         /* workers with `idle` */
+        uint32_t idle_floor;     /* below it, another worker has to be started: dirty */
+        bool may_grow;           /* without a credit, another worker has to be started: dirty */
+        uint32_t successor;      /* row of the one that takes the place of a recycled one */
+        usec_t weigh_at;         /* when it is looked how large workers are */
+        uint32_t weigh_row;      /* from where on */
+        uint32_t n_weighed;      /* in this look */
+        uint32_t size_doublings; /* of the least age at which size counts */
+        usec_t look_at;          /* when idle workers are looked for next; 0: there is no need */
 
         struct backoff backoff;
         uint64_t adopted_serial; /* ids given up to this one are older than this process */
@@ -510,6 +481,19 @@ void pool_abandon(struct pool *pool);
 
 /* True for a worker of the generation that is being tried. */
 bool pool_is_on_trial(const struct pool *pool, uint32_t row);
+
+/* --- pool-recycle.c: workers that are replaced --- */
+
+/* Returns why the worker is due to be replaced, or was. */
+enum pool_recycling pool_why_recycle(const struct pool *pool, uint32_t row, usec_t now);
+
+/* POOL_WEIGH: returns a worker to be weighed, or -1 where that was all for now. Then say
+ * pool_weighing_done(). */
+int64_t pool_next_to_weigh(struct pool *pool);
+
+/* It takes so many bytes of memory; 0: not known. */
+void pool_weighed(struct pool *pool, uint32_t row, uint64_t size, usec_t now);
+void pool_weighing_done(struct pool *pool, usec_t now);
 
 /* --- pool-rest.c: the end of a pool that nobody uses --- */
 

@@ -67,7 +67,7 @@ enum record_failure {
 enum record_drain {
         RECORD_DRAIN_STOP = 1, /* the instance stops */
         RECORD_DRAIN_RELOAD = 2,
-        RECORD_DRAIN_RECYCLE = 3, /* it had its share of connections */
+        RECORD_DRAIN_RECYCLE = 3, /* it had its share, or its time */
         RECORD_DRAIN_RETIRE = 4,  /* it was idle, and the pool is larger than it has to be */
 };
 

@@ -115,6 +115,16 @@ static void sample(void *userdata)
         pool_sampling_done(&l->pool);
 }
 
+static void weigh(void *userdata)
+{
+        struct life *l = userdata;
+        int64_t row;
+
+        while ((row = pool_next_to_weigh(&l->pool)) >= 0)
+                pool_weighed(&l->pool, (uint32_t)row, (uint64_t)row << 19, l->now);
+        pool_weighing_done(&l->pool, l->now);
+}
+
 static void spawn(void *userdata, uint32_t row, bool on_trial)
 {
         struct life *l = userdata;
@@ -192,6 +202,7 @@ static const struct pool_deeds deeds = {
         .take_back = take_back,
         .ask = ask,
         .sample = sample,
+        .weigh = weigh,
         .hand_over = hand_over,
         .refuse = refuse,
         .rest = rest,

@@ -16,6 +16,7 @@
  *      ignore=SIGNAL    by number
  *      serve=NAME       sends NAME to each client when it has sent a line, until SIGTERM or SIGQUIT
  *      shutdown         shutdown(2) on each listening socket
+ *      grow=N           takes N MB of memory
  *      sleep=MSEC       lets time pass
  *      wait             until a signal, with its number: "signal N", exit status 0
  *      stop             SIGSTOP
@@ -149,6 +150,15 @@ static void serve(const char *name)
                                 serve_one(listeners[i].fd, name);
 }
 
+static void grow(size_t size)
+{
+        char *memory = malloc(size);
+
+        if (memory)
+                memset(memory, 1, size);
+        say_line("grew", memory ? memory[size / 2] : -1);
+}
+
 static void do_number_deed(const char *deed, const char *value)
 {
         int n = atoi(value);
@@ -157,6 +167,8 @@ static void do_number_deed(const char *deed, const char *value)
                 feed_msec = n;
         else if (streq(deed, "ignore"))
                 (void)signal(n, SIG_IGN);
+        else if (streq(deed, "grow"))
+                grow((size_t)n << 20);
         else if (streq(deed, "sleep"))
                 (void)poll(NULL, 0, n);
         else if (streq(deed, "exit"))

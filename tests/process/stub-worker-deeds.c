@@ -268,6 +268,17 @@ static void do_grandchild(struct stub *stub, const char *arg _unused_)
         stub_hang();
 }
 
+static void do_grow(struct stub *stub, const char *arg)
+{
+        size_t size = (size_t)stub_number(arg, 1) << 20;
+        char *memory = malloc(size);
+
+        if (!memory)
+                stub_die(stub, "no memory");
+        memset(memory, 1, size);
+        stub_say(stub, "grew by %zu bytes, of %d", size, memory[size / 2]);
+}
+
 static void do_hang(struct stub *stub _unused_, const char *arg _unused_)
 {
         stub_hang();
@@ -278,6 +289,7 @@ const struct deed stub_deeds[] = {
         { "abort", no_argument, ": abort()", do_abort },
         { "kill", optional_argument, "[=N]: die of signal N (9)", do_kill },
         { "stop", no_argument, ": SIGSTOP itself", do_stop },
+        { "grow", required_argument, "=N: take N MB of memory, for good", do_grow },
         { "hang", no_argument, ": never look at anything again", do_hang },
         { "wait", required_argument, "=FIFO: until somebody opens FIFO for writing", do_wait },
         { "ready", required_argument, "=N: another READY, with capacity N", do_ready },

@@ -158,6 +158,41 @@ static void test_serves(void **state)
         assert_int_equal(harness_count_lines(h, "counters: "), 0);
 }
 
+/* It is the program that is large, and not its adapter. One that was so from the start is no mill
+ * of starts: the next has to be older. */
+static void test_large_server_is_replaced(void **state)
+{
+        struct harness *h = *state;
+        struct load load;
+        struct ctl ctl;
+
+        begin(h, &ctl, LISTENER_UNIX, "Workers=1", PROOF "\nRecycleMemory=250M",
+                "grow=300 say=READY=1 serve=one");
+        load_begin(h, &load);
+        harness_await_line(h, "orker 1 ", "is recycled after it grew to ", "RecycleMemory=");
+        harness_await_line(h, "orker 1 ", "exited with status 0");
+        assert_int_equal(load_end(&load).failed, 0);
+        expect_answer(h, "one");
+        harness_stop(h);
+        assert_int_equal(harness_count_lines(h, "Workers fail"), 0);
+}
+
+static void test_old_servers_are_replaced_under_load(void **state)
+{
+        struct harness *h = *state;
+        struct load load;
+        struct ctl ctl;
+
+        begin(h, &ctl, LISTENER_UNIX, "Workers=2", PROOF "\nRecycleSec=1s",
+                "say=READY=1 serve=one");
+        load_begin(h, &load);
+        for (unsigned i = 0; i < 4; i++)
+                harness_await_line(h, "orker ", "is recycled after ", "RecycleSec=");
+        assert_int_equal(load_end(&load).failed, 0);
+        harness_stop(h);
+        assert_int_equal(harness_count_lines(h, "Workers fail"), 0);
+}
+
 /* What waits in the backlog is the first worker's, whenever it is ready. */
 static void test_client_before_worker(void **state)
 {
@@ -434,6 +469,8 @@ int main(void)
                 HARNESS_TEST(test_serves),
                 HARNESS_TEST(test_client_before_worker),
                 HARNESS_TEST(test_sockets_are_passed),
+                HARNESS_TEST(test_large_server_is_replaced),
+                HARNESS_TEST(test_old_servers_are_replaced_under_load),
                 HARNESS_TEST(test_reloads_under_load),
                 HARNESS_TEST(test_reloads_that_fail_under_load),
                 HARNESS_TEST(test_accept_cannot_be_reloaded),

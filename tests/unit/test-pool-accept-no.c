@@ -235,6 +235,34 @@ static void test_trial_fails_before_the_proof(void **state)
         assert_true(dies(f, 0));
 }
 
+/* gunicorn says READY before it has loaded the application: the old one stays until then. */
+static void test_successor_has_to_prove_itself(void **state)
+{
+        struct fixture *f = *state;
+        uint32_t row = 0;
+
+        f->settings.recycle_age = 3600 * USEC_PER_SEC;
+        pool_settings_changed(&f->pool);
+        for (uint32_t i = 0; i < 2; i++) {
+                start(f, i);
+                ready(f, i);
+        }
+        f->now += f->settings.recycle_age;
+        decide(f);
+        assert_int_equal(count(f, POOL_DRAIN, &row), 0);
+        assert_int_equal(count(f, POOL_SPAWN, &row), 1);
+        start(f, row);
+        f->pool.successor = row;
+        ready(f, row);
+        decide(f);
+        assert_int_equal(count(f, POOL_DRAIN, &row), 0);
+        assert_in_range(f->decision.wake_at, f->now + 1, f->now + PROOF);
+        f->now += PROOF;
+        decide(f);
+        assert_int_equal(count(f, POOL_DRAIN, &row), 1);
+        assert_int_equal(f->decision.actions[0].drain, POOL_DRAIN_RECYCLE);
+}
+
 /* It has run for some time, nobody knows how long. */
 static void test_adopted_worker_has_proved_itself(void **state)
 {
@@ -261,6 +289,7 @@ int main(void)
                 POOL_TEST(test_proof_is_no_longer_than_the_longest_delay),
                 POOL_TEST(test_trial_passes_with_the_proof),
                 POOL_TEST(test_trial_fails_before_the_proof),
+                POOL_TEST(test_successor_has_to_prove_itself),
                 POOL_TEST(test_adopted_worker_has_proved_itself),
         };
 

@@ -141,6 +141,17 @@ void world_check_may_retire(struct world *w, uint32_t row)
         world_expect(w, s.idle > w->settings.workers_spare || s.ready > s.most);
 }
 
+static bool is_due(const struct world *w, uint32_t row)
+{
+        const struct settings *s = &w->settings;
+        const struct world_worker *v = &w->workers[row];
+        usec_t age = w->now - w->rows[row].started_at;
+
+        return (s->recycle_after > 0 && v->handed_over >= s->recycle_after) ||
+               (s->recycle_age != USEC_INFINITY && age >= s->recycle_age - s->recycle_age / 8) ||
+               (v->size > s->recycle_memory && age >= s->restart_max_delay);
+}
+
 void world_check_may_recycle(struct world *w, uint32_t row)
 {
         const struct world_worker *v = &w->workers[row];
@@ -150,8 +161,7 @@ void world_check_may_recycle(struct world *w, uint32_t row)
         world_expect(w, world_state(w, row) == WORKER_READY);
         if (w->generations || w->n_crashes > 0)
                 return;
-        world_expect(w, w->settings.recycle_after > 0);
-        world_expect(w, v->handed_over >= w->settings.recycle_after);
+        world_expect(w, is_due(w, row));
         world_expect(w, s.leaving == 0);
         world_expect(w, s.ready > w->settings.workers);
         for (uint32_t i = 0; i < w->pool.n_rows; i++)

@@ -237,6 +237,20 @@ static void sample(void *userdata)
         world_sample(userdata);
 }
 
+static void weigh(void *userdata)
+{
+        struct world *w = userdata;
+        int64_t row;
+
+        while ((row = pool_next_to_weigh(&w->pool)) >= 0) {
+                world_expect(w, world_state(w, (uint32_t)row) == WORKER_READY);
+                if (world_chance(w, w->grows))
+                        w->workers[row].size += world_random(w, 1 << 20);
+                pool_weighed(&w->pool, (uint32_t)row, w->workers[row].size, w->now);
+        }
+        pool_weighing_done(&w->pool, w->now);
+}
+
 static int hand_over_waiting(void *userdata)
 {
         struct world *w = userdata;
@@ -276,6 +290,7 @@ const struct pool_deeds world_deeds = {
         .take_back = take_back,
         .ask = ask,
         .sample = sample,
+        .weigh = weigh,
         .hand_over = hand_over_waiting,
         .refuse = refuse,
         .rest = rest,

@@ -55,6 +55,10 @@ void weather_make_settings(struct world *w)
         if (world_chance(w, 128))
                 w->settings.recycle_after = 1 + world_random(w, 12);
         world_change_limits(w);
+        if (world_chance(w, 64))
+                w->settings.recycle_age = 1000 + world_random(w, 10000000);
+        if (world_chance(w, 64))
+                w->settings.recycle_memory = 1 + world_random(w, 1 << 22);
 }
 
 enum event {
@@ -107,7 +111,7 @@ static const struct weather *change_weather(struct world *w)
         w->no_descriptor = weather->no_descriptor;
         w->channel_full = weather->channel_full;
         w->channel_gone = weather->channel_gone;
-        w->told = 128;
+        w->told = w->grows = 128;
         w->burst = world_chance(w, 128) ? 64 : 1 + (int)world_random(w, 4);
 
         return weather;
@@ -394,23 +398,28 @@ void weather_shrink(struct world *w)
         /* PINGs would make a long time many steps */
         if (w->settings.worker_idle_timeout > USEC_PER_SEC)
                 return;
+        /* nor is there an end of successors, which have not been idle for long */
+        if (w->settings.recycle_age != USEC_INFINITY || w->settings.recycle_memory != UINT64_MAX)
+                return;
 
         do {
+                uint64_t n = w->n_spawns;
+
                 world_expect(w, step++ < CALM_STEPS);
                 if (!behave_all(w) && w->timer != USEC_INFINITY)
                         world_wait(w);
-                /* who replaces another is idle only from then on */
-                if (w->pool.successor != POOL_NO_ROW)
+                if (w->n_spawns != n)
                         begin = w->now;
         } while (
                 w->timer != USEC_INFINITY && w->now - begin <= 2 * w->settings.worker_idle_timeout);
 
-        while (w->pool.dirty) /* a burst was too short for all that was to be done */
-                world_settle(w);
-
         /* while starts fail, one is tried at a time, and the next when that has served */
-        if (!backoff_is_failing(&w->pool.backoff))
-                world_expect(w, world_count(w, WORKER_READY) == (w->pool.rests ? 0 : smallest));
+        if (backoff_is_failing(&w->pool.backoff))
+                return;
+        if (!w->pool.rests)
+                world_expect(w, world_count(w, WORKER_READY) == smallest);
+        else if (!w->pool.dirty)
+                world_expect(w, world_count(w, WORKER_READY) == 0);
 }
 
 /* --- The end --- */

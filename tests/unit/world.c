@@ -319,6 +319,8 @@ void world_change_settings(struct world *w)
         s->restart = 1000 + world_random(w, 100000);
         s->restart_max_delay = s->restart + world_random(w, 1000000);
         s->workers_spare = world_random(w, 5);
+        s->recycle_age = world_chance(w, 128) ? USEC_INFINITY : 1000 + world_random(w, 10000000);
+        s->recycle_memory = world_chance(w, 128) ? UINT64_MAX : 1 + world_random(w, 1 << 22);
         s->recycle_after = world_chance(w, 128) ? 0 : 1 + world_random(w, 20);
         s->worker_idle_timeout = 1000 + world_random(w, 1000000);
         s->exit_idle_time = world_chance(w, 128) ? USEC_INFINITY : 1000 + world_random(w, 1000000);

@@ -54,6 +54,7 @@ struct world_worker {
         uint64_t held[WORLD_HELD_MAX];
         size_t n_held;
         uint64_t handed_over;
+        uint64_t size;
         usec_t idle_since; /* its last connection ended then */
         bool asked;        /* it has read a question, and not answered it */
         uint32_t question;
@@ -111,7 +112,8 @@ struct world {
         struct counters expected;
 
         /* Out of 256: how often it goes wrong */
-        unsigned spawn_fails, no_descriptor, channel_full, channel_gone, set_lost, vanishes, told;
+        unsigned spawn_fails, no_descriptor, channel_full, channel_gone, set_lost, vanishes, told,
+                grows;
 };
 
 /* Begins with `w->settings` as they are set; everything else is made. */
