@@ -90,7 +90,7 @@ void play_end(struct play *play)
         if (play->pidfd >= 0) {
                 process_signal(play->pidfd, SIGKILL);
                 if (!play->dead)
-                        (void)process_reap(play->pid, play->pidfd);
+                        (void)process_reap(play->pid, play->pidfd); /* and ends its group */
                 fd_close(play->pidfd);
         }
         if (play->finished)
@@ -273,6 +273,7 @@ static void on_death(struct play *play)
         if (waitid(P_PID, (id_t)play->pid, &info, WEXITED) < 0)
                 return;
         play->dead = true;
+        play->left = kill(-play->pid, SIGKILL) == 0; /* its group: nothing outlives a trial */
         play->code = info.si_code;
         play->status = info.si_status;
 }

@@ -41,6 +41,7 @@ struct play {
         void *finished; /* memory of FINISHED, or NULL */
 
         bool dead;
+        bool left;              /* processes of its group outlived it */
         int code, status;       /* of waitid(2) */
         char why[PLAY_WHY_MAX]; /* the rule that it broke; "" for none */
 };

@@ -50,7 +50,7 @@ static bool ends_well(struct play *play)
                 return play_breaks(play, "it exits before it has said how its connections ended");
         if (recv(play->channel, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
                 return play_breaks(play, "another process has its channel: set close-on-exec");
-        if (kill(-play->pid, 0) == 0)
+        if (play->left)
                 return play_breaks(play, "it leaves processes behind");
         return true;
 }
