@@ -8,6 +8,9 @@ BINDIR      ?= $(PREFIX)/bin
 SBINDIR     ?= $(PREFIX)/sbin
 LIBEXECDIR  ?= $(PREFIX)/libexec
 SYSCONFDIR  ?= /etc
+LIBDIR      ?= $(PREFIX)/lib
+INCLUDEDIR  ?= $(PREFIX)/include
+EXAMPLEDIR  ?= $(PREFIX)/share/doc/libacceptd-dev/examples
 MANDIR      ?= $(PREFIX)/share/man
 CATALOGDIR  ?= $(PREFIX)/lib/systemd/catalog
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
@@ -80,9 +83,11 @@ ROOMS   := acceptd takeover control dispatcher policy os settings varlink wire b
 DAEMON  := $(filter-out $(MAIN),$(call objects,$(ROOMS:%=src/%/*.c)))
 
 PROGRAMS := $(O)/acceptd $(O)/acceptctl $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
-        $(O)/acceptd-listen
+        $(O)/acceptd-listen $(O)/acceptd-protocol-test
 
-all: $(PROGRAMS) $(O)/libacceptd.a
+SHARED := $(if $(SAN),,$(O)/libacceptd.so.1)
+
+all: $(PROGRAMS) $(O)/libacceptd.a $(SHARED)
 
 $(O)/acceptd: $(MAIN) $(DAEMON)
 $(O)/acceptd: LDLIBS = $(DAEMON_LIBS)
@@ -94,6 +99,8 @@ $(O)/acceptd-inetd: $(call objects,src/workers/acceptd-inetd.c src/workers/inetd
         $(O)/src/workers/program.o $(LIB) $(WIRE) $(BASE)
 $(O)/acceptd-listen: $(patsubst %,$(O)/src/workers/%.o,acceptd-listen server server-start server-notify \
         notify-socket family program) $(LIB) $(WIRE) $(BASE)
+
+$(O)/acceptd-protocol-test: $(call objects,src/protocol-test/*.c) $(O)/src/os/process.o $(O)/src/os/pidfd-info.o $(WIRE) $(BASE)
 
 # When `deps` stands on the same command line, nothing is compiled before it has run, also with -j.
 after_deps := $(filter deps,$(MAKECMDGOALS))
@@ -116,6 +123,21 @@ $(O)/libacceptd.a: $(if $(SAN),$(LIB) $(WIRE) $(BASE),$(O)/libacceptd.o)
 	$(say) AR $@
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+# The shared library, from objects of its own: the others are for programs
+pic_o := $(O)/pic
+PIC   := $(patsubst $(O)/%,$(pic_o)/%,$(LIB) $(WIRE) $(BASE))
+
+$(pic_o)/%.o: %.c Makefile | $(after_deps)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -MMD -MP -c -o $@ $<
+
+$(O)/libacceptd.so.1: $(PIC) src/libacceptd/libacceptd.map
+	$(say) LD $@
+	$(Q)$(CC) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared $(filter-out -pie,$(ALL_LDFLAGS)) \
+	        -Wl,-z,defs,-soname,libacceptd.so.1,--version-script=src/libacceptd/libacceptd.map \
+	        -o $@ $(PIC)
 
 $(O)/%.o: %.c Makefile | $(after_deps)
 	$(say) CC $<
@@ -140,7 +162,7 @@ $(UNIT_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/unit) $(DAEMON) $(LIB)
 $(O)/tests/unit/test-inetd-report: $(O)/src/workers/inetd-report.o
 
 # Time passes as the test says
-$(O)/tests/unit/test-journal: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
+$(O)/tests/unit/test-journal $(O)/tests/unit/test-acceptd-worker-crowd: ALL_LDFLAGS += -Wl,--wrap=clock_gettime
 
 $(PROCESS_TESTS): $(O)/%: $(O)/%.o $(call harness,tests/process) $(VARLINK) $(WIRE) $(BASE)
 	$(say) LD $@
@@ -228,7 +250,7 @@ $(BENCH): $(O)/%: $(O)/%.o $(O)/src/workers/echo.o $(LIB) $(WIRE) $(BASE)
 SYSTEM := $(patsubst %.c,$(O)/%,$(wildcard tests/system/*.c))
 NOTING := $(O)/tests/system/noting-echo
 $(NOTING): $(O)/src/workers/acceptd-echo.o $(O)/src/workers/echo.o
-$(NOTING): ALL_LDFLAGS += -Wl,--wrap=acceptd_worker_receive,--wrap=acceptd_worker_done
+$(NOTING): ALL_LDFLAGS += -Wl,--wrap=acceptd_worker_receive,--wrap=acceptd_worker_finish
 $(SYSTEM): $(O)/%: $(O)/%.o $(LIB) $(WIRE) $(BASE)
 	$(say) LD $@
 	$(Q)$(link)
@@ -237,14 +259,21 @@ system-programs: $(SYSTEM) $(STUBS)
 
 tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(GROWN) $(OLD) $(BENCH) $(SYSTEM) $(REPLAYS)
 
-TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
+# the longer ones first
+TESTS     := $(PROCESS_TESTS) $(UNIT_TESTS)
 SANITIZE  := address,undefined
 SAN_TESTS := $(TESTS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)
 # Debian releases that are booted in a container with the package installed
 RELEASES  := bookworm trixie
+# Most of their time tests wait, so there run more at a time than there are processors. But what goes
+# by how much is done in a time needs the machine for itself.
+JOBS      ?= $(call once,JOBS,$(shell echo $$((2 * $$(nproc)))))
+CONTAINERS ?= 3
+ALONE     := %/process/test-journal
+BESIDE     = $(filter-out $(ALONE),$(1)) $(2) --alone $(filter $(ALONE),$(1))
 
 check-unit: tests
-	$(Q)tests/run $(TESTS) $(call REPLAY_RUNS,$(REPLAYS))
+	$(Q)tests/run --jobs=$(JOBS) $(call BESIDE,$(TESTS),$(call REPLAY_RUNS,$(REPLAYS)) 'tests/examples/run $(O)')
 
 $(O)/$(PRELOAD).so: $(PRELOAD).c
 	$(say) LD $@
@@ -256,9 +285,10 @@ bench bench-quick: all $(BENCH) $(O)/$(PRELOAD).so
 check: tests
 	$(Q)tests/system/run $(subst $(space),$(comma),$(RELEASES)) --download >/dev/null 2>&1 & \
 	        $(MAKE) --no-print-directory SAN=$(SANITIZE) tests; r=$$?; wait; exit $$r
-	$(Q)tests/run $(TESTS) $(SAN_TESTS) \
-	        $(call REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)) \
-	        --timeout=2700 'tests/system/run $(subst $(space),$(comma),$(RELEASES))'
+	$(Q)tests/run --jobs=$$(($(JOBS) + 1)) \
+	        --timeout=2700 'tests/system/run $(subst $(space),$(comma),$(RELEASES)) --containers=$(CONTAINERS)' \
+	        --timeout=600 'tests/examples/run $(O)' $(call BESIDE,$(TESTS) $(SAN_TESTS),$(call \
+	        REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)))
 
 # Faults under load in the container, at random, or one kind of them: SCENARIO=kill_workers and so
 # on, see tests/system/test-chaos.sh
@@ -310,12 +340,13 @@ PAGES   := $(wildcard man/*.[1-8])
 install: all
 	$(say) INSTALL $(or $(DESTDIR),/)
 	$(Q)$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR) $(DESTDIR)$(COMPLETIONDIR) \
-	        $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(CATALOGDIR) \
+	        $(DESTDIR)$(LIBEXECDIR)/acceptd $(DESTDIR)$(CATALOGDIR) $(DESTDIR)$(INCLUDEDIR) \
+	        $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(EXAMPLEDIR) \
 	        $(addprefix $(DESTDIR)$(UNITDIR)/,$(sort $(dir $(UNITS)))) \
 	        $(addprefix $(DESTDIR)$(MANDIR)/man,$(sort $(subst .,,$(suffix $(PAGES))))) \
 	        $(DESTDIR)$(SYSCONFDIR)/acceptd
 	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd $(DESTDIR)$(SBINDIR)
-	$(Q)$(INSTALL) $(O)/acceptctl $(DESTDIR)$(BINDIR)
+	$(Q)$(INSTALL) $(O)/acceptctl $(O)/acceptd-protocol-test $(DESTDIR)$(BINDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptctl.bash $(DESTDIR)$(COMPLETIONDIR)/acceptctl
 	$(Q)$(INSTALL) -m $(UNREADABLE) $(O)/acceptd-confine $(O)/acceptd-echo $(O)/acceptd-inetd \
 	        $(O)/acceptd-listen $(DESTDIR)$(LIBEXECDIR)/acceptd
@@ -329,6 +360,13 @@ install: all
 	$(Q)for p in $(PAGES); do \
 	        $(call install_text,$$p,$(DESTDIR)$(MANDIR)/man$${p##*.}/$${p#man/}) || exit; \
 	done
+	$(Q)$(INSTALL) -m 644 src/libacceptd/acceptd.h $(DESTDIR)$(INCLUDEDIR)
+	$(Q)$(INSTALL) -m 644 $(O)/libacceptd.a $(O)/libacceptd.so.1 $(DESTDIR)$(LIBDIR)
+	$(Q)ln -sf libacceptd.so.1 $(DESTDIR)$(LIBDIR)/libacceptd.so
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	        -e 's|@VERSION@|$(VERSION)|' src/libacceptd/libacceptd.pc.in \
+	        > $(DESTDIR)$(LIBDIR)/pkgconfig/libacceptd.pc
+	$(Q)$(INSTALL) -m 644 tests/examples/*.c tests/examples/*.py $(DESTDIR)$(EXAMPLEDIR)
 	$(Q)$(INSTALL) -m 644 systemd/acceptd.catalog $(DESTDIR)$(CATALOGDIR)
 	$(Q)test -e $(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf || \
 	        { $(call install_text,systemd/echo.conf,$(DESTDIR)$(SYSCONFDIR)/acceptd/echo.conf); }

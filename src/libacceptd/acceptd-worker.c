@@ -1,31 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The worker's end of the channel: what acceptd.h promises. Knows what is held (held.c) and what is
- * still to be said, but nothing of what is served.
- *
- * What is to be said has its bounds by construction, so that nothing is allocated on the way of a
- * connection: one READY; a DONE or FAILED for each slot of the table; and one answer. While an
- * answer does not fit into the channel, nothing more is received, so there is never a second one.
- * That harms nobody: a dispatcher that does not read does not hand over either.
+ * What a program calls of its worker: opening, receiving, waiting, ends. Knows nothing of what is
+ * served. Each call stands behind one gate: not in a process that was forked, and one thread at a
+ * time.
  */
 
 #include <poll.h>
-#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/fd.h"
-#include "base/time.h"
 #include "libacceptd/acceptd.h"
 #include "libacceptd/environment.h"
-#include "libacceptd/explain.h"
-#include "libacceptd/held.h"
-#include "libacceptd/noted.h"
+#include "libacceptd/heard.h"
+#include "libacceptd/said.h"
 #include "libacceptd/signals.h"
-#include "wire/wire.h"
-
-/* The most records that one call of acceptd_worker_receive() takes in, so that questions do not
- * keep a worker from its connections. */
-#define RECEIVE_MAX 64
+#include "libacceptd/worker-inside.h"
+#include "wire/record.h"
 
 /* What a program sees under one name is on the wire under another. */
 static_assert((int)ACCEPTD_FAILURE_OTHER == RECORD_FAILURE_OTHER &&
@@ -40,54 +32,116 @@ static_assert((int)ACCEPTD_DRAIN_STOP == RECORD_DRAIN_STOP &&
                       (int)ACCEPTD_DRAIN_RETIRE == RECORD_DRAIN_RETIRE,
         "reasons of DRAIN");
 
-struct acceptd_worker {
-        int channel;
-        uint64_t features; /* offered, and taken by each READY */
-        char *names;       /* of listeners, each with its own final 0 */
-        unsigned n_names;
-        struct held held;
-        uint64_t n_fd_lost;
-        const char *violation;
+#define IS_OWN_SIZE 1 /* the kernel makes a page of it */
 
-        uint32_t capacity; /* of the last READY; 0: it pauses */
-        bool announces;    /* that READY is still to be sent */
-        bool announced;    /* one was sent */
-        uint32_t place;    /* how far the HELDs of the answer are sent */
-        uint32_t question; /* value of the PONG still to be sent, if */
-        bool asked;
-        struct noted noted;
-        uint32_t drain_reason;   /* of a DRAIN that came; 0: none did */
-        uint64_t drain_deadline; /* 0: none */
-        bool drained;            /* nothing will come */
-        bool gone;               /* nobody reads */
-        bool outlives_signals;   /* signals_outlive() was called */
-};
+/* Two objects on one channel would each hear half of what the dispatcher says. */
+static bool environment_is_taken;
 
-int acceptd_worker_open(struct acceptd_worker **ret)
+static bool is_forked(const struct acceptd_worker *worker)
+{
+        return *worker->is_own == 0;
+}
+
+/* --- The begin and the end --- */
+
+static int map_is_own(struct acceptd_worker *worker)
+{
+        uint8_t *page =
+                mmap(NULL, IS_OWN_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (page == MAP_FAILED)
+                return -errno;
+
+        *page = 1;
+        worker->is_own = page;
+        return madvise(page, IS_OWN_SIZE, MADV_WIPEONFORK) < 0 ? -errno : 0;
+}
+
+static void worker_free(struct acceptd_worker *worker)
+{
+        waker_done(&worker->waker);
+        fd_close(worker->channel);
+        noted_done(&worker->noted);
+        held_done(&worker->held);
+        if (worker->is_own)
+                (void)munmap((void *)(uintptr_t)worker->is_own, IS_OWN_SIZE);
+        (void)pthread_mutex_destroy(&worker->lock);
+        free(worker->instance);
+        free(worker->names);
+        free(worker);
+}
+
+/* Returns 0 or -errno; `fd` is the worker's from then on. */
+static int worker_new(struct acceptd_worker **ret, int fd, const char *listeners, uint64_t flags)
 {
         struct acceptd_worker *worker;
-        int fd, r;
+        int r;
 
-        fd = environment_get_channel();
-        if (fd < 0)
-                return fd;
-
+        if ((flags & ~ACCEPTD_BLOCKING) != 0)
+                return -EINVAL;
         worker = calloc(1, sizeof(*worker));
         if (!worker)
                 return -ENOMEM;
-        worker->channel = -1;
 
-        r = environment_get_names(&worker->names, &worker->n_names);
+        (void)pthread_mutex_init(&worker->lock, NULL);
+        worker->channel = -1;
+        worker->blocking = (flags & ACCEPTD_BLOCKING) != 0;
+        worker->receives = true;
+        r = waker_init(&worker->waker, fd);
+        if (r >= 0)
+                r = map_is_own(worker);
+        if (r >= 0)
+                r = environment_split_names(listeners, &worker->names, &worker->n_names);
         if (r >= 0)
                 r = fd_set_cloexec(fd, true);
         if (r < 0) {
-                acceptd_worker_free(worker);
+                worker_free(worker);
                 return r;
         }
 
         worker->channel = fd;
-        worker->features = environment_get_features() & RECORD_FEATURES;
-        (void)unsetenv("ACCEPTD_CHANNEL"); /* cannot fail for a valid name */
+        *ret = worker;
+        return 0;
+}
+
+int acceptd_worker_open_fd(struct acceptd_worker **ret, int fd, const char *listeners,
+        uint64_t features, uint64_t flags)
+{
+        int r = environment_check_channel(fd);
+
+        if (r >= 0)
+                r = worker_new(ret, fd, listeners, flags);
+        if (r >= 0)
+                (*ret)->features = features & RECORD_FEATURES;
+        return r;
+}
+
+int acceptd_worker_open(struct acceptd_worker **ret, uint64_t flags)
+{
+        const char *instance = getenv("ACCEPTD_INSTANCE");
+        struct acceptd_worker *worker;
+        int fd, r;
+
+        if (__atomic_load_n(&environment_is_taken, __ATOMIC_ACQUIRE))
+                return -EBUSY;
+        fd = environment_get_channel();
+        if (fd < 0)
+                return fd;
+        r = worker_new(&worker, fd, getenv("ACCEPTD_LISTENERS"), flags);
+        if (r < 0)
+                return r;
+
+        worker->features = environment_get_number("ACCEPTD_FEATURES") & RECORD_FEATURES;
+        worker->number = environment_get_number("ACCEPTD_WORKER");
+        worker->instance = instance ? strdup(instance) : NULL;
+        if (instance && !worker->instance) {
+                worker->channel = -1; /* it stays open */
+                worker_free(worker);
+                return -ENOMEM;
+        }
+
+        worker->from_environment = true;
+        __atomic_store_n(&environment_is_taken, true, __ATOMIC_RELEASE);
         *ret = worker;
         return 0;
 }
@@ -97,323 +151,174 @@ void acceptd_worker_free(struct acceptd_worker *worker)
         if (!worker)
                 return;
 
-        if (worker->channel >= 0)
-                (void)acceptd_worker_flush(worker); /* the last words, if they can be said */
-        fd_close(worker->channel);
-        noted_done(&worker->noted);
-        held_done(&worker->held);
-        free(worker->names);
-        free(worker);
+        if (!is_forked(worker))
+                (void)said_now(worker); /* the last words, if they can be said */
+        if (worker->from_environment)
+                __atomic_store_n(&environment_is_taken, false, __ATOMIC_RELEASE);
+        worker_free(worker);
 }
 
-static bool is_pending(const struct acceptd_worker *worker)
+int acceptd_worker_exit(struct acceptd_worker *worker, int result)
 {
-        return worker->announces || worker->held.n_finished > 0 || worker->asked;
+        if (result < 0)
+                fprintf(stderr, "acceptd: %s\n", acceptd_worker_explain(worker, result));
+        acceptd_worker_free(worker);
+        return acceptd_exit_status(result);
 }
 
-static void drop_pending(struct acceptd_worker *worker)
+/* --- READY --- */
+
+static int mistake(struct acceptd_worker *worker, const char *what)
 {
-        worker->announces = false;
-        worker->asked = false;
-        held_drop_finished(&worker->held, worker->held.n_finished);
+        worker->mistake = what;
+        return -EINVAL;
 }
 
-/* Sends one datagram of what is to be said, and forgets it once it is sent. Returns as
- * wire_send_batch(). */
-static int send_some(struct acceptd_worker *worker)
-{
-        struct record batch[RECORD_BATCH_MAX];
-        uint32_t place = worker->place;
-        bool answered = false;
-        size_t n = 0, n_finished;
-        int r;
-
-        if (worker->announces)
-                batch[n++] = (struct record){
-                        .version = RECORD_VERSION,
-                        .type = RECORD_READY,
-                        .value = worker->capacity,
-                        .id = worker->features,
-                };
-
-        n_finished = held_get_finished(&worker->held, batch + n, RECORD_BATCH_MAX - n);
-        n += n_finished;
-
-        if (worker->asked) {
-                n += held_list(&worker->held, &place, batch + n, RECORD_BATCH_MAX - n);
-                if (place == HELD_LIST_END && n < RECORD_BATCH_MAX) {
-                        batch[n++] = (struct record){
-                                .version = RECORD_VERSION,
-                                .type = RECORD_PONG,
-                                .value = worker->question,
-                        };
-                        answered = true;
-                }
-        }
-
-        r = wire_send_batch(worker->channel, batch, n);
-        if (r != 0)
-                return r;
-
-        worker->announced |= worker->announces;
-        worker->announces = false;
-        held_drop_finished(&worker->held, n_finished);
-        worker->place = place;
-        if (answered)
-                worker->asked = false;
-        return 0;
-}
-
-int acceptd_worker_flush(struct acceptd_worker *worker)
-{
-        while (is_pending(worker)) {
-                int r = worker->gone ? WIRE_GONE : send_some(worker);
-
-                if (r < 0)
-                        return r;
-                if (r == WIRE_FULL)
-                        break;
-                if (r == WIRE_GONE) {
-                        worker->gone = true;
-                        drop_pending(worker);
-                }
-        }
-
-        return 0;
-}
-
-static int announce(struct acceptd_worker *worker, uint32_t capacity)
-{
-        int r;
-
-        worker->capacity = capacity;
-        worker->announces = true;
-        r = acceptd_worker_flush(worker);
-        return r < 0 ? r : (int)capacity;
-}
-
-static int announce_pause(struct acceptd_worker *worker)
-{
-        if (!worker->announced)
-                return -EINVAL;
-        if (!(worker->features & RECORD_FEATURE_PAUSE))
-                return -EOPNOTSUPP;
-
-        return announce(worker, 0);
-}
-
-int acceptd_worker_ready(struct acceptd_worker *worker, unsigned capacity)
+static int announce(struct acceptd_worker *worker, unsigned capacity)
 {
         int lowered, r;
 
-        if (capacity == 0)
-                return announce_pause(worker);
+        if (capacity == 0) {
+                if (worker->capacity == 0 && !worker->announced)
+                        return mistake(worker,
+                                "the first READY cannot be a pause: the capacity has to be 1 or more");
+                if (!(worker->features & RECORD_FEATURE_PAUSE))
+                        return -EOPNOTSUPP;
+                return said_ready(worker, 0);
+        }
 
         lowered = environment_lower_capacity(MIN(capacity, HELD_SIZE_MAX), worker->held.n_held);
         if (lowered < 0)
                 return lowered;
         r = held_grow(&worker->held, (uint32_t)lowered);
-        if (r < 0)
-                return r;
-
-        return announce(worker, (uint32_t)lowered);
+        if (r >= 0)
+                r = said_ready(worker, (uint32_t)lowered);
+        return r < 0 ? r : lowered;
 }
 
-/* Microseconds from accept until now, 0 where that makes no sense. */
-static uint32_t get_waited(uint32_t accepted)
+int acceptd_worker_ready(struct acceptd_worker *worker, unsigned capacity)
 {
-        uint32_t waited = (uint32_t)usec_now() - accepted;
+        int r = worker_enter(worker);
 
-        /* the upper half are negative values: not this machine's clock */
-        return waited > INT32_MAX ? 0 : MAX(waited, UINT32_C(1));
+        return r < 0 ? r : worker_leave(worker, announce(worker, capacity));
 }
 
-static int violation(struct acceptd_worker *worker, const char *why)
+/* --- Receiving --- */
+
+static int receive(struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size)
 {
-        worker->violation = why;
-        return -EPROTO;
-}
-
-static int hold(struct acceptd_worker *worker, const struct record *record, uint32_t waited)
-{
-        switch (held_add(&worker->held, record->id, waited)) {
-        case 0:
-                return 0;
-        case -EEXIST:
-                return violation(worker, "connection id is held already");
-        default:
-                return violation(worker, "more connections than the announced capacity");
-        }
-}
-
-static int answer(struct acceptd_worker *worker, const struct record *record)
-{
-        worker->asked = true;
-        worker->question = record->value;
-        worker->place = record->type == RECORD_LIST ? HELD_LIST_BEGIN : HELD_LIST_END;
-        return acceptd_worker_flush(worker);
-}
-
-/* Another dispatcher brings another one. */
-static int on_finished(struct acceptd_worker *worker, int fd)
-{
-        if (!(worker->features & RECORD_FEATURE_FINISHED))
-                return violation(worker, "FINISHED without that feature");
-
-        noted_map(&worker->noted, fd);
-        return 0;
-}
-
-/* End of file comes next, and is the drain. */
-static int on_drain(struct acceptd_worker *worker, const struct record *record)
-{
-        if (!(worker->features & RECORD_FEATURE_DRAIN))
-                return violation(worker, "DRAIN without that feature");
-
-        worker->drain_reason = record->value;
-        worker->drain_deadline = record->id;
-        return 0;
-}
-
-static int on_record(struct acceptd_worker *worker, const struct record *record, int fd_consume,
-        struct acceptd_connection *ret)
-{
-        _cleanup_(fd_closep) int fd = fd_consume;
-        uint32_t waited;
         int r;
 
-        if (record->type == RECORD_DRAIN)
-                return on_drain(worker, record);
-        if (record->type == RECORD_FINISHED)
-                return on_finished(worker, fd);
-        if (record->type != RECORD_CONNECTION)
-                return answer(worker, record);
+        if (size < sizeof(*ret))
+                return mistake(worker,
+                        "the size of struct acceptd_connection is that of no version: pass sizeof");
+        if (size > sizeof(*ret))
+                memset((char *)ret + sizeof(*ret), 0, size - sizeof(*ret));
 
-        waited = get_waited(record->value);
-        r = hold(worker, record, waited);
-        if (r < 0)
-                return r;
+        r = said_in_passing(worker);
+        return r < 0 ? r : heard_receive(worker, ret);
+}
 
-        *ret = (struct acceptd_connection){
-                .id = record->id,
-                .fd = TAKE_FD(fd),
-                .listener = record->listener,
-                .waited_us = waited,
+int acceptd_worker_receive(
+        struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size)
+{
+        int r = worker_enter(worker);
+
+        return r < 0 ? r : worker_leave(worker, receive(worker, ret, size));
+}
+
+/* The time that is left, for ppoll(). Returns NULL for ever. */
+static const struct timespec *get_rest(usec_t deadline, struct timespec *buffer)
+{
+        usec_t now = usec_now(), rest;
+
+        if (deadline == USEC_INFINITY)
+                return NULL;
+
+        rest = deadline - MIN(now, deadline);
+        *buffer = (struct timespec){
+                .tv_sec = (time_t)(rest / USEC_PER_SEC),
+                .tv_nsec = (long)(rest % USEC_PER_SEC * 1000),
         };
-        return ACCEPTD_CONNECTION;
+        return buffer;
 }
 
-static int on_fd_lost(struct acceptd_worker *worker, const struct record *record)
+/* Returns 1 if there may be something to receive, 0 when the time has passed, or -errno. */
+static int await(struct acceptd_worker *worker, usec_t deadline)
 {
-        int r;
+        struct pollfd pollfd = { .fd = worker->waker.epoll, .events = POLLIN };
+        unsigned outlived = signals_count_outlived();
+        struct timespec buffer;
+        int n = ppoll(&pollfd, 1, get_rest(deadline, &buffer), NULL);
 
-        if (record->type != RECORD_CONNECTION)
-                return 0;
+        if (n < 0 && errno == EINTR && outlived != signals_count_outlived())
+                return 1;
 
-        r = hold(worker, record, get_waited(record->value));
+        return n < 0 ? -errno : n;
+}
+
+/* Before this thread is away. Returns 1 if it need not be, or 0 or -errno. */
+static int tell_all(struct acceptd_worker *worker)
+{
+        int r = worker_enter(worker);
+
         if (r < 0)
                 return r;
-
-        worker->n_fd_lost++;
-        return acceptd_worker_failed(worker, record->id, ACCEPTD_FAILURE_DESCRIPTOR);
+        if (said_is_pending(worker) && !worker->blocked)
+                r = said_now(worker);
+        if (r >= 0)
+                r = worker->drained && !said_is_pending(worker);
+        return worker_leave(worker, r);
 }
 
-static int receive(struct acceptd_worker *worker, bool wait, struct acceptd_connection *ret)
+/* There is no drain before all is said. */
+static int receive_last(struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size)
 {
-        for (unsigned i = 0; i < RECEIVE_MAX && !worker->drained; i++) {
-                struct record record;
-                const char *why;
-                int fd = -1, r;
+        int r = worker_enter(worker);
 
-                if (worker->asked) {
-                        r = acceptd_worker_flush(worker);
-                        if (r < 0)
-                                return r;
-                        if (worker->asked)
-                                return ACCEPTD_NOTHING;
-                }
-
-                r = wire_receive(worker->channel, wait, &record, &fd, &why);
-                switch (r) {
-                case 0:
-                        r = on_record(worker, &record, fd, ret);
-                        break;
-                case WIRE_FD_LOST:
-                        r = on_fd_lost(worker, &record);
-                        break;
-                case WIRE_EMPTY:
-                        return ACCEPTD_NOTHING;
-                case WIRE_END:
-                        worker->drained = true;
-                        return ACCEPTD_DRAIN;
-                case WIRE_MALFORMED:
-                        return violation(worker, why);
-                default:
-                        assert(r < 0);
-                }
-                if (r != 0)
-                        return r;
-                /* acceptd_worker_wait() has to send before it blocks again */
-                if (wait)
-                        return ACCEPTD_NOTHING;
-        }
-
-        return worker->drained ? ACCEPTD_DRAIN : ACCEPTD_NOTHING;
+        if (r < 0)
+                return r;
+        r = receive(worker, ret, size);
+        if (r == ACCEPTD_DRAIN && said_is_pending(worker))
+                r = ACCEPTD_NOTHING;
+        return worker_leave(worker, r);
 }
 
-int acceptd_worker_receive(struct acceptd_worker *worker, struct acceptd_connection *ret)
+int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size,
+        uint64_t timeout_us)
 {
-        return receive(worker, false, ret);
-}
+        usec_t deadline = timeout_us == 0 ? 0 : usec_add(usec_now(), timeout_us);
+        int r;
 
-static int set_blocking(int fd)
-{
-        int off = 0;
-
-        return ioctl(fd, FIONBIO, &off) < 0 ? -errno : 0;
-}
-
-int acceptd_worker_wait(struct acceptd_worker *worker, struct acceptd_connection *ret)
-{
-        if (!worker->outlives_signals)
+        if (is_forked(worker))
+                return -ECHILD;
+        if (!__atomic_exchange_n(&worker->outlives_signals, true, __ATOMIC_RELAXED))
                 signals_outlive();
-        worker->outlives_signals = true;
-
-        for (;;) {
-                struct acceptd_connection connection = { .fd = -1 };
-                struct pollfd pollfd = { .fd = worker->channel };
-                int r;
-
-                r = acceptd_worker_flush(worker);
-                if (r < 0)
+        do {
+                r = tell_all(worker);
+                if (r == 0)
+                        r = await(worker, deadline);
+                if (r <= 0)
                         return r;
+                r = receive_last(worker, ret, size);
+        } while (r == ACCEPTD_NOTHING);
 
-                r = receive(worker, !is_pending(worker), &connection);
-                if (r < 0 || (r == ACCEPTD_DRAIN && !is_pending(worker)))
-                        return r;
-                if (r == ACCEPTD_CONNECTION) {
-                        r = set_blocking(connection.fd);
-                        if (r < 0) {
-                                fd_close(connection.fd);
-                                return r;
-                        }
-                        *ret = connection;
-                        return ACCEPTD_CONNECTION;
-                }
-
-                pollfd.events = (short)acceptd_worker_get_events(worker);
-                if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
-                        return -errno;
-        }
+        return r;
 }
 
-/* A whole datagram goes at once. */
-static int flush_full(struct acceptd_worker *worker)
+int acceptd_worker_set_receiving(struct acceptd_worker *worker, int receiving)
 {
-        return worker->held.n_finished < RECORD_BATCH_MAX ? 0 : acceptd_worker_flush(worker);
+        int r = worker_enter(worker);
+
+        if (r < 0)
+                return r;
+        worker->receives = receiving != 0;
+        return worker_leave(worker, said_watch(worker));
 }
 
-int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
+/* --- Ends --- */
+
+static int finish(struct acceptd_worker *worker, uint64_t id)
 {
         int r = held_finish(&worker->held, id);
 
@@ -422,93 +327,79 @@ int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
 
         noted_add(&worker->noted, id);
         noted_set_idle(&worker->noted, worker->held.n_idle);
-        return flush_full(worker);
+        return said_soon(worker);
 }
 
-int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned reason)
+static int fail(struct acceptd_worker *worker, uint64_t id, unsigned reason)
 {
         int r;
 
         if (!(worker->features & RECORD_FEATURE_FAILED))
-                return acceptd_worker_done(worker, id);
+                return finish(worker, id);
 
         r = held_fail(&worker->held, id, reason);
         if (r < 0)
                 return r;
 
         noted_set_idle(&worker->noted, worker->held.n_idle);
-        return flush_full(worker);
+        return said_soon(worker);
+}
+
+int acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
+{
+        int r = worker_enter(worker);
+
+        return r < 0 ? r : worker_leave(worker, finish(worker, id));
+}
+
+int acceptd_worker_failed(struct acceptd_worker *worker, uint64_t id, unsigned reason)
+{
+        int r = worker_enter(worker);
+
+        return r < 0 ? r : worker_leave(worker, fail(worker, id, reason));
+}
+
+/* It is noted first: where this process dies in between, the kernel closes it as well, and the
+ * client sees no difference. */
+int acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c)
+{
+        int r = worker_enter(worker);
+
+        if (r < 0)
+                return r;
+        noted_add(&worker->noted, c->id);
+        (void)worker_leave(worker, 0);
+
+        fd_close(c->fd); /* without the lock: it may linger */
+        r = worker_enter(worker);
+        if (r < 0)
+                return r;
+        r = held_finish(&worker->held, c->id);
+        if (r >= 0) {
+                noted_set_idle(&worker->noted, worker->held.n_idle);
+                r = said_soon(worker);
+        }
+        return worker_leave(worker, r);
 }
 
 int acceptd_worker_idle(struct acceptd_worker *worker, uint64_t id, int idle)
 {
-        int r = held_set_idle(&worker->held, id, idle != 0);
+        int r = worker_enter(worker);
 
         if (r < 0)
                 return r;
-
-        noted_set_idle(&worker->noted, worker->held.n_idle);
-        return 0;
+        r = held_set_idle(&worker->held, id, idle != 0);
+        if (r >= 0)
+                noted_set_idle(&worker->noted, worker->held.n_idle);
+        return worker_leave(worker, r);
 }
 
-int acceptd_worker_get_fd(const struct acceptd_worker *worker)
+int acceptd_worker_flush(struct acceptd_worker *worker)
 {
-        return worker->channel;
-}
+        int r = worker_enter(worker);
 
-uint32_t acceptd_worker_get_events(const struct acceptd_worker *worker)
-{
-        uint32_t events = 0;
-
-        if (!worker->drained && !worker->asked)
-                events |= POLLIN;
-        if (is_pending(worker))
-                events |= POLLOUT;
-
-        return events;
-}
-
-int acceptd_worker_is_finished(const struct acceptd_worker *worker)
-{
-        return worker->drained && worker->held.n_held == 0 && !is_pending(worker);
-}
-
-unsigned acceptd_worker_get_drain(const struct acceptd_worker *worker, uint64_t *ret_deadline_us)
-{
-        *ret_deadline_us = worker->drain_deadline;
-        return worker->drain_reason;
-}
-
-unsigned acceptd_worker_get_n_held(const struct acceptd_worker *worker)
-{
-        return worker->held.n_held;
-}
-
-uint64_t acceptd_worker_get_n_fd_lost(const struct acceptd_worker *worker)
-{
-        return worker->n_fd_lost;
-}
-
-unsigned acceptd_worker_get_n_listeners(const struct acceptd_worker *worker)
-{
-        return worker->n_names;
-}
-
-const char *acceptd_worker_get_listener_name(const struct acceptd_worker *worker, unsigned listener)
-{
-        const char *name = worker->names;
-
-        if (listener >= worker->n_names)
-                return NULL;
-
-        for (; listener > 0; listener--)
-                name += strlen(name) + 1;
-
-        return name;
-}
-
-const char *acceptd_worker_explain(const struct acceptd_worker *worker, int error)
-{
-        return error == -EPROTO && worker && worker->violation ? worker->violation
-                                                               : explain_error(error);
+        if (r < 0)
+                return r;
+        r = said_now(worker);
+        return worker_leave(worker, r < 0 ? r : said_is_pending(worker));
 }

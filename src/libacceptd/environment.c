@@ -36,7 +36,7 @@ static int parse_channel(const char *text)
         return (int)value;
 }
 
-static int check_channel(int fd)
+int environment_check_channel(int fd)
 {
         int domain, type;
         socklen_t length = sizeof(int);
@@ -61,18 +61,17 @@ int environment_get_channel(void)
         if (fd < 0)
                 return fd;
 
-        r = check_channel(fd);
+        r = environment_check_channel(fd);
         return r < 0 ? r : fd;
 }
 
-int environment_get_names(char **ret_names, unsigned *ret_n)
+int environment_split_names(const char *text, char **ret_names, unsigned *ret_n)
 {
-        const char *variable = getenv("ACCEPTD_LISTENERS");
         char *names = NULL;
         unsigned n = 0;
 
-        if (variable && *variable != '\0') {
-                names = strdup(variable);
+        if (text && *text != '\0') {
+                names = strdup(text);
                 if (!names)
                         return -ENOMEM;
 
@@ -86,10 +85,10 @@ int environment_get_names(char **ret_names, unsigned *ret_n)
         return 0;
 }
 
-uint64_t environment_get_features(void)
+uint64_t environment_get_number(const char *name)
 {
-        const char *variable = getenv("ACCEPTD_FEATURES") ?: "";
-        unsigned long long features;
+        const char *variable = getenv(name) ?: "";
+        unsigned long long number;
         char *end;
 
         /* strtoull also takes white space and signs */
@@ -97,8 +96,8 @@ uint64_t environment_get_features(void)
                 return 0;
 
         errno = 0;
-        features = strtoull(variable, &end, 10);
-        return errno == 0 && *end == '\0' ? features : 0;
+        number = strtoull(variable, &end, 10);
+        return errno == 0 && *end == '\0' ? number : 0;
 }
 
 /* Returns how many descriptors are open below `limit`, or more. */

@@ -22,8 +22,19 @@ const char *explain_error(int error)
                 return "$ACCEPTD_CHANNEL is not an AF_UNIX socket of type SOCK_SEQPACKET";
         case EMFILE:
                 return "RLIMIT_NOFILE leaves no descriptor for a connection";
+        case EBUSY:
+                return "this process has opened the channel already, and can have it once";
+        case ENOENT:
+                return "no connection with this id is held: its end was said already, or it never "
+                       "came";
+        case ECHILD:
+                return "this process was forked from the worker: only that may use the channel";
+        case EOPNOTSUPP:
+                return "this acceptd does not offer that";
+        case EINVAL:
+                return "no such flag";
         default:
-                return strerror(-error);
+                return strerrordesc_np(-error) ?: "unknown error";
         }
 }
 

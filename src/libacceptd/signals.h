@@ -5,3 +5,6 @@
  * unless it is told otherwise: they would end a worker that has no handler. One that does nothing,
  * and not SIG_IGN, which programs that it executes would inherit. */
 void signals_outlive(void);
+
+/* How many of these have come to handlers that do nothing. */
+unsigned signals_count_outlived(void);

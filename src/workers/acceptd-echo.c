@@ -20,24 +20,12 @@
 /* New connections in one turn, so that they do not starve those that are there. */
 #define RECEIVE_MAX 32
 
-/* New connections within this time of those before are a crowd. */
-#define CROWD_USEC 1000
-
-/* How long the dispatcher may be left without news then: so many ends, so many turns. More would
- * make it take this worker for busier than it is. */
-#define UNTOLD_MAX 8
-#define DEFER_MAX  16
-
 struct echo_worker {
         struct acceptd_worker *channel;
         unsigned capacity;
         usec_t idle_timeout;
-        unsigned burst;      /* new connections to take in this turn */
-        usec_t heard_at;     /* when the last ones came */
-        bool crowded;        /* soon after those before */
-        unsigned n_untold;   /* connections whose end was not told yet */
-        unsigned n_deferred; /* turns since an end was told */
-        int *socket_types;   /* by listener; 0: not yet known */
+        unsigned burst;    /* new connections to take in this turn */
+        int *socket_types; /* by listener; 0: not yet known */
         struct echo echo;
 };
 
@@ -51,19 +39,15 @@ static const char help[] =
         "                       500ms (default infinity)\n"
         "  --help, --version    print this, or the version, and exit";
 
-static int on_end(void *userdata, uint64_t id)
+static int on_end(void *userdata, uint64_t id, int fd_consume)
 {
-        struct echo_worker *w = userdata;
-
-        w->n_untold++;
-        return acceptd_worker_done(w->channel, id);
+        return acceptd_worker_finish(
+                userdata, &(struct acceptd_connection){ .id = id, .fd = fd_consume });
 }
 
 static void on_idle(void *userdata, uint64_t id, bool idle)
 {
-        struct echo_worker *w = userdata;
-
-        (void)acceptd_worker_idle(w->channel, id, idle); /* it is held: nothing can fail */
+        (void)acceptd_worker_idle(userdata, id, idle); /* it is held: nothing can fail */
 }
 
 static bool is_seqpacket(struct echo_worker *w, const struct acceptd_connection *new)
@@ -86,7 +70,7 @@ static int on_channel(struct echo_worker *w)
 {
         for (unsigned i = 0; i < w->burst; i++) {
                 struct acceptd_connection new;
-                int r = acceptd_worker_receive(w->channel, &new);
+                int r = acceptd_worker_receive(w->channel, &new, sizeof(new));
 
                 if (r != ACCEPTD_CONNECTION)
                         return MIN(r, 0); /* neither nothing nor the drain is an error */
@@ -100,65 +84,28 @@ static int on_channel(struct echo_worker *w)
         return 0;
 }
 
-static int watch_channel(struct echo_worker *w)
-{
-        return echo_watch_source(
-                &w->echo, acceptd_worker_get_fd(w->channel), acceptd_worker_get_events(w->channel));
-}
-
-/* While connections come in one soon after the other, what ended is told together with what will
- * end next: each datagram wakes the dispatcher. It waits for 1 ms without any event, and for few
- * turns; and never while credits are short. */
-static bool may_tell_later(struct echo_worker *w, bool heard, int n_events)
-{
-        unsigned used = acceptd_worker_get_n_held(w->channel) + w->n_untold;
-        usec_t before = w->heard_at;
-
-        if (heard) {
-                w->heard_at = usec_now();
-                w->crowded = w->heard_at - before < CROWD_USEC;
-        }
-
-        return w->crowded && n_events > 0 && w->n_untold < UNTOLD_MAX &&
-               w->n_deferred < DEFER_MAX && used < w->capacity / 2 &&
-               acceptd_worker_get_events(w->channel) & EPOLLIN; /* not when draining */
-}
-
 static int turn(struct echo_worker *w)
 {
         bool heard;
-        int n, r = 0;
+        int r = echo_turn(&w->echo, &heard);
 
-        n = echo_turn(&w->echo, w->n_untold > 0, &heard);
-        if (n < 0)
-                return n;
-        if (heard)
-                r = on_channel(w);
-        else
-                w->burst = 1;
-        if (r < 0)
-                return r;
+        if (r >= 0 && heard)
+                return on_channel(w);
 
-        if (may_tell_later(w, heard, n)) {
-                w->n_deferred++;
-                return 0; /* and no look at get_events(), which asks for a flush */
-        }
-
-        w->n_deferred = w->n_untold = 0;
-        r = acceptd_worker_flush(w->channel);
-        return r < 0 ? r : watch_channel(w);
+        w->burst = 1;
+        return r;
 }
 
 static int worker_run(struct echo_worker *w)
 {
         int r;
 
-        r = acceptd_worker_open(&w->channel);
+        r = acceptd_worker_open(&w->channel, 0);
         if (r < 0)
                 return r;
 
         /* before READY, which counts descriptors */
-        r = echo_init(&w->echo, w->idle_timeout, on_end, on_idle, w);
+        r = echo_init(&w->echo, w->idle_timeout, on_end, on_idle, w->channel);
         if (r < 0)
                 return r;
         r = acceptd_worker_ready(w->channel, w->capacity);
@@ -173,7 +120,7 @@ static int worker_run(struct echo_worker *w)
         if (!w->socket_types)
                 return -ENOMEM;
 
-        r = watch_channel(w);
+        r = echo_watch_source(&w->echo, acceptd_worker_get_fd(w->channel), EPOLLIN);
         while (r >= 0 && !acceptd_worker_is_finished(w->channel))
                 r = turn(w);
 

@@ -279,10 +279,12 @@ static bool may_receive(const struct inetd *w)
 
 static int on_channel(struct inetd *w)
 {
-        for (unsigned i = 0; i < RECEIVE_MAX && may_receive(w); i++) {
+        for (unsigned i = 0; i < RECEIVE_MAX; i++) {
                 struct acceptd_connection new;
-                int r = acceptd_worker_receive(w->channel, &new);
+                int r = acceptd_worker_set_receiving(w->channel, may_receive(w));
 
+                if (r >= 0)
+                        r = acceptd_worker_receive(w->channel, &new, sizeof(new));
                 if (r != ACCEPTD_CONNECTION)
                         return MIN(r, 0); /* neither nothing nor the drain is an error */
 
@@ -301,16 +303,8 @@ static int on_time(struct inetd *w, usec_t now)
         return w->waiting.fd >= 0 && w->retry_at <= now ? retry(w) : 0;
 }
 
-static uint32_t get_events(const struct inetd *w)
-{
-        uint32_t events = acceptd_worker_get_events(w->channel);
-
-        return may_receive(w) ? events : events & ~(uint32_t)POLLIN;
-}
-
 static int wait_for_events(struct inetd *w, struct pollfd fds[static 2])
 {
-        uint32_t events = get_events(w);
         usec_t now = usec_now(), next = inetd_report_flush(&w->report, now);
         struct timespec timeout;
 
@@ -324,8 +318,8 @@ static int wait_for_events(struct inetd *w, struct pollfd fds[static 2])
 
         fds[0] = (struct pollfd){ .fd = w->signal_fd, .events = POLLIN };
         fds[1] = (struct pollfd){
-                .fd = events ? acceptd_worker_get_fd(w->channel) : -1,
-                .events = (short)events,
+                .fd = acceptd_worker_get_fd(w->channel),
+                .events = POLLIN,
         };
         if (ppoll(fds, 2, next > USEC_INFINITY / 2 ? NULL : &timeout, NULL) < 0)
                 return errno == EINTR ? 0 : -errno;
@@ -338,15 +332,17 @@ static int turn(struct inetd *w)
         struct pollfd fds[2] = {};
         int r;
 
-        r = wait_for_events(w, fds);
+        r = acceptd_worker_set_receiving(w->channel, may_receive(w));
+        if (r >= 0)
+                r = wait_for_events(w, fds);
         if (r >= 0 && fds[0].revents)
                 r = on_signal(w);
         if (r >= 0)
                 r = on_time(w, usec_now());
-        if (r >= 0 && fds[1].revents & (POLLIN | POLLHUP))
+        if (r >= 0 && fds[1].revents)
                 r = on_channel(w);
 
-        return r < 0 ? r : acceptd_worker_flush(w->channel);
+        return r;
 }
 
 static bool is_over(const struct inetd *w)
@@ -355,7 +351,7 @@ static bool is_over(const struct inetd *w)
                 return true;
 
         return (w->stopping || w->broken) && acceptd_worker_get_n_held(w->channel) == 0 &&
-               (acceptd_worker_get_events(w->channel) & POLLOUT) == 0;
+               acceptd_worker_flush(w->channel) == 0;
 }
 
 /* --- The begin --- */
@@ -387,7 +383,7 @@ static int set_up(struct inetd *w)
         inetd_report_init(&w->report, w->options.argv[0]);
         r = fd_open_standard();
         if (r >= 0)
-                r = acceptd_worker_open(&w->channel);
+                r = acceptd_worker_open(&w->channel, 0);
         if (r >= 0)
                 r = open_signals(w);
         if (r >= 0)

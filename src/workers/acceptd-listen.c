@@ -73,19 +73,16 @@ static void on_signals(struct adapter *a)
 static int on_channel(struct adapter *a)
 {
         struct acceptd_connection connection;
-        int r = acceptd_worker_receive(a->channel, &connection);
+        int r = acceptd_worker_receive(a->channel, &connection, sizeof(connection));
 
         if (r == ACCEPTD_DRAIN && !a->server.leaving)
                 server_ask_to_end(&a->server, a->server.options.drain_signal);
         if (r == ACCEPTD_CONNECTION) {
                 /* a pool with Accept=yes: that of before a reload, or of another dispatcher */
-                fd_close(connection.fd);
-                r = acceptd_worker_done(a->channel, connection.id);
+                r = acceptd_worker_finish(a->channel, &connection);
         }
-        if (r < 0)
-                return r;
 
-        return acceptd_worker_flush(a->channel);
+        return MIN(r, 0);
 }
 
 static int get_timeout(const struct server *server)
@@ -103,11 +100,11 @@ static int get_timeout(const struct server *server)
 /* While the program hangs, questions stay where they are: the dispatcher is to see it. */
 static void prepare(const struct adapter *a, struct pollfd *places)
 {
-        uint32_t events = a->server.hung ? 0 : acceptd_worker_get_events(a->channel);
+        bool hears = !a->server.hung && !acceptd_worker_is_finished(a->channel);
 
         places[AT_CHANNEL] = (struct pollfd){
-                .fd = events == 0 ? -1 : acceptd_worker_get_fd(a->channel),
-                .events = (short)events,
+                .fd = hears ? acceptd_worker_get_fd(a->channel) : -1,
+                .events = POLLIN,
         };
         places[AT_SIGNALS] = (struct pollfd){ .fd = a->signals, .events = POLLIN };
         places[AT_NOTIFY] = (struct pollfd){ .fd = a->server.notify_fd, .events = POLLIN };
@@ -147,7 +144,7 @@ static int run(struct adapter *a, const struct server_options *options)
 {
         int r, status;
 
-        r = acceptd_worker_open(&a->channel);
+        r = acceptd_worker_open(&a->channel, 0);
         if (r < 0)
                 goto fail;
         status = server_start(&a->server, options);

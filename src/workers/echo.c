@@ -60,11 +60,8 @@ static struct echo_connection *connection_new(struct echo *echo)
 
 static int finish(struct echo *echo, struct echo_connection *c)
 {
-        /* Noted first: where this process dies in between, the kernel closes it as well, and the
-         * client sees no difference. Nothing comes in before this turn is over. */
-        int r = echo->on_end(echo->userdata, c->id);
+        int r = echo->on_end(echo->userdata, c->id, c->fd);
 
-        fd_close(c->fd);
         free(c->pending);
         c->fd = -1;
         TAILQ_REMOVE(&echo->idle, c, link);
@@ -292,15 +289,8 @@ int echo_set_capacity(struct echo *echo, unsigned capacity)
 int echo_watch_source(struct echo *echo, int fd, uint32_t events)
 {
         struct epoll_event event = { .events = events };
-        int op = echo->source_events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 
-        if (events == echo->source_events)
-                return 0;
-        if (epoll_ctl(echo->epoll, events == 0 ? EPOLL_CTL_DEL : op, fd, &event) < 0)
-                return -errno;
-
-        echo->source_events = events;
-        return 0;
+        return epoll_ctl(echo->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
 int echo_start(struct echo *echo, int fd_consume, uint64_t id, bool seqpacket)
@@ -317,13 +307,11 @@ int echo_start(struct echo *echo, int fd_consume, uint64_t id, bool seqpacket)
 }
 
 /* For epoll_wait: milliseconds, rounded up, or -1. */
-static int get_timeout(const struct echo *echo, bool briefly)
+static int get_timeout(const struct echo *echo)
 {
         const struct echo_connection *first = TAILQ_FIRST(&echo->idle);
         usec_t now, deadline;
 
-        if (briefly)
-                return 1;
         if (echo->idle_timeout == USEC_INFINITY || !first)
                 return -1;
 
@@ -344,13 +332,13 @@ static int end_idle(struct echo *echo)
         return r;
 }
 
-int echo_turn(struct echo *echo, bool briefly, bool *ret_source)
+int echo_turn(struct echo *echo, bool *ret_source)
 {
         struct epoll_event events[EVENTS_MAX];
         int n, r = 0;
 
         *ret_source = false;
-        n = epoll_wait(echo->epoll, events, EVENTS_MAX, get_timeout(echo, briefly));
+        n = epoll_wait(echo->epoll, events, EVENTS_MAX, get_timeout(echo));
         if (n < 0 && errno != EINTR)
                 return -errno;
         if (echo->idle_timeout != USEC_INFINITY)
@@ -367,5 +355,5 @@ int echo_turn(struct echo *echo, bool briefly, bool *ret_source)
 
         if (r >= 0)
                 r = end_idle(echo);
-        return r < 0 ? r : MAX(n, 0);
+        return r;
 }

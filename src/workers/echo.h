@@ -12,8 +12,8 @@
 
 struct echo_connection;
 
-/* Hears that a connection has ended and is closed. Returns 0 or -errno, which ends the turn. */
-typedef int echo_end_t(void *userdata, uint64_t id);
+/* Hears that a connection has ended. Returns 0 or -errno, which ends the turn. */
+typedef int echo_end_t(void *userdata, uint64_t id, int fd_consume);
 
 /* Hears whether all that came on a connection has been sent back: not at first, and not while the
  * client does not take it. */
@@ -26,7 +26,6 @@ struct echo {
         echo_idle_t *on_idle; /* or NULL */
         void *userdata;
         int epoll;
-        uint32_t source_events; /* epoll watches the source for them; 0: not at all */
         struct echo_connection *connections;
         unsigned n_touched; /* those beyond were never used: their pages cost nothing */
         TAILQ_HEAD(, echo_connection) free, idle; /* idle: longest without progress first */
@@ -41,14 +40,13 @@ int echo_init(struct echo *echo, usec_t idle_timeout, echo_end_t *on_end, echo_i
  * -ENOMEM. */
 int echo_set_capacity(struct echo *echo, unsigned capacity);
 
-/* What new connections come from is polled together with them, level-triggered, for `events`; 0:
- * not at all. Returns 0 or -errno. */
+/* What new connections come from is polled together with them, for `events`. Returns 0 or -errno.
+ */
 int echo_watch_source(struct echo *echo, int fd, uint32_t events);
 
 /* Begins to serve a connection (non-blocking, and one more than there are within the capacity) and
  * does what can be done for it at once. Returns 0 or -errno. */
 int echo_start(struct echo *echo, int fd_consume, uint64_t id, bool seqpacket);
 
-/* Waits (`briefly`: for 1 ms at the most), and serves what can be served. *ret_source: the source
- * has events. Returns how many events there were, or -errno. */
-int echo_turn(struct echo *echo, bool briefly, bool *ret_source);
+/* Waits, and serves what can be served. *ret_source: the source has events. Returns 0 or -errno. */
+int echo_turn(struct echo *echo, bool *ret_source);

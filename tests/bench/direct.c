@@ -33,8 +33,9 @@ struct direct {
         int (*take)(int source, int *ret_fd); /* returns 0 where there is none */
 };
 
-static int on_end(void *userdata _unused_, uint64_t id _unused_)
+static int on_end(void *userdata _unused_, uint64_t id _unused_, int fd_consume)
 {
+        fd_close(fd_consume);
         return 0;
 }
 
@@ -64,7 +65,7 @@ static int turn(struct direct *d)
         bool heard;
         int fd, r;
 
-        r = echo_turn(&d->echo, false, &heard);
+        r = echo_turn(&d->echo, &heard);
         if (!heard) {
                 d->burst = 1;
                 return r;

@@ -7,6 +7,7 @@
  */
 
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -20,9 +21,10 @@
 
 static unsigned counts[LONGEST + 1];
 
-static int on_end(void *userdata, uint64_t id)
+static int on_end(void *userdata, uint64_t id, int fd_consume)
 {
-        return acceptd_worker_done(userdata, id);
+        return acceptd_worker_finish(
+                userdata, &(struct acceptd_connection){ .id = id, .fd = fd_consume });
 }
 
 static int receive(struct echo *echo, struct acceptd_worker *worker, unsigned *burst)
@@ -31,10 +33,10 @@ static int receive(struct echo *echo, struct acceptd_worker *worker, unsigned *b
         int r = 0;
 
         for (unsigned i = 0; i < *burst && r >= 0; i++) {
-                r = acceptd_worker_receive(worker, &new);
+                r = acceptd_worker_receive(worker, &new, sizeof(new));
                 if (r != ACCEPTD_CONNECTION)
                         return MIN(r, 0);
-                counts[MIN(new.waited_us, LONGEST)]++;
+                counts[MIN(new.waited_us, (uint64_t)LONGEST)]++;
                 r = echo_start(echo, new.fd, new.id, false);
         }
 
@@ -54,19 +56,17 @@ static int run(struct acceptd_worker *worker)
         if (r >= 0)
                 r = echo_set_capacity(&echo, (unsigned)r);
 
+        if (r >= 0)
+                r = echo_watch_source(&echo, acceptd_worker_get_fd(worker), EPOLLIN);
+
         while (r >= 0 && !acceptd_worker_is_finished(worker)) {
                 bool heard = false;
 
-                r = echo_watch_source(
-                        &echo, acceptd_worker_get_fd(worker), acceptd_worker_get_events(worker));
-                if (r >= 0)
-                        r = echo_turn(&echo, false, &heard);
+                r = echo_turn(&echo, &heard);
                 if (r >= 0 && heard)
                         r = receive(&echo, worker, &burst);
                 if (!heard)
                         burst = 1;
-                if (r >= 0)
-                        r = acceptd_worker_flush(worker);
         }
 
         return r;
@@ -81,7 +81,7 @@ int main(void)
 
         if (!f)
                 return EX_USAGE;
-        r = acceptd_worker_open(&worker);
+        r = acceptd_worker_open(&worker, 0);
         if (r >= 0)
                 r = run(worker);
         if (r < 0)

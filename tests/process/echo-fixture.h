@@ -17,7 +17,7 @@
  */
 
 #define ECHO_CAPACITY 1024 /* usually */
-#define ECHO_FDS      5    /* stdin, stdout, stderr, channel, epoll */
+#define ECHO_FDS      7 /* stdin, stdout, stderr, channel, epoll; the library's epoll and timer */
 
 enum echo_listener {
         ECHO_STREAM,

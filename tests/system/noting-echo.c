@@ -16,10 +16,12 @@
 #include "base/time.h"
 #include "libacceptd/acceptd.h"
 
-int __real_acceptd_worker_receive(struct acceptd_worker *worker, struct acceptd_connection *ret);
-int __real_acceptd_worker_done(struct acceptd_worker *worker, uint64_t id);
-int __wrap_acceptd_worker_receive(struct acceptd_worker *worker, struct acceptd_connection *ret);
-int __wrap_acceptd_worker_done(struct acceptd_worker *worker, uint64_t id);
+int __real_acceptd_worker_receive(
+        struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size);
+int __real_acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c);
+int __wrap_acceptd_worker_receive(
+        struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size);
+int __wrap_acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c);
 
 static int notes_fd = -1;
 
@@ -42,11 +44,12 @@ _printf_(1, 2) static void note(const char *format, ...)
                 _exit(EXIT_FAILURE); /* without notes there is no test */
 }
 
-int __wrap_acceptd_worker_receive(struct acceptd_worker *worker, struct acceptd_connection *ret)
+int __wrap_acceptd_worker_receive(
+        struct acceptd_worker *worker, struct acceptd_connection *ret, size_t size)
 {
         struct sockaddr_in peer = {};
         char address[INET_ADDRSTRLEN] = "";
-        int r = __real_acceptd_worker_receive(worker, ret);
+        int r = __real_acceptd_worker_receive(worker, ret, size);
 
         if (r != ACCEPTD_CONNECTION)
                 return r;
@@ -58,8 +61,8 @@ int __wrap_acceptd_worker_receive(struct acceptd_worker *worker, struct acceptd_
         return r;
 }
 
-int __wrap_acceptd_worker_done(struct acceptd_worker *worker, uint64_t id)
+int __wrap_acceptd_worker_finish(struct acceptd_worker *worker, const struct acceptd_connection *c)
 {
-        note("done %d %" PRIu64 "\n", getpid(), id);
-        return __real_acceptd_worker_done(worker, id);
+        note("done %d %" PRIu64 "\n", getpid(), c->id);
+        return __real_acceptd_worker_finish(worker, c);
 }

@@ -350,10 +350,11 @@ int main(int argc, char **argv)
                 return 127;
         }
 
-        r = acceptd_worker_open(&worker);
+        r = acceptd_worker_open(&worker, ACCEPTD_BLOCKING);
         if (r >= 0)
                 r = acceptd_worker_ready(worker, 1);
-        while (r >= 0 && (r = acceptd_worker_wait(worker, &c)) == ACCEPTD_CONNECTION) {
+        while (r >= 0 && (r = acceptd_worker_wait(worker, &c, sizeof(c), ACCEPTD_FOREVER)) ==
+                                 ACCEPTD_CONNECTION) {
                 attack(c.fd);
                 r = acceptd_worker_done(worker, c.id);
         }

@@ -20,7 +20,7 @@ static void assert_violation(const struct fixture *f, const char *word)
         int before = fd_count(), r;
 
         do
-                r = acceptd_worker_receive(f->worker, &c);
+                r = acceptd_worker_receive(f->worker, &c, sizeof(c));
         while (r == ACCEPTD_CONNECTION && (fd_close(c.fd), true));
         assert_int_equal(r, -EPROTO);
         assert_non_null(strstr(acceptd_worker_explain(f->worker, r), word));

@@ -28,8 +28,8 @@ static void test_receive(void **state)
         char byte = 0;
 
         be_ready(f, 2);
-        assert_int_equal(acceptd_worker_get_events(f->worker), POLLIN);
         receive_nothing(f);
+        assert_false(wakes(f));
 
         assert_int_equal(
                 socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
@@ -37,10 +37,13 @@ static void test_receive(void **state)
         assert_int_equal(wire_send(f->peer, &record, pair[0]), 0);
         fd_close(pair[0]);
 
+        assert_true(wakes(f));
         c = receive_one(f);
+        assert_false(wakes(f));
         assert_int_equal(c.id, 77);
         assert_int_equal(c.listener, 1);
         assert_in_range(c.waited_us, 5000, LONG_SEC * USEC_PER_SEC);
+        assert_in_range(usec_now() - c.accepted_us, c.waited_us, LONG_SEC * USEC_PER_SEC);
         assert_int_equal(fcntl(c.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
         assert_int_equal(fcntl(c.fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
         assert_int_equal(acceptd_worker_get_n_held(f->worker), 1);
@@ -64,36 +67,11 @@ static void test_unknown_waiting_time(void **state)
         c = receive_one(f);
         fd_close(c.fd);
         assert_int_equal(c.waited_us, 0);
+        assert_int_equal(c.accepted_us, 0);
         finish_range(f, 5, 5);
         assert_int_equal(acceptd_worker_flush(f->worker), 0);
         assert_int_equal(hear(f, records), 1);
         assert_int_equal(records[0].value, 0);
-}
-
-static void test_done_in_batches(void **state)
-{
-        struct fixture *f = *state;
-        struct record records[RECORD_BATCH_MAX];
-
-        be_ready(f, 200);
-        hold_range(f, 1, 100);
-        finish_range(f, 1, 3);
-        assert_silent(f);
-        assert_int_equal(acceptd_worker_get_events(f->worker), POLLIN | POLLOUT);
-        assert_int_equal(acceptd_worker_flush(f->worker), 0);
-        assert_int_equal(acceptd_worker_get_events(f->worker), POLLIN);
-        assert_int_equal(hear(f, records), 3);
-        for (uint64_t i = 0; i < 3; i++) {
-                assert_record(&records[i], RECORD_DONE, i + 1);
-                assert_true(records[i].value > 0);
-        }
-
-        finish_range(f, 4, 66);
-        assert_silent(f);
-        finish_range(f, 67, 67); /* the 64th goes without flush */
-        assert_int_equal(hear(f, records), 64);
-        assert_silent(f);
-        assert_int_equal(acceptd_worker_get_n_held(f->worker), 33);
 }
 
 static void test_done_of_unknown(void **state)
@@ -140,13 +118,15 @@ static void test_done_with_full_channel(void **state)
 
         fill_channel(f, 1000);
         assert_int_equal(acceptd_worker_get_n_held(f->worker), 0);
-        assert_int_equal(acceptd_worker_get_events(f->worker), POLLIN | POLLOUT);
+        assert_int_equal(acceptd_worker_flush(f->worker), 1);
+        assert_false(wakes(f));
         /* room for records is no condition to receive */
         receive_nothing(f);
 
-        while (acceptd_worker_get_events(f->worker) & POLLOUT) {
-                note(records, hear(f, records), done, held, sizeof(done));
-                assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        while (acceptd_worker_flush(f->worker) == 1) {
+                while (!wakes(f))
+                        note(records, hear(f, records), done, held, sizeof(done));
+                receive_nothing(f);
         }
         for (size_t n; (n = try_hear(f, records)) > 0;)
                 note(records, n, done, held, sizeof(done));
@@ -164,10 +144,9 @@ static void test_capacity_grows_with_held(void **state)
         be_ready(f, 3);
         hold_range(f, 1, 3);
         finish_range(f, 2, 2);
+        expect_end(f, RECORD_DONE, 2);
         assert_int_equal(acceptd_worker_ready(f->worker, 50), 50);
-        assert_int_equal(hear(f, records), 2);
-        assert_record(&records[0], RECORD_READY, 0);
-        assert_record(&records[1], RECORD_DONE, 2);
+        expect_ready(f, 50, 0);
         hold_range(f, 4, 50);
         ask(f, RECORD_LIST, 1);
         receive_nothing(f);
@@ -183,7 +162,6 @@ static void test_capacity_grows_with_held(void **state)
 static void test_ping_is_answered_at_once(void **state)
 {
         struct fixture *f = *state;
-        struct record records[RECORD_BATCH_MAX];
 
         be_ready(f, 2);
         hold_range(f, 1, 1);
@@ -193,13 +171,12 @@ static void test_ping_is_answered_at_once(void **state)
         expect_one(f, RECORD_PONG, 4711);
         expect_one(f, RECORD_PONG, 4712);
 
-        /* what waits goes along, before */
+        /* what was said before comes before */
         finish_range(f, 1, 1);
         ask(f, RECORD_PING, 4713);
         receive_nothing(f);
-        assert_int_equal(hear(f, records), 2);
-        assert_record(&records[0], RECORD_DONE, 1);
-        assert_record(&records[1], RECORD_PONG, 0);
+        expect_end(f, RECORD_DONE, 1);
+        expect_one(f, RECORD_PONG, 4713);
 }
 
 static void test_list_of_none(void **state)
@@ -256,8 +233,7 @@ static void test_list_with_full_channel(void **state)
         shrink_channel(f);
         ask(f, RECORD_LIST, 5);
         hand_over(f, N + 1);
-        while (acceptd_worker_receive(f->worker, &c) == ACCEPTD_NOTHING) {
-                assert_int_equal(acceptd_worker_get_events(f->worker), POLLOUT);
+        while (acceptd_worker_receive(f->worker, &c, sizeof(c)) == ACCEPTD_NOTHING) {
                 finish_range(f, next, next);
                 next--;
                 n_pongs += note(records, hear(f, records), done, held, sizeof(done));
@@ -275,7 +251,7 @@ static void test_list_with_full_channel(void **state)
                 assert_int_equal(done[id], id > next);
                 assert_true(held[id] || done[id]);
         }
-        assert_int_equal(acceptd_worker_get_events(f->worker), POLLIN);
+        assert_false(wakes(f));
 }
 
 /* --- The end --- */
@@ -283,7 +259,6 @@ static void test_list_with_full_channel(void **state)
 static void test_drain(void **state)
 {
         struct fixture *f = *state;
-        struct record records[RECORD_BATCH_MAX];
         struct acceptd_connection c;
 
         be_ready(f, 3);
@@ -295,17 +270,21 @@ static void test_drain(void **state)
                 assert_int_equal(c.id, id);
                 fd_close(c.fd);
         }
-        assert_int_equal(acceptd_worker_receive(f->worker, &c), ACCEPTD_DRAIN);
-        assert_int_equal(acceptd_worker_receive(f->worker, &c), ACCEPTD_DRAIN);
-        assert_int_equal(acceptd_worker_get_events(f->worker), 0);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c, sizeof(c)), ACCEPTD_DRAIN);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c, sizeof(c)), ACCEPTD_DRAIN);
+        assert_false(wakes(f)); /* a loop would spin until the last connection has ended */
         assert_false(acceptd_worker_is_finished(f->worker));
 
-        finish_range(f, 1, 2);
+        finish_range(f, 1, 1);
+        expect_end(f, RECORD_DONE, 1);
         assert_false(acceptd_worker_is_finished(f->worker));
-        assert_int_equal(acceptd_worker_get_events(f->worker), POLLOUT);
-        assert_int_equal(acceptd_worker_flush(f->worker), 0);
+        assert_false(wakes(f));
+        finish_range(f, 2, 2);
+        expect_end(f, RECORD_DONE, 2);
         assert_true(acceptd_worker_is_finished(f->worker));
-        assert_int_equal(hear(f, records), 2);
+        assert_true(wakes(f)); /* another thread may have said the last one */
+        assert_int_equal(acceptd_worker_receive(f->worker, &c, sizeof(c)), ACCEPTD_DRAIN);
+        assert_true(wakes(f));
         assert_int_equal(acceptd_exit_status(ACCEPTD_DRAIN), 0);
 }
 
@@ -333,11 +312,10 @@ static void test_peer_gone(void **state)
         hold_range(f, 1, 80);
         finish_range(f, 1, 1);
         f->peer = fd_close(f->peer);
-        assert_int_equal(acceptd_worker_receive(f->worker, &c), ACCEPTD_DRAIN);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c, sizeof(c)), ACCEPTD_DRAIN);
         finish_range(f, 2, 80);
         assert_int_equal(acceptd_worker_flush(f->worker), 0);
         assert_true(acceptd_worker_is_finished(f->worker));
-        assert_int_equal(acceptd_worker_get_events(f->worker), 0);
 }
 
 int main(void)
@@ -345,7 +323,6 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 WITH_WORKER(test_receive),
                 WITH_WORKER(test_unknown_waiting_time),
-                WITH_WORKER(test_done_in_batches),
                 WITH_WORKER(test_done_of_unknown),
                 WITH_WORKER(test_done_with_full_channel),
                 WITH_WORKER(test_capacity_grows_with_held),

@@ -5,6 +5,7 @@
  */
 
 #include <fcntl.h>
+#include <poll.h>
 
 #include "base/fd.h"
 #include "base/time.h"
@@ -43,7 +44,7 @@ int fixture_open_worker(void **state)
 
         fixture_open_channel(state);
         f = *state;
-        assert_int_equal(acceptd_worker_open(&f->worker), 0);
+        assert_int_equal(acceptd_worker_open(&f->worker, 0), 0);
         return 0;
 }
 
@@ -54,7 +55,7 @@ int fixture_open_modern_worker(void **state)
         fixture_open_channel(state);
         f = *state;
         set_variable("ACCEPTD_FEATURES", "%d", RECORD_FEATURES);
-        assert_int_equal(acceptd_worker_open(&f->worker), 0);
+        assert_int_equal(acceptd_worker_open(&f->worker, 0), 0);
         return 0;
 }
 
@@ -165,7 +166,7 @@ struct acceptd_connection receive_one(const struct fixture *f)
 {
         struct acceptd_connection c;
 
-        assert_int_equal(acceptd_worker_receive(f->worker, &c), ACCEPTD_CONNECTION);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c, sizeof(c)), ACCEPTD_CONNECTION);
         return c;
 }
 
@@ -173,7 +174,22 @@ void receive_nothing(const struct fixture *f)
 {
         struct acceptd_connection c;
 
-        assert_int_equal(acceptd_worker_receive(f->worker, &c), ACCEPTD_NOTHING);
+        assert_int_equal(acceptd_worker_receive(f->worker, &c, sizeof(c)), ACCEPTD_NOTHING);
+}
+
+bool wakes(const struct fixture *f)
+{
+        struct pollfd pollfd = { .fd = acceptd_worker_get_fd(f->worker), .events = POLLIN };
+
+        return poll(&pollfd, 1, 0) == 1;
+}
+
+void expect_end(const struct fixture *f, uint8_t type, uint64_t id)
+{
+        struct record records[RECORD_BATCH_MAX];
+
+        assert_int_equal(hear(f, records), 1);
+        assert_record(&records[0], type, id);
 }
 
 void hold_range(const struct fixture *f, uint64_t from, uint64_t to)
@@ -208,6 +224,6 @@ void fill_channel(const struct fixture *f, uint64_t n)
         shrink_channel(f);
         for (uint64_t id = 1; id <= n; id++) {
                 finish_range(f, id, id);
-                assert_int_equal(acceptd_worker_flush(f->worker), 0);
+                assert_in_range(acceptd_worker_flush(f->worker), 0, 1);
         }
 }

@@ -57,6 +57,9 @@ void expect_ready(const struct fixture *f, uint32_t capacity, uint64_t features)
 /* Reads a datagram that is this one record. */
 void expect_one(const struct fixture *f, uint8_t type, uint32_t value);
 
+/* Reads a datagram that is this one DONE or FAILED. */
+void expect_end(const struct fixture *f, uint8_t type, uint64_t id);
+
 /* --- The worker's side --- */
 
 /* Says READY, and reads that. */
@@ -66,6 +69,9 @@ struct acceptd_connection receive_one(const struct fixture *f);
 
 /* Receives what is no connection. */
 void receive_nothing(const struct fixture *f);
+
+/* Whether the descriptor that a worker polls is readable. */
+bool wakes(const struct fixture *f);
 
 /* Hands over and receives connections from..to; their descriptors do not matter. */
 void hold_range(const struct fixture *f, uint64_t from, uint64_t to);
