@@ -259,14 +259,21 @@ system-programs: $(SYSTEM) $(STUBS)
 
 tests: all $(UNIT_TESTS) $(PROCESS_TESTS) $(STUBS) $(STOP_POINTS) $(GROWN) $(OLD) $(BENCH) $(SYSTEM) $(REPLAYS)
 
-TESTS     := $(UNIT_TESTS) $(PROCESS_TESTS)
+# the longer ones first
+TESTS     := $(PROCESS_TESTS) $(UNIT_TESTS)
 SANITIZE  := address,undefined
 SAN_TESTS := $(TESTS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)
 # Debian releases that are booted in a container with the package installed
 RELEASES  := bookworm trixie
+# Most of their time tests wait, so there run more at a time than there are processors. But what goes
+# by how much is done in a time needs the machine for itself.
+JOBS      ?= $(call once,JOBS,$(shell echo $$((2 * $$(nproc)))))
+CONTAINERS ?= 3
+ALONE     := %/process/test-journal
+BESIDE     = $(filter-out $(ALONE),$(1)) $(2) --alone $(filter $(ALONE),$(1))
 
 check-unit: tests
-	$(Q)tests/run $(TESTS) $(call REPLAY_RUNS,$(REPLAYS)) 'tests/examples/run $(O)'
+	$(Q)tests/run --jobs=$(JOBS) $(call BESIDE,$(TESTS),$(call REPLAY_RUNS,$(REPLAYS)) 'tests/examples/run $(O)')
 
 $(O)/$(PRELOAD).so: $(PRELOAD).c
 	$(say) LD $@
@@ -278,9 +285,10 @@ bench bench-quick: all $(BENCH) $(O)/$(PRELOAD).so
 check: tests
 	$(Q)tests/system/run $(subst $(space),$(comma),$(RELEASES)) --download >/dev/null 2>&1 & \
 	        $(MAKE) --no-print-directory SAN=$(SANITIZE) tests; r=$$?; wait; exit $$r
-	$(Q)tests/run $(TESTS) $(SAN_TESTS) 'tests/examples/run $(O)' \
-	        $(call REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)) \
-	        --timeout=2700 'tests/system/run $(subst $(space),$(comma),$(RELEASES))'
+	$(Q)tests/run --jobs=$$(($(JOBS) + 1)) \
+	        --timeout=2700 'tests/system/run $(subst $(space),$(comma),$(RELEASES)) --containers=$(CONTAINERS)' \
+	        --timeout=600 'tests/examples/run $(O)' $(call BESIDE,$(TESTS) $(SAN_TESTS),$(call \
+	        REPLAY_RUNS,$(REPLAYS) $(REPLAYS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)))
 
 # Faults under load in the container, at random, or one kind of them: SCENARIO=kill_workers and so
 # on, see tests/system/test-chaos.sh

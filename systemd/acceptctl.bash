@@ -41,7 +41,7 @@ _acceptctl_options() {
 _acceptctl() {
         local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
         local command='' names=() word i root=''
-        local COMMANDS='list status connections is-ready wait reload drain pause resume monitor top metrics'
+        local COMMANDS='list status connections sources settings is-ready wait reload drain pause resume monitor top metrics'
         COMPREPLY=()
 
         # `--root=DIR` is three words where = breaks words

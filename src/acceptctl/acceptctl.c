@@ -23,8 +23,11 @@ static void print_help(void)
                "  list [NAME...]       all instances, a line each\n"
                "  status [NAME...]     one or all that run, with listeners, workers and counters\n"
                "  connections NAME     the open connections\n"
+               "  sources NAME         who has most connections, and who was refused most\n"
                "  monitor [NAME...]    what happens, as it happens, a line each\n"
                "  top [NAME...]        rates a second, and what workers use, live\n"
+               "  metrics [NAME...]    for Prometheus; --openmetrics, or --http on stdin and stdout\n"
+               "  settings NAME        those in force, and where each comes from\n"
                "  is-ready NAME...     exit status 0 where it is ready\n"
                "  wait NAME...         until it is --ready, --idle, --no-old, of --generation=N\n"
                "\n"
@@ -63,7 +66,8 @@ enum {
         LINES = 1 << 4,
         REPEATS = 1 << 5,
         SORTS = 1 << 6,
-        WORKER = 1 << 7, /* its last argument is the number of a worker */
+        SCRAPES = 1 << 7,
+        WORKER = 1 << 8, /* its last argument is the number of a worker */
 };
 
 static const struct command {
@@ -75,10 +79,13 @@ static const struct command {
         { "list", 0, SIZE_MAX, LOOKS, command_list },
         { "status", 0, SIZE_MAX, LOOKS | FILTERS | LINES, command_status },
         { "connections", 1, 1, LOOKS | FILTERS, command_connections },
+        { "sources", 1, 1, LOOKS, command_sources },
+        { "settings", 1, 1, LOOKS, command_settings },
         { "is-ready", 1, SIZE_MAX, LOOKS, command_is_ready },
         { "wait", 1, SIZE_MAX, LOOKS | WAITS, command_wait },
         { "monitor", 0, SIZE_MAX, LOOKS | REPEATS, command_monitor },
         { "top", 0, SIZE_MAX, LOOKS | REPEATS | SORTS, command_top },
+        { "metrics", 0, SIZE_MAX, LOOKS | SCRAPES, command_metrics },
         { "reload", 1, SIZE_MAX, CANCELS, command_reload },
         { "drain", 1, 1, WORKER, command_drain },
         { "pause", 1, SIZE_MAX, 0, command_pause },
@@ -194,6 +201,8 @@ enum {
         OPTION_ITERATIONS,
         OPTION_INTERVAL,
         OPTION_SORT,
+        OPTION_HTTP,
+        OPTION_OPENMETRICS,
 };
 
 /* clang-format off */
@@ -217,6 +226,8 @@ static const struct option options[] = {
         { "iterations", required_argument, NULL, OPTION_ITERATIONS },
         { "interval", required_argument, NULL, OPTION_INTERVAL },
         { "sort", required_argument, NULL, OPTION_SORT },
+        { "http", no_argument, NULL, OPTION_HTTP },
+        { "openmetrics", no_argument, NULL, OPTION_OPENMETRICS },
         {},
 };
 /* clang-format on */
@@ -243,6 +254,9 @@ static unsigned get_use(int option)
         case OPTION_INTERVAL:
         case OPTION_SORT:
                 return SORTS;
+        case OPTION_HTTP:
+        case OPTION_OPENMETRICS:
+                return SCRAPES;
         default:
                 return 0;
         }
@@ -329,6 +343,10 @@ static bool parse_option(struct arguments *a, int option)
         case OPTION_SORT:
                 a->sort = optarg;
                 return true;
+        case OPTION_HTTP:
+                return (a->http = true);
+        case OPTION_OPENMETRICS:
+                return (a->openmetrics = true);
         default:
                 fprintf(stderr, "Try acceptctl --help.\n");
                 return false;

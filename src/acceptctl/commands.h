@@ -26,7 +26,7 @@ struct arguments {
         uint64_t iterations; /* 0: until it is ended */
         const char *sort;    /* name of a column, or NULL */
 
-        bool http; /* metrics */
+        bool http, openmetrics; /* metrics */
 };
 
 /* Each returns an exit status. `names` are NULL-terminated; none stands for all where that is
@@ -34,6 +34,8 @@ struct arguments {
 int command_list(const struct arguments *a, char **names);
 int command_status(const struct arguments *a, char **names);
 int command_connections(const struct arguments *a, char **names);
+int command_sources(const struct arguments *a, char **names);
+int command_settings(const struct arguments *a, char **names);
 int command_is_ready(const struct arguments *a, char **names);
 int command_wait(const struct arguments *a, char **names);
 int command_reload(const struct arguments *a, char **names);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * list and status.
+ * list, status and settings.
  */
 
 #include "acceptctl/ask.h"
 #include "acceptctl/journal-lines.h"
 #include "acceptctl/show.h"
 #include "base/words.h"
+#include "varlink/interfaces.h"
 #include "varlink/message.h"
 
 /* Returns an exit status. */
@@ -171,4 +172,30 @@ int command_status(const struct arguments *a, char **names)
                 return EXIT_FAILURE;
 
         return status;
+}
+
+/* --- settings --- */
+
+/* The lines are what they are in a file, also to a terminal: escapes would make others of them. */
+static void print_lines_safely(const char *text)
+{
+        for (; *text; text++)
+                fputc(*text == '\n' || (*text >= ' ' && *text < 0x7f) ? *text : '?', stdout);
+}
+
+int command_settings(const struct arguments *a, char **names)
+{
+        const json_t *parameters = NULL;
+        json_auto_t *reply = NULL;
+        const char *error;
+        int r = ask_call(a, names[0], VARLINK_SETTINGS, json_object(), ASK_TIMEOUT, &reply,
+                &parameters, &error);
+
+        if (r < 0)
+                return say_why(&a->places, names[0], r == -EREMOTEIO ? -EBADMSG : r);
+        if (say.json)
+                return say_print_json(parameters);
+
+        print_lines_safely(json_string_value(json_object_get(parameters, "text")) ?: "");
+        return 0;
 }

@@ -283,6 +283,7 @@ static void show_details(const json_t *status)
         if (streq(text_of(status, "state"), "degraded"))
                 show_event(status, "     Degraded: ", "POOL_DEGRADED", "POOL_DEGRADED");
         show_event(status, "  Last reload: ", "RELOADED", "RELOAD_FAILED");
+        show_event(status, "    Last hang: ", "WORKER_HUNG", "WORKER_HUNG");
         show_event(status, "     Last end: ", "WORKER_DIED", "WORKER_ENDED");
 }
 

@@ -113,6 +113,17 @@ static void list_connections(const struct control_context *context, struct contr
                 control_start_series(call, &series, what->parameters);
 }
 
+static void list_sources(const struct control_context *context, struct control_call *call,
+        const struct varlink_call *what _unused_)
+{
+        if (context->dispatcher->settings->accept)
+                control_reply(call, control_make_sources(context->dispatcher));
+        else
+                control_fail(call, VARLINK_IMPOSSIBLE,
+                        json_pack("{s:s}", "reason",
+                                "with Accept=no only the workers know connections"));
+}
+
 static void monitor(const struct control_context *context _unused_, struct control_call *call,
         const struct varlink_call *what)
 {
@@ -125,6 +136,22 @@ static void monitor(const struct control_context *context _unused_, struct contr
                 control_start_series(call, &series, NULL);
         else
                 control_fail(call, VARLINK_EXPECTED_MORE, json_object());
+}
+
+static void get_settings(const struct control_context *context, struct control_call *call,
+        const struct varlink_call *what _unused_)
+{
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+        int r = -ENOMEM;
+
+        if (f) {
+                r = settings_print(context->dispatcher->settings, f);
+                r = fclose(f) != 0 ? -ENOMEM : r;
+        }
+
+        control_reply(call, r < 0 ? NULL : json_pack("{s:o}", "text", varlink_make_text(text)));
 }
 
 /* --- Steering --- */
@@ -211,7 +238,9 @@ static const struct method {
 } methods[] = {
         { VARLINK_GET_STATUS, PARAMETERS("worker", "listener", "intervalMSec"), false, get_status },
         { VARLINK_CONNECTIONS, PARAMETERS("worker", "listener"), false, list_connections },
+        { VARLINK_SOURCES, PARAMETERS(), false, list_sources },
         { VARLINK_MONITOR, PARAMETERS(), false, monitor },
+        { VARLINK_SETTINGS, PARAMETERS(), false, get_settings },
         { VARLINK_DRAIN, PARAMETERS("worker"), true, drain_worker },
         { VARLINK_PAUSE, PARAMETERS(), true, run_pause },
         { VARLINK_RESUME, PARAMETERS(), true, run_resume },

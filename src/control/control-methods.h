@@ -29,6 +29,9 @@ json_t *control_make_status(
 json_t *control_make_connections(
         const struct dispatcher *d, const struct control_filter *filter, uint64_t *position);
 
+/* Who has most connections, and who was refused most. Returns NULL without memory. */
+json_t *control_make_sources(const struct dispatcher *d);
+
 /* Replies of Monitor: what the journal gets. */
 void control_monitor_next(const struct control_context *context, struct control_call *call);
 void control_monitor_begin(struct control *control);

@@ -69,6 +69,7 @@ static void on_ended(void *userdata, const struct slot *slot, enum outcome outco
         uint64_t duration = now - MIN(now, slot->accepted_at);
         const char *result = name_outcome(outcome), *listener = name_listener(log, slot->listener);
         char source[SOURCE_FORMAT_SIZE];
+        uint32_t waited = TAKE(log->waiting->last, 0U);
         const struct worker_row *row;
 
         if (slot->worker == SLOT_NO_WORKER) {
@@ -83,8 +84,10 @@ static void on_ended(void *userdata, const struct slot *slot, enum outcome outco
                         JOURNAL_NUMBER("ACCEPTD_WORKER", row->number),
                         JOURNAL_NUMBER("ACCEPTD_WORKER_PID", row->pid),
                         JOURNAL_NUMBER("ACCEPTD_GENERATION", row->generation),
+                        JOURNAL_NUMBER("ACCEPTD_ATTEMPT", slot->attempt),
                         JOURNAL_TEXT("ACCEPTD_RESULT", result),
                         JOURNAL_NUMBER("ACCEPTD_DURATION_USEC", duration),
+                        JOURNAL_NUMBER("ACCEPTD_WAITED_USEC", waited),
                         JOURNAL_TEXT(*source ? "ACCEPTD_SOURCE" : NULL, source)),
                 "Connection %" PRIu64 " of %s: %s after %" PRIu64 " us with worker %" PRIu64
                 " (PID %" PRIi32 ").",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dispatcher/ledger.h"
+#include "dispatcher/waiting.h"
 #include "policy/pool.h"
 
 /*
@@ -11,6 +12,7 @@
 struct connection_log {
         struct pool *pool;
         const struct ledger *ledger; /* has the names of listeners */
+        struct waiting *waiting;     /* has the time that the worker said with DONE */
 };
 
 /* Has the pool tell of connections that end, or not, as the settings say. To be called again when

@@ -15,6 +15,7 @@
 #include "dispatcher/hand.h"
 #include "dispatcher/worker-log.h"
 #include "os/journal.h"
+#include "policy/pool-limit.h"
 
 /* How long to wait when there was no descriptor or no memory for a connection. */
 #define EXHAUSTED_USEC (100 * USEC_PER_MSEC)

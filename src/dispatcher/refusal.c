@@ -18,6 +18,7 @@
 #include "dispatcher/refusal.h"
 #include "os/journal.h"
 #include "os/listener.h"
+#include "policy/pool-limit.h"
 
 static const char *explain(enum refusal reason)
 {

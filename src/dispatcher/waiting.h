@@ -13,10 +13,12 @@
 struct waiting {
         uint64_t buckets[WAITING_BUCKETS]; /* k: less than 2^k microseconds; 0: was not said */
         uint64_t sum;                      /* of all, in microseconds */
+        uint32_t last;                     /* of the connection that ends now; 0: was not said */
 };
 
 static inline void waiting_add(struct waiting *waiting, uint32_t usec)
 {
         waiting->buckets[usec ? 32 - __builtin_clz(usec) : 0]++;
         waiting->sum += usec;
+        waiting->last = usec;
 }

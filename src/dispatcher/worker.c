@@ -158,9 +158,9 @@ static const char *hear_record(struct worker *w, const struct record *record)
         switch ((enum record_type)record->type) {
         case RECORD_DONE:
                 STOP_POINT("heard");
+                waiting_add(&w->context->waiting, record->value);
                 if (pool_done(pool_of(w), w->row, record->id) != 0)
                         return "DONE for a connection that it does not have";
-                waiting_add(&w->context->waiting, record->value);
                 return NULL;
 
         case RECORD_FAILED:

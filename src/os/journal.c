@@ -305,8 +305,7 @@ static void keep(enum message message, const char *text)
 
         last->n++;
         last->at = usec_now();
-        (void)snprintf(
-                last->text, sizeof(last->text), "%.*s", (int)sizeof(last->text) - 1, text);
+        (void)snprintf(last->text, sizeof(last->text), "%.*s", (int)sizeof(last->text) - 1, text);
 }
 
 const struct journal_last *journal_get_last(enum message message)

@@ -22,14 +22,21 @@ struct family {
         size_t n;
 };
 
+/* Opens a file of a process, or of one of its threads. */
+static FILE *open_proc(pid_t pid, const char *thread, const char *name)
+{
+        char path[320];
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/%s%s/%s", (int)pid, thread ? "task/" : "",
+                thread ?: "", name);
+        return fopen(path, "re");
+}
+
 static uint64_t read_resident(pid_t pid)
 {
-        _cleanup_(fclosep) FILE *f = NULL;
+        _cleanup_(fclosep) FILE *f = open_proc(pid, NULL, "statm");
         uint64_t pages = 0;
-        char path[32];
 
-        (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-        f = fopen(path, "re");
         if (!f || fscanf(f, "%*u %" SCNu64, &pages) != 1)
                 return 0;
 
@@ -38,12 +45,9 @@ static uint64_t read_resident(pid_t pid)
 
 static void add_children(struct family *family, pid_t pid, const char *thread)
 {
-        _cleanup_(fclosep) FILE *f = NULL;
-        char path[320];
+        _cleanup_(fclosep) FILE *f = open_proc(pid, thread, "children");
         int child;
 
-        (void)snprintf(path, sizeof(path), "/proc/%d/task/%s/children", (int)pid, thread);
-        f = fopen(path, "re");
         while (f && family->n < PROCESSES_MAX && fscanf(f, "%d", &child) == 1)
                 family->pids[family->n++] = child;
 }

@@ -34,8 +34,7 @@
 #define RETRY_MIN_USEC (10 * USEC_PER_MSEC)
 #define RETRY_MAX_USEC (100 * USEC_PER_MSEC)
 
-/* Nothing was taken for so long: others do not wait any longer; the log says so. */
-#define STUCK_USEC     (50 * USEC_PER_MSEC)
+/* Nothing was taken for so long: the log says so. */
 #define STUCK_LOG_USEC USEC_PER_SEC
 
 struct pending {
@@ -392,19 +391,14 @@ bool notify_is_out(uint64_t ticket)
 
 /* --- Later --- */
 
-static bool is_stuck_for(usec_t time)
+bool notify_is_stuck(usec_t time)
 {
         return notify.first && usec_now() - notify.taken_at >= time;
 }
 
-bool notify_is_stuck(void)
-{
-        return is_stuck_for(STUCK_USEC);
-}
-
 static void tell_stuck(void)
 {
-        if (!is_stuck_for(STUCK_LOG_USEC) || notify.has_told_stuck)
+        if (!notify_is_stuck(STUCK_LOG_USEC) || notify.has_told_stuck)
                 return;
 
         notify.has_told_stuck = true;

@@ -27,8 +27,8 @@ void notify_unwatch(void);
 /* Sends what waits, for so long at most. Returns true where nothing is left that must arrive. */
 bool notify_flush(usec_t timeout);
 
-/* Something that must arrive waits, and for a while nothing was taken. */
-bool notify_is_stuck(void);
+/* Something that must arrive waits, and for so long nothing was taken. */
+bool notify_is_stuck(usec_t time);
 
 void notify_ready(const char *status);
 void notify_status(const char *status);

@@ -28,6 +28,9 @@ static const struct {
 
 /* --- Names --- */
 
+/* While nothing was taken for so long, others do not wait any longer. */
+#define STUCK_USEC (50 * USEC_PER_MSEC)
+
 #define BASE       36U
 #define DIGITS_MAX 13 /* of 64 bits */
 
@@ -153,7 +156,7 @@ uint64_t store_worker(uint32_t row, int pidfd, int channel_fd, int queue_fd)
 
 bool store_is_done_with(uint64_t ticket)
 {
-        return notify_is_out(ticket) || notify_is_stuck();
+        return notify_is_out(ticket) || notify_is_stuck(STUCK_USEC);
 }
 
 /* In the reverse order. */

@@ -9,6 +9,7 @@
  */
 
 #include "policy/pool-inside.h"
+#include "policy/pool-limit.h"
 
 #define TELL_INTERVAL (10 * USEC_PER_SEC)
 

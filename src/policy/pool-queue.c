@@ -181,6 +181,8 @@ struct slot *pool_take_back(struct pool *pool, uint32_t row, uint64_t id)
 
         pool->counters->taken_back++;
         pool->workers[row].taken++;
+        if (slot->attempt < UINT8_MAX)
+                slot->attempt++;
         pool_into_hand(pool, slot);
         pool_set_in_transit(pool, row, false);
 

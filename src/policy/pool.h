@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <assert.h>
-
 #include "policy/backoff.h"
 #include "policy/pool-decision.h"
-#include "policy/slots.h"
+#include "policy/pool-records.h"
 #include "policy/sources.h"
 #include "policy/worker-state.h"
 #include "settings/settings.h"
@@ -26,37 +24,6 @@
  *
  * `row` is a worker's index everywhere.
  */
-
-/* Bits of worker_row.flags */
-enum row_flag {
-        ROW_PAUSED = 1 << 0,     /* it said READY 0, and gets nothing until it says READY again */
-        ROW_DRAIN_TOLD = 1 << 1, /* a DRAIN record was sent to it, the last one in its channel */
-};
-
-/* The ledger's part of a worker. Its layout may change with LEDGER_VERSION only. */
-struct worker_row {
-        uint64_t number;      /* counts up from 1 for the life of the instance */
-        uint64_t handed_over; /* connections */
-        usec_t started_at;    /* CLOCK_MONOTONIC */
-        usec_t deadline;      /* of its state, or USEC_INFINITY */
-        int32_t pid;
-        uint32_t generation;
-        uint32_t capacity;   /* as it said last, bounded by ConnectionsPerWorker=; 0: nothing yet */
-        uint32_t state;      /* enum worker_state */
-        uint32_t offered;    /* features, as it was started */
-        uint32_t features;   /* those of them that its READY took */
-        uint32_t flags;      /* enum row_flag */
-        uint32_t vanished;   /* connections that dispatchers took out of its queue and died */
-        uint32_t in_transit; /* while one is taken out: `vanished`, if it crashes now; else 0 */
-        uint32_t unused;
-#ifdef LEDGER_TEST_GROWN /* what a later program may have: tests/process/test-upgrade.c */
-        uint64_t grown[3];
-#endif
-};
-
-#ifndef LEDGER_TEST_GROWN
-static_assert(sizeof(struct worker_row) == 72, "no holes");
-#endif
 
 /* Connections in the dispatcher's hand. The second place is for one that is taken back while the
  * first cannot be sent: too many descriptors are in flight, perhaps just those in that queue. */
@@ -212,28 +179,6 @@ struct pool {
         bool dirty;
 };
 
-/* What lies in the ledger beside rows and slots. Its layout may change with LEDGER_VERSION only. */
-struct pool_state {
-        struct counters counters;
-        struct slots_head slots;
-        uint64_t last_number;     /* of a worker */
-        uint32_t generation;      /* in force; 0: there were no workers yet */
-        uint32_t trial;           /* the generation that is being tried; 0: none */
-        uint32_t last_generation; /* numbers are used once, also those of trials that failed */
-        uint32_t before_reload;   /* workers that were ready when this generation came into force */
-        uint32_t ending;          /* enum outcome of the slot that is being released */
-        uint32_t stopping;        /* bool; then nobody is to take over from here */
-        uint32_t last_question;   /* its value: no two are equal, whoever asks */
-        uint32_t noted;           /* bool: what follows is */
-        uint64_t nonblocking;     /* listeners that workers have left so, by their index */
-        uint64_t lost_idle;       /* of those lost: the worker said that they were idle */
-        uint64_t reserved[5];     /* zeros, for later versions */
-        uint64_t is_held;         /* bool: pool_hold() */
-#ifdef LEDGER_TEST_GROWN
-        uint64_t grown[5];
-#endif
-};
-
 /* The pool's memory that outlives it: the ledger. All zeros at first. */
 struct pool_memory {
         struct pool_state *state;
@@ -333,21 +278,6 @@ struct pool_figures {
 };
 
 void pool_get_figures(const struct pool *pool, struct pool_figures *ret);
-
-/* --- pool-limit.c: whom a connection comes from --- */
-
-/*
- * The connection in `slot`, just accepted while `asks_source` was set, comes from `source`. Returns
- * whether it may be served; else it is to be closed, and pool_refused() with *ret_reason.
- *
- * What was accepted while no limit was set counts for nobody, since nobody had asked.
- */
-bool pool_admit(struct pool *pool, struct slot *slot, const struct source *source,
-        enum refusal *ret_reason);
-
-/* Returns how many refused connections of this source are to be told now, or 0: once in 10 seconds,
- * what came since. */
-uint64_t pool_take_untold(struct pool *pool, const struct source *source, usec_t now);
 
 /* --- pool-credit.c: who can take another connection --- */
 

@@ -102,6 +102,42 @@ static int leave_out_unknown(int fd)
         return TAKE_FD(copy);
 }
 
+/* Says `source` of the key that the line is about, if it is about one. */
+static void set_source(struct settings *s, const char *line, const char *source)
+{
+        size_t n = strcspn(line, "=");
+
+        for (size_t i = 0; line[n] == '=' && i < SETTING_COUNT; i++) {
+                char *copy;
+
+                if (strlen(settings_key(i)) != n || strncmp(settings_key(i), line, n) != 0)
+                        continue;
+                copy = strdup(source);
+                if (!copy)
+                        return;
+                free(s->sources[i]);
+                s->sources[i] = copy;
+        }
+}
+
+/* Where a value was said stands in the comment before it; the file here is none of the user's. */
+static void restore_sources(struct settings *s, const char *path)
+{
+        _cleanup_(fclosep) FILE *in = fopen(path, "re");
+        _cleanup_(freep) char *line = NULL, *source = NULL;
+        size_t size = 0;
+
+        while (in && getline(&line, &size, in) >= 0) {
+                const char *comment = startswith(line, "# ");
+
+                line[strcspn(line, "\n")] = '\0';
+                if (source)
+                        set_source(s, line, source);
+                free(TAKE_PTR(source));
+                source = comment ? strdup(comment) : NULL;
+        }
+}
+
 int kept_settings_read(struct settings *s, int fd, char **ret_message)
 {
         _cleanup_(fd_closep) int copy = leave_out_unknown(fd);
@@ -120,6 +156,7 @@ int kept_settings_read(struct settings *s, int fd, char **ret_message)
                 return -EINVAL;
         }
         settings_resolve(s, 0); /* with Accept=no there is no WorkersMax= */
+        restore_sources(s, path);
 
         return settings_check(s, ret_message);
 }

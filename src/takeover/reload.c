@@ -28,8 +28,10 @@
 
 #define CHECK_END_MSEC 1000
 
-/* For what the service manager is still to be told, before the next image takes over. */
-#define FLUSH_USEC (100 * USEC_PER_MSEC)
+/* For what the service manager is still to be told, before the next image takes over, which would
+ * not know. One that is busy may take nothing for a while; it is looked again so often. */
+#define FLUSH_USEC (2 * USEC_PER_SEC)
+#define AGAIN_USEC (20 * USEC_PER_MSEC)
 
 static const char takes_nothing[] = "the service manager takes no messages";
 
@@ -49,6 +51,7 @@ void reload_done(struct reload *reload)
         reload->source = sd_event_source_disable_unref(reload->source);
         reload->timer = sd_event_source_disable_unref(reload->timer);
         reload->is_late = false;
+        reload->flush_until = 0;
         if (reload->pidfd >= 0)
                 end_check(reload);
         reload->pidfd = fd_close(reload->pidfd);
@@ -177,26 +180,33 @@ static void read_message(int fd, char *text, size_t size)
         memmove(text, begin, strlen(begin) + 1);
 }
 
-static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_t revents _unused_,
-        void *userdata)
+/* Returns false where what waits has to be looked at later: the timer is set. */
+static bool is_flushed(struct reload *reload)
 {
-        struct reload *reload = userdata;
-        struct process_end end = process_reap(reload->pid, reload->pidfd);
-        char text[1024] = "", words[PROCESS_END_MAX];
+        usec_t now = usec_now();
 
-        if (reload->is_late) {
-                reload_done(reload);
-                return 0;
-        }
+        if (notify_flush(0) || now >= reload->flush_until)
+                return true;
+
+        return sd_event_source_set_time(reload->timer, usec_add(now, AGAIN_USEC)) < 0;
+}
+
+/* The check has ended: executes the program, or says why not. */
+static int settle(struct reload *reload)
+{
+        struct process_end end = reload->end;
+        char text[1024] = "", words[PROCESS_END_MAX];
+        bool takes_over = end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER;
+
+        if (takes_over && !reload->dispatcher->pool.stopping && !is_flushed(reload))
+                return sd_event_source_set_enabled(reload->timer, SD_EVENT_ONESHOT);
 
         if (reload->dispatcher->pool.stopping) {
                 /* asked for meanwhile: the next image would not know */
                 (void)snprintf(text, sizeof(text), "the instance is stopping");
-        } else if (end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER &&
-                   !notify_flush(FLUSH_USEC)) {
-                /* the next image would not know what it is still to be told */
+        } else if (takes_over && !notify_flush(0)) {
                 (void)snprintf(text, sizeof(text), "%s", takes_nothing);
-        } else if (end.code == CLD_EXITED && end.status == RELOAD_TAKES_OVER) {
+        } else if (takes_over) {
                 int r = execute(reload);
 
                 (void)snprintf(text, sizeof(text), "cannot execute %s: %s", reload->image->path,
@@ -219,17 +229,42 @@ static int on_checked(sd_event_source *source _unused_, int fd _unused_, uint32_
         return 0;
 }
 
+static int on_checked(
+        sd_event_source *source, int fd _unused_, uint32_t revents _unused_, void *userdata)
+{
+        struct reload *reload = userdata;
+
+        reload->end = process_reap(reload->pid, reload->pidfd);
+        if (reload->is_late) {
+                reload_done(reload);
+                return 0;
+        }
+
+        reload->flush_until = usec_add(usec_now(), FLUSH_USEC);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        return settle(reload);
+}
+
 /* Nobody waits for the end of what hangs: it may sleep where no signal reaches it. */
 static void leave_check(struct reload *reload, const char *why)
 {
-        reload->is_late = true;
-        process_signal(reload->pidfd, SIGKILL);
+        if (reload->flush_until != 0) {
+                reload_done(reload);
+        } else {
+                reload->is_late = true;
+                process_signal(reload->pidfd, SIGKILL);
+        }
         fail(reload, why, false);
 }
 
-static int on_late(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
+static int on_timer(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata)
 {
-        leave_check(userdata, "the check of the settings took longer than 10s");
+        struct reload *reload = userdata;
+
+        if (reload->flush_until != 0)
+                return settle(reload);
+
+        leave_check(reload, "the check of the settings took longer than 10s");
         return 0;
 }
 
@@ -243,7 +278,7 @@ static int start_check(struct reload *reload)
         if (reload->settings_fd < 0 || reload->output_fd < 0)
                 return -errno;
         r = sd_event_add_time_relative(d->loop.event, &reload->timer, CLOCK_MONOTONIC, CHECK_USEC,
-                USEC_PER_SEC, on_late, reload);
+                USEC_PER_SEC, on_timer, reload);
         if (r < 0)
                 return r;
         r = process_spawn_check(&d->context.process, reload->image->check_argv,
@@ -280,7 +315,7 @@ static const char *find_obstacle(const struct reload *reload)
 
         if (d->pool.stopping)
                 return "the instance is stopping";
-        if (notify_is_stuck())
+        if (notify_is_stuck(FLUSH_USEC / 2))
                 return takes_nothing;
         if (reload->is_late)
                 return "the last check has not ended yet";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "base/process-end.h"
 #include "control/control.h"
 
 /*
@@ -30,7 +31,9 @@ struct reload {
         /* The check, while it runs */
         sd_event_source *source;
         sd_event_source *timer;
-        bool is_late; /* the reload has failed, the check has not ended */
+        bool is_late;       /* the reload has failed, the check has not ended */
+        usec_t flush_until; /* the check has ended, and so long what waits may go out; or 0 */
+        struct process_end end;
         pid_t pid;
         int pidfd;
         int settings_fd; /* as it read them */

@@ -271,8 +271,9 @@ static void do_grandchild(struct stub *stub, const char *arg _unused_)
 static void do_grow(struct stub *stub, const char *arg)
 {
         size_t size = (size_t)stub_number(arg, 1) << 20;
-        char *memory = malloc(size);
+        static char *volatile memory; /* for good, and no leak */
 
+        memory = malloc(size);
         if (!memory)
                 stub_die(stub, "no memory");
         memset(memory, 1, size);

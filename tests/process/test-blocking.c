@@ -6,6 +6,7 @@
  */
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -114,6 +115,29 @@ static void fail_reload(struct harness *h, const struct ctl *ctl, const char *re
         assert_int_equal(ctl_run(h, ctl, "reload", "test"), 1);
         if (!strstr(ctl_err, reason))
                 fail_msg("\"%s\" is not in \"%s\"", reason, ctl_err);
+}
+
+/* A service manager that takes nothing for a moment, as while it reads its units again, is no
+ * reason to fail: it was one after a twentieth of a second. */
+static void test_reload_while_the_manager_is_busy(void **state)
+{
+        static const char call[] = "{\"method\":\"io.acceptd.Pool.Reload\"}";
+        struct harness *h = *state;
+        struct ctl ctl;
+        int fd;
+
+        ctl_start_pool(h, &ctl, "Workers=1", "--serve=obey", .store = 64);
+        (void)harness_counters(h);
+        fill_queue(h);
+        fd = ctl_connect(&ctl);
+        ctl_send(fd, call, sizeof(call));
+        (void)poll(NULL, 0, 300); /* the check may take longer: then this shows nothing */
+        h->is_deaf = false;
+        harness_await_notify(h, "RELOADING=1");
+        harness_await_line(h, "Generation 2 ", "is starting");
+        assert_int_equal(harness_count_lines(h, "reload failed"), 0);
+        fd_close(fd);
+        harness_stop(h);
 }
 
 /* The next image would not know what the service manager is still to be told. */
@@ -280,6 +304,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 HARNESS_TEST(test_workers_come_and_go_while_nothing_is_read),
                 HARNESS_TEST(test_stop_while_nothing_is_read),
+                HARNESS_TEST(test_reload_while_the_manager_is_busy),
                 HARNESS_TEST(test_reload_while_nothing_is_read),
                 HARNESS_TEST(test_settings_are_read_once),
                 HARNESS_TEST(test_worker_that_is_slow_to_be_executed),

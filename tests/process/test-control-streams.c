@@ -226,6 +226,68 @@ static void test_events_as_they_happen(void **state)
         harness_stop(h);
 }
 
+/* As a record of the journal has it: with what its worker said of the time that it waited, and how
+ * often it was taken back. */
+static void test_record_of_a_connection(void **state)
+{
+        struct harness *h = *state;
+        json_auto_t *event = NULL;
+        const json_t *fields;
+        struct client client;
+        struct ctl ctl;
+        char echo[PATH_MAX];
+        int fd;
+
+        ctl_init(h, &ctl);
+        (void)snprintf(echo, sizeof(echo), "%s", harness_path("../../acceptd-echo"));
+        (void)listener_add(h, LISTENER_UNIX, "main");
+        ctl_start(h, &ctl, .options = WORDS("Workers=1", "LogConnections=yes"),
+                .command = WORDS(echo));
+        harness_await_ready(h);
+        harness_await_workers(h, 1);
+        fd = start(&ctl, MORE("Monitor", "{}"));
+        json_decref(receive(h, fd, true));
+
+        client_open(h, &client, 0);
+        client_send(&client, "x\n");
+        assert_string_equal(client_await_line(h, &client), "x");
+        client_close(&client);
+        event = await_event(h, fd, "CONNECTION_ENDED");
+        fields = json_object_get(event, "fields");
+        assert_string_equal(ctl_text(fields, "ACCEPTD_RESULT"), "done");
+        assert_string_equal(ctl_text(fields, "ACCEPTD_ATTEMPT"), "0");
+        assert_in_range(atoi(ctl_text(fields, "ACCEPTD_WAITED_USEC")), 1,
+                atoi(ctl_text(fields, "ACCEPTD_DURATION_USEC")));
+        (void)fd_close(fd);
+        harness_stop(h);
+}
+
+static void test_record_of_a_connection_that_was_taken_back(void **state)
+{
+        struct harness *h = *state;
+        json_auto_t *status = NULL, *event = NULL;
+        const json_t *workers;
+        struct client client;
+        struct ctl ctl;
+        int fd;
+
+        ctl_start_pool(h, &ctl, "Workers=1\nLogConnections=yes", "--serve=line\nRestartSec=10ms");
+        fd = start(&ctl, MORE("Monitor", "{}"));
+        json_decref(receive(h, fd, true));
+        status = ctl_status(h, &ctl);
+        workers = json_object_get(status, "workers");
+        assert_int_equal(kill((pid_t)ctl_number(json_array_get(workers, 0), "pid"), SIGSTOP), 0);
+        client_open(h, &client, 0);
+        (void)harness_await_counter(h, open, 1); /* in its queue */
+        assert_int_equal(kill((pid_t)ctl_number(json_array_get(workers, 0), "pid"), SIGKILL), 0);
+        client_await_greeting(h, &client);
+        event = await_event(h, fd, "CONNECTION_ENDED");
+        assert_string_equal(ctl_text(json_object_get(event, "fields"), "ACCEPTD_ATTEMPT"), "1");
+        client_close(&client);
+        (void)fd_close(fd);
+        harness_stop(h);
+}
+
 /* --- Who may what --- */
 
 #define STRANGER 250
@@ -309,6 +371,8 @@ int main(void)
                 HARNESS_TEST(test_many_connections_are_listed),
                 HARNESS_TEST(test_lists_want_more),
                 HARNESS_TEST(test_events_as_they_happen),
+                HARNESS_TEST(test_record_of_a_connection),
+                HARNESS_TEST(test_record_of_a_connection_that_was_taken_back),
                 HARNESS_TEST(test_group_may_look_and_not_steer),
         };
 

@@ -13,10 +13,11 @@
 #include "base/fd.h"
 #include "ctl.h"
 #include "procfs.h"
+#include "sanitized.h"
 #include "varlink/interfaces.h"
 
 /* The answer is to be there within this time, also where the pool is saturated. */
-#define ANSWER_USEC (50 * USEC_PER_MSEC)
+#define ANSWER_USEC ((SANITIZED ? 200 : 50) * USEC_PER_MSEC)
 
 /* --- Status --- */
 
@@ -68,7 +69,7 @@ static void saturate(struct harness *h, struct client *clients, size_t n)
 static void test_status_while_saturated(void **state)
 {
         struct harness *h = *state;
-        usec_t best = USEC_INFINITY;
+        usec_t best = USEC_INFINITY, deadline;
         struct client clients[160] = {};
         json_auto_t *status = NULL;
         const json_t *listener;
@@ -80,14 +81,15 @@ static void test_status_while_saturated(void **state)
         harness_await_ready(h);
         saturate(h, clients, ELEMENTSOF(clients));
 
-        /* the best of some: the machine may be busy with other things */
-        for (int i = 0; i < 10; i++) {
+        /* one of many: the machine may be busy with other things */
+        deadline = usec_add(usec_now(), HARNESS_DEADLINE);
+        while (best >= ANSWER_USEC) {
                 usec_t begin = usec_now();
 
+                assert_true(begin < deadline);
                 assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
                 best = MIN(best, usec_now() - begin);
         }
-        assert_true(best < ANSWER_USEC);
         assert_non_null(strstr(ctl_out, "all workers are full, new connections wait"));
         assert_non_null(strstr(ctl_out, "test is ready\n"));
 

@@ -265,10 +265,14 @@ static void test_reloads_under_load(void **state)
 }
 
 /* `deeds` are those of a program that cannot serve. */
-static void expect_reload_fails(
-        struct harness *h, const struct ctl *ctl, const char *deeds, const char *why)
+static void expect_reload_fails(struct harness *h, const struct ctl *ctl, const char *timeout,
+        const char *deeds, const char *why)
 {
-        write_settings(ctl, "Workers=1", "RestartMaxDelaySec=10s\nTimeoutStartSec=500ms", deeds);
+        char worker[64];
+
+        (void)snprintf(
+                worker, sizeof(worker), "RestartMaxDelaySec=10s\nTimeoutStartSec=%s", timeout);
+        write_settings(ctl, "Workers=1", worker, deeds);
         assert_int_equal(ctl_run(h, ctl, "reload", "test"), 1);
         if (!strstr(ctl_err, why))
                 fail_msg("%s", ctl_err);
@@ -283,11 +287,11 @@ static void test_reloads_that_fail_under_load(void **state)
 
         begin(h, &ctl, LISTENER_UNIX, "Workers=1", PROOF, "say=READY=1 serve=old");
         load_begin(h, &load);
-        expect_reload_fails(h, &ctl, "exit=3", "exited with status 3");
-        expect_reload_fails(h, &ctl, "exit=0", "exited with status 0");
-        expect_reload_fails(h, &ctl, "wait", "before it had served");
-        expect_reload_fails(h, &ctl, "say=READY=1 sleep=50 exit=3", "exited with status 3");
-        expect_reload_fails(h, &ctl, "say=READY=1 sleep=50 abort", "was ended by SIGABRT");
+        expect_reload_fails(h, &ctl, "1min", "exit=3", "exited with status 3");
+        expect_reload_fails(h, &ctl, "1min", "exit=0", "exited with status 0");
+        expect_reload_fails(h, &ctl, "500ms", "wait", "before it had served");
+        expect_reload_fails(h, &ctl, "1min", "say=READY=1 sleep=50 exit=3", "exited with status 3");
+        expect_reload_fails(h, &ctl, "1min", "say=READY=1 sleep=50 abort", "was ended by SIGABRT");
         result = load_end(&load);
         assert_int_equal(result.failed, 0);
         expect_answer(h, "old");

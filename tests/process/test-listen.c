@@ -108,7 +108,7 @@ static void test_ready_after_time(void **state)
 {
         struct listen *l = *state;
 
-        listen_start(l, WORDS("--ready=300ms"), WORDS("pid", "wait"));
+        listen_start(l, WORDS("--ready=3s"), WORDS("pid", "wait"));
         listen_await_number(l, "pid");
         listen_hear_nothing(l, 50);
         listen_await_ready(l);

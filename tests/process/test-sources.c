@@ -245,6 +245,47 @@ static void test_reload_of_the_limits(void **state)
         harness_stop(h);
 }
 
+static void test_who_has_most_and_who_is_refused_most(void **state)
+{
+        struct harness *h = *state;
+        struct client clients[30 + 4], refused;
+        size_t n = 0;
+        struct ctl ctl;
+
+        ctl_init(h, &ctl);
+        (void)listener_add(h, LISTENER_TCP4, "main");
+        ctl_write_pool(&ctl, "Workers=1\nMaxConnectionsPerSource=3", "--serve=hold --capacity=100");
+        ctl_start(h, &ctl, .command = WORDS());
+        harness_await_ready(h);
+        assert_int_equal(ctl_run(h, &ctl, "sources", "test"), 0);
+        assert_string_equal(ctl_out, "HAS MOST  OPEN  REFUSED\n");
+
+        for (uint32_t i = 1; i <= 30; i++)
+                assert_true(is_served_from(h, &clients[n++], i));
+        assert_true(is_served_from(h, &clients[n++], 29));
+        for (int i = 0; i < 2; i++)
+                assert_true(is_served_from(h, &clients[n++], 30));
+        for (int i = 0; i < 5; i++)
+                assert_false(is_served_from(h, &refused, 30));
+        assert_int_equal(ctl_run(h, &ctl, "sources", "test"), 0);
+        assert_non_null(startswith(ctl_out, "HAS MOST    OPEN  REFUSED\n"
+                                            "127.0.0.30     3        5\n"
+                                            "127.0.0.29     2        0\n"));
+        assert_non_null(strstr(ctl_out, "\n\nREFUSED MOST  OPEN  REFUSED\n"
+                                        "127.0.0.30       3        5\n"));
+        assert_int_equal(ctl_run(h, &ctl, "sources", "test", "--json=short"), 0);
+        assert_non_null(strstr(ctl_out, "\"count\":30"));
+
+        while (n > 0)
+                client_close(&clients[--n]);
+        (void)harness_await_counter(h, done, 33);
+        assert_int_equal(ctl_run(h, &ctl, "sources", "test"), 0);
+        assert_string_equal(ctl_out, "HAS MOST  OPEN  REFUSED\n\n"
+                                     "REFUSED MOST  OPEN  REFUSED\n"
+                                     "127.0.0.30       0        5\n");
+        harness_stop(h);
+}
+
 /* --- Many --- */
 
 #define SOURCES 200
@@ -466,6 +507,7 @@ int main(void)
                 HARNESS_TEST(test_prefixes_count_together_and_exempt_ones_do_not_count),
                 HARNESS_TEST(test_mapped_addresses_count_as_ipv4), HARNESS_TEST(test_users),
                 HARNESS_TEST(test_virtual_machines), HARNESS_TEST(test_reload_of_the_limits),
+                HARNESS_TEST(test_who_has_most_and_who_is_refused_most),
                 HARNESS_TEST(test_many_sources_through_kills_reloads_and_crashes),
                 HARNESS_TEST(test_ipv6_prefixes), /* the last one: it stays in its network */
         };

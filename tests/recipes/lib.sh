@@ -24,7 +24,7 @@ recipe_commands() {
         local text
         text=$(recipe_text "$1" | sed -n "s/^$2\\t//p" | sed "${3-}")
         [ -n "$text" ]
-        bash -eux -c "$text"
+        timeout 60 bash -eux -c "$text"
 }
 
 # recipe_install SECTION [SED-SCRIPT]: writes the files of a recipe, and runs its commands
@@ -53,8 +53,9 @@ clients() {
         local began=${EPOCHREALTIME/[.,]/} failed
         rm -rf /root/clients
         mkdir /root/clients
-        seq "$1" | xargs -n 1 -P "$2" sh -c "{ $3
-} >/root/clients/\$1 2>&1 || echo \"client \$1 failed with \$?\" >>/root/clients/\$1.failed" sh
+        echo "$3" >/root/client
+        seq "$1" | xargs -n 1 -P "$2" sh -c 'timeout 60 sh /root/client $1 >/root/clients/$1 2>&1 ||
+                echo "client $1 failed with $?" >/root/clients/$1.failed' sh
         failed=$(find /root/clients -name '*.failed' | wc -l)
         figure "$1 clients, $2 at a time: $failed failed," \
                 "$(((${EPOCHREALTIME/[.,]/} - began) / 1000)) ms"
@@ -75,15 +76,15 @@ under_load() {
         rm -rf /root/loading
         mkdir /root/loading
         touch /root/loading/{on,served,failed}
-        seq "$1" | xargs -n 1 -P "$1" sh -c "cd /root/loading
+        echo "$2" >/root/client
+        seq "$1" | xargs -n 1 -P "$1" sh -c 'cd /root/loading
                 while [ -e on ]; do
-                        if { $2
-                        } >out.\$1 2>&1; then
+                        if timeout 60 sh /root/client $1 >out.$1 2>&1; then
                                 echo >>served
                         else
-                                { echo \"client failed with \$?\"; cat out.\$1; } >>failed
+                                { echo "client failed with $?"; cat out.$1; } >>failed
                         fi
-                done" sh &
+                done' sh &
         load=$!
         set +e # not in a condition, where -e would not hold
         (

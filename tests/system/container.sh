@@ -35,23 +35,37 @@ make_tree() {
         return 1
 }
 
-# Boots the tree `machine`; what stands in its /root/main runs as a service, and its output, which
-# is this function's too, ends the container.
+# What runs at a time has control groups of its own, from a service manager or from `boot`.
+apart() {
+        [ -d /run/systemd/system ] || [ -w /sys/fs/cgroup/cgroup.procs ] ||
+                [ -w /sys/fs/cgroup/systemd/cgroup.procs ]
+}
+
+# boot SECONDS [NUMBER]: the tree machine$NUMBER; what stands in its /root/main runs as a service,
+# and its output, which is this function's too, ends the container.
 boot() {
-        rm -rf "$dir/machine/root/out" "$dir"/machine/var/log/journal/*
+        local tree=$dir/machine${2-} name=acceptd-test-$$${2:+-$2} group groups=()
+        rm -rf "$tree/root/out" "$tree"/var/log/journal/*
+        # Without a service manager on this side there is nobody to give it control groups of its own:
+        # two at a time would get into each other's way.
+        [ -d /run/systemd/system ] ||
+                for group in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+                        [ ! -w $group/cgroup.procs ] || groups+=("$group/$name")
+                done
         (
                 for group in "${groups[@]}"; do
                         mkdir -p "$group" && echo "$BASHPID" >"$group/cgroup.procs"
                 done
                 # version 2, as on machines of today, whatever this side has
-                UNIFIED_CGROUP_HIERARCHY=1 timeout -k 5 "$1" systemd-nspawn --quiet --directory="$dir/machine" --boot \
+                UNIFIED_CGROUP_HIERARCHY=1 timeout -k 5 "$1" systemd-nspawn --quiet --directory="$tree" --boot \
+                        --machine="$name" --bind="$dir/results:/root/results" \
                         --private-network --console=pipe --link-journal=no "${nspawn[@]}" \
-                        </dev/null >"$dir/log" 2>&1
+                        </dev/null >"$dir/log${2-}" 2>&1
         )
         for group in "${groups[@]}"; do
                 find "$group" -depth -type d -exec rmdir {} \;
         done 2>/dev/null
-        cat "$dir/machine/root/out" 2>/dev/null
+        cat "$tree/root/out" 2>/dev/null
 }
 
 # make_machine PACKAGES: a new one, of a tree with these, that runs its /root/main
@@ -59,7 +73,8 @@ make_machine() {
         make_tree "$dir/base" "$1" --include="$1" ||
                 skip "mmdebstrap failed: $(tail -n 1 "$dir/log")"
 
-        rm -rf "$dir/machine"
+        rm -rf "$dir"/machine* "$dir/results"
+        mkdir "$dir/results"
         cp -a "$dir/base" "$dir/machine"
         cat >"$dir/machine/etc/systemd/system/tests.service" <<'UNIT'
 [Unit]
@@ -112,16 +127,8 @@ for tool in mmdebstrap systemd-nspawn; do
 done
 # Workers lock themselves in, and nspawn's own filter has none of these.
 nspawn=(--system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self")
-groups=()
 # Without a service manager on this side there is nobody to register the container with.
-if [ ! -d /run/systemd/system ]; then
-        nspawn+=(--register=no --keep-unit)
-        # Nor to give it control groups of its own: two at a time would get into each other's way.
-        for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
-                [ ! -w $hierarchy/cgroup.procs ] || groups+=("$hierarchy/acceptd-test-$$")
-        done
-fi
-
+[ -d /run/systemd/system ] || nspawn+=(--register=no --keep-unit)
 
 mkdir -p "$dir" "${builder%/*}"
 exec 9>"${builder%/*}/lock"

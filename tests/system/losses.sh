@@ -14,7 +14,7 @@ note_connections() {
         settings $'[Pool]\nWorkers=4\n[Worker]\nCommand=/usr/local/libexec/noting/acceptd-echo'
 }
 
-# per_worker MESSAGE: a line "PID COUNT" for each message of this kind
+# per_worker MESSAGE: a line "PID COUNT IDLE" for each message of this kind
 per_worker() {
         journalctl --quiet --since="$since" -o json MESSAGE_ID="$(message_id "$1")" |
                 awk '
@@ -23,13 +23,13 @@ per_worker() {
                                 at = RSTART + length(name) + 4
                                 return substr($0, at, RLENGTH - length(name) - 4)
                         }
-                        { print field("ACCEPTD_WORKER_PID"), field("ACCEPTD_COUNT") }'
+                        { print field("ACCEPTD_WORKER_PID"), field("ACCEPTD_COUNT"), field("ACCEPTD_IDLE") }'
 }
 
 # Where only workers were killed. Each client that failed had its connection received by a worker
-# that was killed, and not finished; a worker lost these, and beyond them only what it had answered
-# and not reported, a batch of records at the most; what was in its queue was not lost. Prints what
-# is not so; the figures go to /root/losses.
+# that was killed, and not finished; a worker lost these, and beyond them only what was idle, and one
+# that it had answered in the instant of its death; what was in its queue was not lost. Prints what is
+# not so; the figures go to /root/losses.
 find_odd_losses() {
         journalctl --sync
         per_worker CONNECTIONS_LOST >/root/lost
@@ -40,7 +40,7 @@ find_odd_losses() {
                         victim[++kills] = $1
                         when[kills] = $2
                 }
-                FILENAME == "/root/lost" { had[$1] += $2; sum += $2 }
+                FILENAME == "/root/lost" { had[$1] += $2; idle[$1] += $3; sum += $2; sum_idle += $3 }
                 FILENAME == "/root/died" { died[$1] += $2 }
                 FILENAME == "/run/notes/notes" && $1 == "received" {
                         n = ++received[$4]
@@ -83,19 +83,17 @@ find_odd_losses() {
                         if (sum != lost) print lost " lost, and " sum " with dead workers"
                         for (p in had) {
                                 what = "worker " p ", lost " had[p] ": "
-                                beyond = had[p] - failed[p]
+                                beyond = had[p] - idle[p] - failed[p]
                                 if (!(p in killed)) print what "it was not killed"
                                 if (had[p] != died[p]) print what "it had received " died[p]
-                                if (beyond > 64) print what "clients that failed " failed[p] + 0
-                                if (beyond > most) most = beyond
+                                if (beyond > 1) print what "idle " idle[p] ", clients that failed " failed[p] + 0
                         }
                         for (p in failed)
                                 if (failed[p] > had[p])
                                         print "worker " p ", lost " had[p] + 0 ": clients " \
                                                 failed[p]
                         print sum + 0 " lost with " kills " workers: " failures + 0 \
-                                " failed clients, " sum - failures " answered and not reported," \
-                                " at most " most + 0 " with one worker; " n_rest + 0 \
+                                " failed clients, " sum_idle + 0 " idle; " n_rest + 0 \
                                 " received and not noted" >"/root/losses"
                 }' /root/killed /root/lost /root/died /run/notes/notes /root/failures
 }

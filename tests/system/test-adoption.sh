@@ -52,7 +52,7 @@ test_end_of_a_worker_from_before_the_crash_is_known() {
         sort -C -V <<<"6.15
 $release" || skip "Linux $release does not tell it"
         crash_is_expected
-        expect 'was ended by SIGKILL'
+        expect 'was ended by SIGKILL|is lost'
         ask 127.0.0.1 7
         worker=$(workers "$(main_pid)" | head -n 1)
         crash 1 0

@@ -296,6 +296,41 @@ test_other_users_see_that_it_runs_and_no_more() {
         exits 1 runuser -u nobody -- acceptctl reload echo
 }
 
+# As acceptctl(1) has it: of the group one may look, and an instance of acceptd serves scrapes so
+test_group_looks_and_scrapes() {
+        local examples=/usr/share/doc/acceptd/examples/metrics units=/run/systemd/system
+        [ -d $examples ] || skip 'this release installs no documentation'
+        getent group acceptd-look || groupadd --system acceptd-look
+        mkdir -p $units/acceptd@metrics.{socket,service}.d $units/acceptd-control@.socket.d
+        cp $examples/socket.conf $units/acceptd@metrics.socket.d/
+        cp $examples/service.conf $units/acceptd@metrics.service.d/
+        cp $examples/control.conf $units/acceptd-control@.socket.d/
+        cp $examples/metrics.conf /etc/acceptd/
+        systemctl daemon-reload
+        ask 127.0.0.1 7
+
+        setpriv --reuid nobody --clear-groups --regid acceptd-look acceptctl is-ready echo
+        exits 1 setpriv --reuid nobody --clear-groups --regid acceptd-look acceptctl pause echo
+        exits 4 setpriv --reuid nobody --clear-groups --regid nogroup acceptctl status echo
+        acceptctl is-ready echo
+
+        systemctl start acceptd@metrics.socket
+        printf 'GET /metrics HTTP/1.1\r\n\r\n' | socat -t 10 - TCP:127.0.0.1:9797 >/root/scrape
+        systemctl stop acceptd@metrics.socket acceptd@metrics.service
+        rm -r $units/acceptd@metrics.{socket,service}.d $units/acceptd-control@.socket.d \
+                /etc/acceptd/metrics.conf
+        systemctl daemon-reload
+        grep '^HTTP/1.1 200 OK' /root/scrape
+        grep '^acceptd_connections_accepted_total{pool="echo"} 1$' /root/scrape
+        not grep 'pool="metrics"' /root/scrape
+}
+
+test_status_ends_with_the_journal() {
+        ask 127.0.0.1 7
+        eventually 5 sh -c 'acceptctl status echo | grep "acceptd\[[0-9]*\]: Worker 1 .* is ready"'
+        not sh -c 'acceptctl status echo --lines=0 | grep "acceptd\["'
+}
+
 test_reload() {
         ask 127.0.0.1 7
         local before

@@ -262,13 +262,13 @@ static void test_stuck(void **state _unused_)
 
         fill();
         notify_status("nobody waits for this");
-        assert_false(notify_is_stuck());
+        assert_false(notify_is_stuck(50 * USEC_PER_MSEC));
         notify_ready("well");
-        while (!notify_is_stuck())
+        while (!notify_is_stuck(50 * USEC_PER_MSEC))
                 assert_true(usec_now() < deadline);
         assert_false(notify_flush(1));
         expect("READY=1\nSTATUS=well");
-        assert_false(notify_is_stuck());
+        assert_false(notify_is_stuck(50 * USEC_PER_MSEC));
 }
 
 static void test_another_socket_there(void **state _unused_)

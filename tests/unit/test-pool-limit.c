@@ -5,6 +5,7 @@
  * compared in each random world: world-sources.c.
  */
 
+#include "policy/pool-limit.h"
 #include "world-steps.h"
 
 static const struct source one = { { 10, 0, 0, 1 }, SOURCE_IPV4 };

@@ -100,6 +100,17 @@ static void wait_for_end(void)
         assert_int_equal(life.worker->channel.fd, -1);
 }
 
+/* On a busy machine its end is seen in the same turn of the loop. */
+static void expect_killed(void)
+{
+        if (life.n_ended == 0) {
+                assert_int_equal(small_pool_state(life.worker), WORKER_KILLED);
+                wait_for_end();
+        }
+        assert_int_equal(life.n_ended, 1);
+        assert_non_null(strstr(life.trouble, "ended by SIGKILL"));
+}
+
 static int begin(void **state)
 {
         leaks_begin(state);
@@ -149,8 +160,7 @@ static void test_violation_kills(void **state _unused_)
 {
         start_ready(1);
         say(RECORD_DONE, 0, 12345);
-        assert_int_equal(small_pool_state(life.worker), WORKER_KILLED);
-        wait_for_end();
+        expect_killed();
 }
 
 /* Nothing more is heard of it: it may say a lot. */
@@ -179,7 +189,7 @@ static void test_ready_and_violation_in_one_datagram(void **state _unused_)
                 raw_send(life.worker->channel.queue_fd, records, sizeof(records), -1, 0), 0);
         run();
         assert_int_equal(life.n_ready, 0);
-        assert_int_equal(small_pool_state(life.worker), WORKER_KILLED);
+        expect_killed();
 }
 
 static void expect_own_fault(int fd, int error)
@@ -256,7 +266,7 @@ static void test_shutdown_while_it_serves(void **state _unused_)
 {
         start_ready(1);
         hang_up();
-        assert_int_equal(small_pool_state(life.worker), WORKER_KILLED);
+        expect_killed();
 }
 
 static void test_failed_start(void **state _unused_)

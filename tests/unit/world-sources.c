@@ -5,6 +5,7 @@
  * looking through all of it.
  */
 
+#include "policy/pool-limit.h"
 #include "world-check.h"
 
 /* The settings' list of who is exempt; some clients are. */
