@@ -289,7 +289,7 @@ static void test_reloads_that_fail_under_load(void **state)
         load_begin(h, &load);
         expect_reload_fails(h, &ctl, "1min", "exit=3", "exited with status 3");
         expect_reload_fails(h, &ctl, "1min", "exit=0", "exited with status 0");
-        expect_reload_fails(h, &ctl, "500ms", "wait", "before it had served");
+        expect_reload_fails(h, &ctl, "500ms", "wait", "not ready within TimeoutStartSec=");
         expect_reload_fails(h, &ctl, "1min", "say=READY=1 sleep=50 exit=3", "exited with status 3");
         expect_reload_fails(h, &ctl, "1min", "say=READY=1 sleep=50 abort", "was ended by SIGABRT");
         result = load_end(&load);
