@@ -8,8 +8,8 @@
  * Who is over a limit is refused and never made to wait: those behind it would wait, too.
  */
 
-#include "policy/pool-inside.h"
 #include "policy/pool-limit.h"
+#include "policy/pool-inside.h"
 
 #define TELL_INTERVAL (10 * USEC_PER_SEC)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* An echo in an edge-triggered loop of its own. For brevity, what a client does not take is lost. */
+/* An echo in an edge-triggered loop of its own. For brevity, what a client does not take is lost.
+ */
 
 #include <acceptd.h>
 #include <errno.h>

@@ -61,7 +61,8 @@ int main(void)
         if (r >= 0)
                 r = acceptd_worker_ready(w, 1000);
         if (r >= 0)
-                r = sd_event_add_io(loop, NULL, acceptd_worker_get_fd(w), EPOLLIN, on_channel, NULL);
+                r = sd_event_add_io(
+                        loop, NULL, acceptd_worker_get_fd(w), EPOLLIN, on_channel, NULL);
         if (r >= 0)
                 r = sd_event_loop(loop);
         sd_event_unref(loop);
