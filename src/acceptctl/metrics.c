@@ -148,23 +148,26 @@ static void write_states(const struct output *o, const json_t *statuses)
         json_t *status;
 
         write_head(o, "acceptd_up", GAUGE, NULL, "Whether the instance answers.");
-        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status)
+        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status) {
                 write_sample(o, "acceptd_up", "", LABELS("pool", name), json_is_object(status));
+        }
 
         write_head(o, "acceptd_state", GAUGE, NULL, "The state, by one 1 among zeros.");
-        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status)
+        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status) {
                 for (size_t i = 0; json_is_object(status) && i < ELEMENTSOF(states); i++) {
                         const char *now = json_string_value(json_object_get(status, "state")) ?: "";
 
                         write_sample(o, "acceptd_state", "",
                                 LABELS("pool", name, "state", states[i]), streq(now, states[i]));
                 }
+        }
 
         write_head(o, "acceptd_paused", GAUGE, NULL, "Whether accepting is paused.");
-        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status)
+        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status) {
                 if (json_is_object(status))
                         write_sample(o, "acceptd_paused", "", LABELS("pool", name),
                                 json_is_true(json_object_get(status, "paused")));
+        }
 }
 
 static void write_refused(const struct output *o, const json_t *statuses)
@@ -177,9 +180,10 @@ static void write_refused(const struct output *o, const json_t *statuses)
         json_object_foreach ((json_t *)(uintptr_t)statuses, name, status) {
                 json_t *reasons = json_object_get(json_object_get(status, "counters"), "refusedBy");
 
-                json_object_foreach (reasons, reason, number)
+                json_object_foreach (reasons, reason, number) {
                         write_sample(o, family, "_total", LABELS("pool", name, "reason", reason),
                                 (double)json_integer_value(number));
+                }
         }
 }
 
@@ -193,7 +197,7 @@ static void write_events(const struct output *o, const json_t *statuses)
         json_t *status;
 
         write_head(o, "acceptd_events", COUNTER, NULL, "Messages to the journal, by their names.");
-        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status)
+        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status) {
                 for (size_t i = 0; json_is_object(status) && i < ELEMENTSOF(events); i++) {
                         const json_t *event =
                                 json_object_get(json_object_get(status, "events"), events[i]);
@@ -202,6 +206,7 @@ static void write_events(const struct output *o, const json_t *statuses)
                                 LABELS("pool", name, "name", events[i]),
                                 (double)json_integer_value(json_object_get(event, "count")));
                 }
+        }
 }
 
 static void write_workers(const struct output *o, const json_t *statuses)
@@ -212,18 +217,20 @@ static void write_workers(const struct output *o, const json_t *statuses)
         json_t *status;
 
         write_head(o, "acceptd_workers", GAUGE, NULL, "Workers by state.");
-        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status)
+        json_object_foreach ((json_t *)(uintptr_t)statuses, name, status) {
                 for (size_t i = 0; json_is_object(status) && i < ELEMENTSOF(states); i++) {
                         const json_t *worker;
                         size_t k, n = 0;
 
-                        json_array_foreach (json_object_get(status, "workers"), k, worker)
+                        json_array_foreach (json_object_get(status, "workers"), k, worker) {
                                 n += streq(
                                         json_string_value(json_object_get(worker, "state")) ?: "",
                                         states[i]);
+                        }
                         write_sample(o, "acceptd_workers", "",
                                 LABELS("pool", name, "state", states[i]), (double)n);
                 }
+        }
 }
 
 static void write_memory(const struct output *o, const json_t *statuses)

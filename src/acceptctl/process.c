@@ -24,16 +24,14 @@ bool process_get_use(const struct places *places, long long pid, struct process_
         if (pid <= 0 || !instance_read_file(places, path, text, sizeof(text)))
                 return false;
         rest = strrchr(text, ')');
-        if (!rest || ticks <= 0 || page <= 0)
+        if (!rest || rest[1] != ' ' || ticks <= 0 || page <= 0)
                 return false;
 
-        rest++;
+        rest += 2;
         for (size_t i = 0; i < ELEMENTSOF(fields); i++) {
                 field = strsep(&rest, " ");
                 if (!field)
                         return false;
-                if (*field == '\0') /* before the first one */
-                        field = strsep(&rest, " ") ?: field;
                 fields[i] = strtoull(field, NULL, 10);
         }
 

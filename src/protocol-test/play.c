@@ -226,7 +226,7 @@ static bool hear_record(struct play *play, const struct record *record)
 /* Returns 1 if something was heard, 0 for nothing, -1 for the end of the channel. */
 static int hear(struct play *play)
 {
-        struct wire_batch batch;
+        struct wire_batch batch = {};
         int r = wire_receive_batch(play->channel, &batch);
 
         switch (r) {
