@@ -9,8 +9,8 @@
 #define COMPLETION                                                                                 \
         "systemd/acceptctl.bash" /* below the source, as with tests/unit/test-messages.c */
 
-/* Completes the last of `words`, which stand as bash breaks them. Returns what is offered, with
- * spaces between; static. */
+/* Completes the last of `words`, which stand as bash breaks them, and waits for the process that
+ * bash reads from. Returns what is offered, with spaces between; static. */
 static const char *complete(const char *words)
 {
         static char offered[4096];
@@ -19,7 +19,7 @@ static const char *complete(const char *words)
 
         (void)snprintf(command, sizeof(command),
                 "bash --norc -c '. " COMPLETION "; COMP_WORDS=(\"%s\" %s); "
-                "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _acceptctl 2>/dev/null; "
+                "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _acceptctl 2>/dev/null; wait $!; "
                 "echo \"${COMPREPLY[*]}\"'",
                 harness_path("../../acceptctl"), words);
         f = popen(command, "re");
