@@ -266,10 +266,11 @@ SAN_TESTS := $(TESTS:$(O)/%=$(O)/$(subst $(comma),-,$(SANITIZE))/%)
 # Debian releases that are booted in a container with the package installed
 RELEASES  := bookworm trixie
 # Most of their time tests wait, so there run more at a time than there are processors. But what goes
-# by how much is done in a time needs the machine for itself.
+# by how much is done in a time, or by how many descriptors all processes of a user have in flight,
+# needs the machine for itself.
 JOBS      ?= $(call once,JOBS,$(shell echo $$((2 * $$(nproc)))))
 CONTAINERS ?= 3
-ALONE     := %/process/test-journal
+ALONE     := %/process/test-journal %/process/test-full-queue
 BESIDE     = $(filter-out $(ALONE),$(1)) $(2) --alone $(filter $(ALONE),$(1))
 
 check-unit: tests
