@@ -290,8 +290,14 @@ static void test_reloads_that_fail_under_load(void **state)
         expect_reload_fails(h, &ctl, "1min", "exit=3", "exited with status 3");
         expect_reload_fails(h, &ctl, "1min", "exit=0", "exited with status 0");
         expect_reload_fails(h, &ctl, "500ms", "wait", "not ready within TimeoutStartSec=");
-        expect_reload_fails(h, &ctl, "1min", "say=READY=1 sleep=50 exit=3", "exited with status 3");
-        expect_reload_fails(h, &ctl, "1min", "say=READY=1 sleep=50 abort", "was ended by SIGABRT");
+        /* It has to be gone before it has proved itself, in 2 s. A sanitizer's look for leaks when
+         * the adapter ends can take longer. */
+        if (!SANITIZED) {
+                expect_reload_fails(
+                        h, &ctl, "1min", "say=READY=1 sleep=50 exit=3", "exited with status 3");
+                expect_reload_fails(
+                        h, &ctl, "1min", "say=READY=1 sleep=50 abort", "was ended by SIGABRT");
+        }
         result = load_end(&load);
         assert_int_equal(result.failed, 0);
         expect_answer(h, "old");
