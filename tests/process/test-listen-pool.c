@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "ctl.h"
 #include "procfs.h"
+#include "sanitized.h"
 
 /* A worker has proved itself after this time; elsewhere it takes 2 s. */
 #define PROOF "RestartMaxDelaySec=150ms"
