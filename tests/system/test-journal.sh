@@ -296,7 +296,9 @@ Command=/bin/sh -c \"exec $stub --serve=line --exit=3 --at=1 2>/dev/null\""
         [ $((stopped / 2000)) -lt $((reading / 400 * 2)) ]
         [ "$(property acceptd@echo.service NRestarts)" = 0 ]
         eventually 10 said DROPPED ACCEPTD_COUNT PRIORITY=4
-        eventually 20 said SUPPRESSED ACCEPTD_COUNT ACCEPTD_SUPPRESSED_ID PRIORITY=4
+        # on a busy machine they die so slowly that 1,000 in 10 s are not reached
+        [ $((reading / 400)) -gt 8000 ] ||
+                eventually 20 said SUPPRESSED ACCEPTD_COUNT ACCEPTD_SUPPRESSED_ID PRIORITY=4
         died=$(message_id WORKER_DIED)
         echo "$(sum PRIORITY MESSAGE_ID="$died") / 4 deaths were logged," \
                 "$(sum ACCEPTD_COUNT ACCEPTD_SUPPRESSED_ID="$died") not for being too many," \

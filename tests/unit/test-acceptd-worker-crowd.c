@@ -170,6 +170,7 @@ static void test_wait_tells_first(void **state)
         hold(f, 1000, 20);
         finish_range(f, 1, 2);
         assert_silent(f);
+        frozen = 0; /* the kernel's timer is not, and would end each wait for nothing */
         assert_int_equal(acceptd_worker_wait(f->worker, &c, sizeof(c), 0), ACCEPTD_NOTHING);
         assert_int_equal(hear(f, (struct record[RECORD_BATCH_MAX]){}), 2);
 }
