@@ -269,7 +269,7 @@ RELEASES  := bookworm trixie
 # by how much is done in a time, or by how many descriptors all processes of a user have in flight,
 # needs the machine for itself.
 JOBS      ?= $(call once,JOBS,$(shell echo $$((2 * $$(nproc)))))
-CONTAINERS ?= 3
+CONTAINERS ?= 2
 ALONE     := %/process/test-journal %/process/test-full-queue
 BESIDE     = $(filter-out $(ALONE),$(1)) $(2) --alone $(filter $(ALONE),$(1))
 

@@ -30,7 +30,7 @@ static uint64_t n_steps;
 #define TRAP_FLAG 0x100
 
 /* Each takes some microseconds: what is far too much is not counted to its end. */
-#define STEPS_MAX 200000
+#define STEPS_MAX 600000
 
 static void on_step(int signo _unused_, siginfo_t *info _unused_, void *context)
 {
