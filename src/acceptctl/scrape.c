@@ -103,7 +103,7 @@ static void refuse(const char *status)
 /* Returns an exit status. */
 static int serve(const struct arguments *a, char **names)
 {
-        char request[REQUEST_MAX];
+        char request[REQUEST_MAX] = "";
         _cleanup_(freep) char *body = NULL;
         json_auto_t *statuses = NULL;
         bool openmetrics, head;

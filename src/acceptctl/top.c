@@ -309,7 +309,8 @@ static int print_workers(const struct screen *screen, const struct look *now, en
                                ">CAPACITY", ">RATE/S", ">CPU%", ">MEMORY", ">RUNS FOR", NULL });
         t.width_max = screen->columns;
         t.rows_max = screen->rows > 0 ? screen->rows - used : 0; /* and one line is the cursor's */
-        qsort_r(now->rows, now->n_rows, sizeof(*now->rows), compare, &by);
+        if (now->n_rows > 0)
+                qsort_r(now->rows, now->n_rows, sizeof(*now->rows), compare, &by);
         for (size_t i = 0; i < now->n_rows; i++)
                 add_worker(&t, &now->rows[i], now->at);
 

@@ -124,8 +124,8 @@ static json_t *make_counters(const struct pool *pool, const struct pool_figures 
         by_reason = json_object();
 
         for (size_t i = 0; by_reason && i < REFUSALS; i++)
-                (void)json_object_set_new(
-                        by_reason, refusal_name((enum refusal)i), json_integer(INTEGER(c->refused[i])));
+                (void)json_object_set_new(by_reason, refusal_name((enum refusal)i),
+                        json_integer(INTEGER(c->refused[i])));
 
         return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I}", "accepted",
                 INTEGER(c->accepted), "open", INTEGER(figures->open), "done", INTEGER(c->done),

@@ -86,9 +86,11 @@ static int compare(const void *a, const void *b)
 /* Returns 0, -EBADMSG where two workers have the same number, or -ENOMEM. */
 static int check_numbers(const struct pool *pool)
 {
-        _cleanup_(freep) uint64_t *numbers = malloc(pool->n_rows * sizeof(*numbers));
+        _cleanup_(freep) uint64_t *numbers = NULL;
         size_t n = 0;
 
+        assert(pool->n_rows > 0);
+        numbers = malloc(pool->n_rows * sizeof(*numbers));
         if (!numbers)
                 return -ENOMEM;
 

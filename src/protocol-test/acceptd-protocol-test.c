@@ -5,6 +5,7 @@
  * command line, and what is printed.
  */
 
+#include <assert.h>
 #include <getopt.h>
 #include <signal.h>
 #include <sysexits.h>
@@ -138,6 +139,7 @@ int main(int argc, char **argv)
         if (r <= 0)
                 return r < 0 ? EX_USAGE : EX_OK;
 
+        assert(options.command && options.command[0]);
         for (unsigned i = 0; i < n_trials; i++) {
                 if (options.only && !streq(options.only, trials[i].name))
                         continue;

@@ -249,7 +249,7 @@ static int read_file(struct settings *s, const char *path, char **ret_message)
 {
         _cleanup_(fclosep) FILE *file = NULL;
         _cleanup_(fd_closep) int fd = -1;
-        struct stat st;
+        struct stat st = {};
 
         fd = open_file(path, "a settings file", &st, ret_message);
         if (fd < 0)

@@ -31,7 +31,8 @@ static void test_worker_that_grew_is_replaced(void **state)
         worker = json_array_get(json_object_get(status, "workers"), 0);
         assert_string_equal(ctl_text(worker, "state"), "draining");
         assert_string_equal(ctl_text(worker, "recycling"), "memory");
-        assert_true(ctl_number(worker, "memory") > 250 << 20); /* it may be weighed while it grows */
+        assert_true(
+                ctl_number(worker, "memory") > 250 << 20); /* it may be weighed while it grows */
         assert_int_equal(ctl_run(h, &ctl, "status", "test"), 0);
         assert_non_null(strstr(ctl_out, " draining (memory) "));
 
