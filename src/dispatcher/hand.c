@@ -125,23 +125,22 @@ void hand_pause(struct hand *h, int error)
 }
 
 /* Returns whether the connection that was just put in hand may be served; else it is refused. */
-static bool admit(struct hand *h, const struct source *source)
+static bool admit(struct hand *h)
 {
         struct slot *slot = h->places[h->n - 1].slot;
         enum refusal reason;
 
-        if (pool_admit(h->pool, slot, source, &reason))
+        if (pool_admit(h->pool, slot, &h->source, &reason))
                 return true;
 
-        refusals_add(&h->refusals, slot, take_out(h, h->n - 1), source, reason);
+        refusals_add(&h->refusals, slot, take_out(h, h->n - 1), &h->source, reason);
         return false;
 }
 
 int hand_accept(struct hand *h, struct listener *l)
 {
         bool asks = h->pool->asks_source;
-        struct source source;
-        int fd, r = asks ? listener_accept_from(l, &fd, &source) : listener_accept(l, &fd);
+        int fd, r = asks ? listener_accept_from(l, &fd, &h->source) : listener_accept(l, &fd);
 
         if (r == ACCEPT_EXHAUSTED)
                 hand_pause(h, errno);
@@ -153,7 +152,7 @@ int hand_accept(struct hand *h, struct listener *l)
         STOP_POINT("accepted");
         hand_put(h, fd, pool_accepted(h->pool, l->index, usec_now()));
         STOP_POINT("in-hand");
-        if (asks && !admit(h, &source))
+        if (asks && !admit(h))
                 return 0;
         return hand_try_all(h);
 }

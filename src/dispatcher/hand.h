@@ -16,6 +16,7 @@ struct hand {
         struct pool *pool;
         struct worker *workers; /* by row */
         struct refusals refusals;
+        struct source source; /* of the one just accepted, where limits ask for it: never cleared */
 
         /* The oldest first; the first n are in use. The pool counts the same in n_in_hand, and
          * between two calls the counts are equal. */

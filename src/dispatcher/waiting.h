@@ -5,7 +5,7 @@
 
 /*
  * How long connections waited from their accept until their worker received them, as workers say
- * with DONE. It is on the way of each connection: a few instructions and no branch.
+ * with DONE. It is on the way of each connection: a few instructions.
  */
 
 #define WAITING_BUCKETS 33

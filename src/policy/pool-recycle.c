@@ -104,6 +104,10 @@ uint32_t pool_find_due(const struct pool *pool, usec_t now)
 
 void pool_wake_when_due(const struct pool *pool, usec_t now, struct pool_decision *d)
 {
+        if (pool->settings->recycle_age == USEC_INFINITY &&
+                pool->settings->recycle_memory == UINT64_MAX)
+                return;
+
         for (uint32_t i = 0; i < pool->n_rows; i++) {
                 const struct pool_worker *w = &pool->workers[i];
 
